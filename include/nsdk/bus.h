@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * A device, however it is reached: a PCI function through VFIO, or a model in this process.
+ *
+ * A driver sees this interface only: never a VFIO file descriptor, an ioctl or a socket.
+ *
+ * Device words: `pci:0000:00:03.0` (or the bare address), `emu:nvme[,option=value]…`.
+ */
+#ifndef NSDK_BUS_H
+#define NSDK_BUS_H
+
+#include <nsdk/iommu.h>
+#include <nsdk/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nsdk_device;
+
+/** What nsdk_device_attach() may be told; all zero is a good default. */
+struct nsdk_device_opts {
+	size_t opts_bytes;        /**< sizeof(struct nsdk_device_opts) */
+	struct nsdk_iommu *iommu; /**< NULL: one shared by all devices of the process that say NULL */
+	struct nsdk_ioas *ioas;   /**< NULL: an address space of its own (the safest) */
+	bool bind;                /**< bind to vfio-pci for as long as it is attached, then restore */
+};
+
+/**
+ * Take a device: open it, put it into an I/O address space, ask the snoop verdict.
+ *
+ * Bus mastering is off and no interrupt is armed afterwards. A device without an IOMMU is refused.
+ *
+ * @param spec  device words, see the top of this file.
+ * @param opts  NULL for defaults.
+ * @return 0; -EINVAL words not understood; -ENODEV none there; -EBUSY bound to another driver or
+ *         opened by another process; -EACCES no permission; -EPERM no IOMMU; other -errno. One
+ *         sentence that says what to do has been logged; nothing is left changed.
+ * Threading: one thread; the device may be used by several afterwards as each call says.
+ */
+int nsdk_device_attach(const char *spec, const struct nsdk_device_opts *opts,
+		       struct nsdk_device **out);
+
+/** Stop its DMA (bus mastering off), reset it, leave the address space, close, restore. NULL is fine. */
+void nsdk_device_detach(struct nsdk_device *dev);
+
+/** The device words in full form, "pci:0000:00:03.0". */
+const char *nsdk_device_name(const struct nsdk_device *dev);
+
+/** The address space the device is in. */
+struct nsdk_ioas *nsdk_device_ioas(struct nsdk_device *dev);
+
+/** "vfio-cdev", "vfio-group" or "emu". */
+const char *nsdk_device_bus_name(const struct nsdk_device *dev);
+
+/** NUMA node, or -1 when unknown. */
+int nsdk_device_numa_node(const struct nsdk_device *dev);
+
+/** The verdict found at attach. */
+const struct nsdk_snoop_verdict *nsdk_device_verdict(const struct nsdk_device *dev);
+
+/** Whether the device has vanished (removed, or its registers read all ones). Cheap; any thread. */
+bool nsdk_device_is_gone(const struct nsdk_device *dev);
+
+/** Read or write config space, little endian, 1, 2 or 4 bytes. @return 0 or -errno. Not for I/O paths. */
+int nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);
+int nsdk_device_cfg_write(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t value);
+
+/** Offset of a capability in config space (PCI_CAP_ID_* of linux/pci_regs.h), or -ENOENT. */
+int nsdk_device_cfg_find_cap(struct nsdk_device *dev, uint8_t cap_id);
+
+/** Allow or forbid the device to start DMA (PCI Command bit 2). */
+int nsdk_device_set_bus_master(struct nsdk_device *dev, bool on);
+
+/** A BAR as mapped into this process. */
+struct nsdk_bar {
+	volatile void *base; /**< uncached device memory; emulated: the model's registers, see below */
+	size_t bytes;
+};
+
+/**
+ * Map a memory BAR. Valid until detach.
+ *
+ * Stores to doorbells go straight to @p base. Control registers are to be read and written by
+ * nsdk_device_read32() and its kin, so that a model can answer.
+ *
+ * @return 0; -ENOENT no such BAR; -EINVAL not a memory BAR; other -errno.
+ */
+int nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out);
+
+/** Control register access, in host order. A vanished device reads as all ones. */
+uint32_t nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
+uint64_t nsdk_device_read64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
+void nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
+			 uint32_t value);
+void nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
+			 uint64_t value);
+
+/** Number of MSI-X vectors, 0 when there are none. */
+unsigned nsdk_device_irq_count(struct nsdk_device *dev);
+
+/**
+ * Arm MSI-X: vector i signals eventfd @p eventfds[i].
+ *
+ * @param eventfds  @p count of them; -1 leaves a vector unarmed. The caller owns them.
+ * @param count     1 … nsdk_device_irq_count().
+ */
+int nsdk_device_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned count);
+int nsdk_device_irq_disable(struct nsdk_device *dev);
+
+/** Function-level reset; config space as after attach. @return 0; -EOPNOTSUPP; other -errno. */
+int nsdk_device_reset(struct nsdk_device *dev);
+
+/**
+ * Let a model in this process do a bit of work; nothing for hardware. Drivers call it from their
+ * poll functions; it is safe from several threads at once.
+ */
+void nsdk_device_poll(struct nsdk_device *dev);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

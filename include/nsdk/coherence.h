@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * The no-snoop engine: keeping memory right when a device's DMA may bypass the CPU caches.
+ *
+ * One nsdk_coherence belongs to one attached device. While it is inactive (the usual case: the
+ * IOMMU enforces snooping, or nobody asked) every call costs one predictable branch.
+ *
+ * The contract is that of the kernel's DMA API: sync_for_device before the doorbell, sync_for_cpu
+ * after completion and before the CPU looks. Drivers of NSDK do it for the user's I/O; the
+ * functions are public for those who write drivers.
+ */
+#ifndef NSDK_COHERENCE_H
+#define NSDK_COHERENCE_H
+
+#include <nsdk/bus.h>
+#include <nsdk/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nsdk_coherence;
+
+/** What the user wants of a device. */
+enum nsdk_policy {
+	NSDK_POLICY_COHERENT, /**< snooped DMA; Enable No Snoop cleared where it could matter */
+	NSDK_POLICY_AUTO,     /**< no-snoop where permitted and the device can, else coherent */
+	NSDK_POLICY_NOSNOOP,  /**< no-snoop or fail with the reason */
+};
+
+/** "coherent", "auto" or "nosnoop". */
+const char *nsdk_policy_name(enum nsdk_policy policy);
+
+/** The other way round. @return 0 or -EINVAL (nothing logged). */
+int nsdk_policy_parse(const char *text, enum nsdk_policy *out);
+
+/** What the engine did, since creation. Counted per batch object and added up when asked. */
+struct nsdk_coherence_stats {
+	uint64_t batches;             /**< batches that needed a fence */
+	uint64_t lines_written_back;  /**< lines given to a write-back (CLWB, DC CVAC) */
+	uint64_t lines_invalidated;   /**< lines given to a write-back-and-invalidate */
+	uint64_t bytes_skipped_clean; /**< bytes that needed nothing */
+	uint64_t wbinvd;              /**< whole-cache write-backs, all CPUs added up */
+};
+
+/**
+ * Make the engine of a device: decide whether no-snoop is on, and set or clear the device's
+ * Enable No Snoop bit (PCIe Device Control, bit 11) accordingly.
+ *
+ * coherent: the bit is cleared unless the address space enforces snooping. auto: on when the
+ * verdict is `permitted` and the bit sticks, else coherent, said once with the reason. nosnoop: on
+ * when the verdict is `permitted`, else refused; where the bit does not stick, that is said and
+ * the engine works all the same.
+ *
+ * @return 0; -EOPNOTSUPP refused, the sentence gives the reason; other -errno.
+ * Threading: the device's attaching thread, before bus mastering is turned on.
+ * Source: PCI Express Base, Device Control Register; linux/pci_regs.h PCI_EXP_DEVCTL_NOSNOOP_EN.
+ */
+int nsdk_coherence_create(struct nsdk_device *dev, enum nsdk_policy policy,
+			  struct nsdk_coherence **out);
+
+/** Restore the Enable No Snoop bit as it was found and free. NULL is fine. Batches must be gone. */
+void nsdk_coherence_destroy(struct nsdk_coherence *coh);
+
+/** Whether this device's DMA may bypass the caches, so that syncs do work. Constant over its life. */
+bool nsdk_coherence_active(const struct nsdk_coherence *coh);
+
+/** The policy that is in force after the decision: COHERENT or NOSNOOP. */
+enum nsdk_policy nsdk_coherence_effective(const struct nsdk_coherence *coh);
+
+/** Sum of what all batches of this device did. Threading: any; values may be a moment old. */
+void nsdk_coherence_stats(struct nsdk_coherence *coh, struct nsdk_coherence_stats *out);
+
+/**
+ * Give a range to the device, at once with a fence of its own. Drivers batch instead.
+ *
+ * to device: dirty lines are written back. from device and both: written back and invalidated, as
+ * a dirty line evicted later would overwrite what the device wrote. Whole lines are touched.
+ * Threading: any thread; the range must not be written meanwhile.
+ */
+void nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,
+			  enum nsdk_dma_dir dir);
+
+/** Take a range back before the CPU looks: invalidates unless the device only read. */
+void nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
+		       enum nsdk_dma_dir dir);
+
+/**
+ * A batch: the ranges of everything that goes out with one doorbell, or comes in with one poll.
+ *
+ * Owned by one queue, used by one thread, so adding takes no lock. Ranges that touch are merged.
+ */
+struct nsdk_flush_batch;
+
+/**
+ * @param max_ranges  how many separate ranges it holds before an add flushes early (without a
+ *                    fence; the fence still comes once, with the commit).
+ * @return 0 or -ENOMEM (logged).
+ */
+int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
+			    struct nsdk_flush_batch **out);
+void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch);
+
+/** Add a range to be given to the device by the next commit. Nothing when inactive. */
+void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+				 enum nsdk_dma_dir dir);
+
+/** Add a range to be taken back by the next commit. Nothing when inactive or to-device. */
+void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+			      enum nsdk_dma_dir dir);
+
+/**
+ * Do the line operations of all ranges added, then one fence; the batch is empty afterwards. When
+ * it returns, a doorbell may be written (for-device ranges), the data may be read (for-cpu ranges).
+ */
+void nsdk_flush_batch_commit(struct nsdk_flush_batch *batch);
+
+/** What the CPU offers for cache lines, found by CPUID (x86) or the architecture (aarch64). */
+struct nsdk_line_info {
+	const char *writeback;      /**< "clwb", "clflushopt", "clflush", "dc cvac", … */
+	const char *invalidate;     /**< "clflushopt", "clflush", "dc civac" */
+	unsigned line_bytes;        /**< flush granule, from CPUID leaf 1 or CTR_EL0 */
+};
+void nsdk_line_info(struct nsdk_line_info *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

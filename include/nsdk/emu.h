@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What the CPU-cache model of the emulated devices has found.
+ *
+ * The devices themselves are reached as `emu:…` through nsdk/bus.h. Device words of the NVMe model:
+ * `emu:nvme[,size=1G][,lba=512|4096][,file=PATH][,namespaces=N][,mdts=N][,nosnoop=none|data|all]
+ * [,latency_us=N][,seed=N]` and the options for tests that the guide lists.
+ */
+#ifndef NSDK_EMU_H
+#define NSDK_EMU_H
+
+#include <nsdk/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What can go wrong between a cache and a device that bypasses it. */
+enum nsdk_violation_kind {
+	NSDK_VIOLATION_STALE_DEVICE_READ, /**< the device read memory under a dirty line */
+	NSDK_VIOLATION_STALE_CPU_READ,    /**< the CPU looked at a line the device had written, before
+					       taking it back */
+	NSDK_VIOLATION_LATE_WRITEBACK,    /**< a dirty line was written back over the device's data */
+	NSDK_VIOLATION_SHARED_LINE,       /**< two owners in one line, or a device and the CPU */
+};
+#define NSDK_VIOLATION_KINDS 4
+
+/** One violation. */
+struct nsdk_violation {
+	enum nsdk_violation_kind kind;
+	const void *va;       /**< first byte of the line */
+	const void *buffer;   /**< start of the mapped region it is in */
+	size_t offset_bytes;  /**< of the line inside that region */
+	char owner[48];       /**< whose DMA: "emu:nvme sqid 1 cid 7" */
+	char operation[48];   /**< "DMA read", "eviction", … */
+	char missing[64];     /**< the call that was missing */
+};
+
+/** "stale read by the device", … */
+const char *nsdk_violation_name(enum nsdk_violation_kind kind);
+
+/** What the cache model of this process has seen since it was reset. */
+struct nsdk_cache_model_stats {
+	uint64_t violations[NSDK_VIOLATION_KINDS];
+	uint64_t violations_total;
+	uint64_t device_reads;
+	uint64_t device_writes;
+	uint64_t writebacks;   /**< line operations seen */
+	uint64_t invalidates;
+	uint64_t fences;
+	uint64_t evictions;    /**< by the adversary */
+	uint64_t prefetches;   /**< by the adversary */
+	uint64_t seed;         /**< of the adversary: the same seed, the same choices */
+};
+
+/** All zero while no emulated device with no-snoop exists. Threading: any. */
+void nsdk_cache_model_stats(struct nsdk_cache_model_stats *out);
+
+/** Copy at most @p max of the first violations; returns how many are kept (64 at most). */
+unsigned nsdk_cache_model_violations(struct nsdk_violation *out, unsigned max);
+
+/** Forget counts and violations. */
+void nsdk_cache_model_reset(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * NVMe: controllers, namespaces, queue pairs, commands.
+ *
+ * Order of things: nsdk_device_attach() → nsdk_nvme_attach() → nsdk_nvme_qpair_create() → commands
+ * and nsdk_nvme_qpair_poll() → destroy, detach, in reverse.
+ *
+ * Commands are collected and go out with one doorbell at the next nsdk_nvme_qpair_submit() or
+ * nsdk_nvme_qpair_poll() of their queue pair: that doorbell is the batch the no-snoop engine works
+ * on. Statuses are the specification's (nsdk/nvme_spec.h).
+ */
+#ifndef NSDK_NVME_H
+#define NSDK_NVME_H
+
+#include <sys/uio.h>
+
+#include <nsdk/bus.h>
+#include <nsdk/coherence.h>
+#include <nsdk/mem.h>
+#include <nsdk/nvme_spec.h>
+#include <nsdk/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nsdk_nvme_ctrlr;
+struct nsdk_nvme_ns;
+struct nsdk_nvme_qpair;
+
+/** What nsdk_nvme_attach() may be told; all zero is a good default. */
+struct nsdk_nvme_opts {
+	size_t opts_bytes;             /**< sizeof(struct nsdk_nvme_opts) */
+	enum nsdk_policy policy;       /**< zero: coherent */
+	unsigned io_queues;            /**< how many to ask the controller for; 0: 16 */
+	unsigned admin_entries;        /**< admin queue size; 0: 64 */
+	uint64_t ready_timeout_ns;     /**< 0: what CAP.TO says, at least 2 s */
+	uint64_t admin_timeout_ns;     /**< for one admin command; 0: 10 s */
+};
+
+/**
+ * Bring a controller up: reset, enable, identify, list namespaces, agree on queues. Blocks up to
+ * the deadlines.
+ *
+ * @param dev   attached; bus mastering is turned on by this.
+ * @param mem   its memory becomes reachable by the device (nsdk_mem_attach()).
+ * @return 0; -ETIMEDOUT not ready in time; -EIO fatal status or a failed command; -ENODEV gone;
+ *         -ENOTSUP what the controller wants is not supported; -EOPNOTSUPP the policy is refused;
+ *         other -errno. One sentence has been logged and everything is as before.
+ * Source: Base 3.5.1 (initialization).
+ */
+int nsdk_nvme_attach(struct nsdk_device *dev, struct nsdk_mem *mem,
+		     const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out);
+
+/**
+ * The same for a reactor: start, then poll until it is done; no call blocks.
+ * @return start: 0 or -errno (nothing to poll). poll: 0 up; -EAGAIN not yet; other -errno failed:
+ *         the sentence has been logged and the controller freed.
+ */
+int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
+			   const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out);
+int nsdk_nvme_attach_poll(struct nsdk_nvme_ctrlr *ctrlr);
+
+/**
+ * Shut down normally (CC.SHN), within a deadline, and free. The device stays attached and idle.
+ * Queue pairs must have been destroyed. NULL is fine. @return 0; -EBUSY queue pairs are left (and
+ * nothing was done); else freed, and -errno says what went wrong on the way (logged).
+ */
+int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr);
+/** The same in steps: start, then poll until not -EAGAIN. */
+int nsdk_nvme_detach_start(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_detach_poll(struct nsdk_nvme_ctrlr *ctrlr);
+
+/** Identify Controller data. Valid until detach. */
+const struct nsdk_nvme_id_ctrl *nsdk_nvme_ctrlr_data(const struct nsdk_nvme_ctrlr *ctrlr);
+/** CAP register. */
+uint64_t nsdk_nvme_ctrlr_cap(const struct nsdk_nvme_ctrlr *ctrlr);
+/** VS register. */
+uint32_t nsdk_nvme_ctrlr_version(const struct nsdk_nvme_ctrlr *ctrlr);
+/** Largest transfer of one command, in bytes (MDTS and our PRP lists); larger I/O is split. */
+size_t nsdk_nvme_ctrlr_max_transfer_bytes(const struct nsdk_nvme_ctrlr *ctrlr);
+/** I/O queue pairs the controller granted. */
+unsigned nsdk_nvme_ctrlr_max_io_queues(const struct nsdk_nvme_ctrlr *ctrlr);
+/** The no-snoop engine of the device. */
+struct nsdk_coherence *nsdk_nvme_ctrlr_coherence(struct nsdk_nvme_ctrlr *ctrlr);
+struct nsdk_device *nsdk_nvme_ctrlr_device(struct nsdk_nvme_ctrlr *ctrlr);
+/** The attribute that pools for this controller's data need. */
+enum nsdk_dma_attr nsdk_nvme_ctrlr_dma_attr(const struct nsdk_nvme_ctrlr *ctrlr);
+
+/**
+ * Poll the admin queue: asynchronous events, and whether the controller still lives.
+ * @return completions handled; -EIO fatal status; -ENODEV gone. Not to be called concurrently.
+ */
+int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr);
+
+/** The first active namespace's ID above @p after (0 to begin), or 0 when there is none. */
+uint32_t nsdk_nvme_ns_next(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t after);
+/** An active namespace, valid until detach; NULL when @p nsid is not active. */
+struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid);
+uint32_t nsdk_nvme_ns_id(const struct nsdk_nvme_ns *ns);
+const struct nsdk_nvme_id_ns *nsdk_nvme_ns_data(const struct nsdk_nvme_ns *ns);
+/** Data bytes of a block. */
+uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns);
+/** Number of blocks. */
+uint64_t nsdk_nvme_ns_blocks(const struct nsdk_nvme_ns *ns);
+
+/** What nsdk_nvme_qpair_create() may be told. */
+struct nsdk_nvme_qpair_opts {
+	size_t opts_bytes;      /**< sizeof(struct nsdk_nvme_qpair_opts) */
+	unsigned entries;       /**< queue size; 0: 256; at most CAP.MQES + 1 */
+	unsigned max_requests;  /**< commands of the user in flight at most; 0: entries - 1 */
+};
+
+/**
+ * Make an I/O queue pair (Create I/O Completion Queue, Create I/O Submission Queue). Blocks up to
+ * the admin deadline.
+ * @return 0; -ENOSPC the controller has no queue left (the sentence says how many it has); -EINVAL;
+ *         -ENOMEM; -ETIMEDOUT; -EIO.
+ * Threading: creating and destroying are serialised by the caller; a queue pair is used by one
+ * thread at a time, different queue pairs by different threads.
+ */
+int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_qpair_opts *opts,
+			   struct nsdk_nvme_qpair **out);
+
+/** Delete the queues; what is outstanding is completed with "aborted, SQ deleted". NULL is fine. */
+int nsdk_nvme_qpair_destroy(struct nsdk_nvme_qpair *qp);
+
+/** The queue identifier, from 1. */
+uint16_t nsdk_nvme_qpair_id(const struct nsdk_nvme_qpair *qp);
+
+/**
+ * A command is done.
+ * @param cpl  valid during the call. Of a split I/O: the first error, else the last completion.
+ * May submit new commands; must not destroy the queue pair.
+ */
+typedef void (*nsdk_nvme_cb)(void *ctx, const struct nsdk_nvme_cpl *cpl);
+
+/** Whether a completion reports success. */
+static inline bool nsdk_nvme_cpl_ok(const struct nsdk_nvme_cpl *cpl)
+{
+	return (cpl->status & 0xfffeu) == 0;
+}
+
+/**
+ * Read or write. The I/O is split where it is above the largest transfer; the callback runs once.
+ *
+ * @param ns      namespace of the queue pair's controller.
+ * @param buf     DMA memory (pool or registered), dword aligned; on the no-snoop path whole lines.
+ * @param lba     first block.
+ * @param blocks  number of blocks, 1 … 2^32-1.
+ * @param flags   NSDK_NVME_RW_FUA, NSDK_NVME_RW_LIMITED_RETRY (bits of cdw12), or 0.
+ * @return 0; -EAGAIN the queue pair is full: poll, then try again; -EINVAL beyond the namespace's
+ *         end, length, alignment; -EFAULT not DMA memory of this device; -ENODEV gone; -EIO the
+ *         controller failed. When not 0 the callback never runs.
+ */
+int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, uint64_t lba,
+		   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+int nsdk_nvme_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
+		    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+/** Compare blocks with a buffer; a difference is media status 85h. */
+int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
+		      uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+
+/**
+ * The same with a scattered payload.
+ * @param iov  valid until the callback; lengths add up to the blocks asked for. Pieces need no
+ *             particular alignment but a dword's: what PRPs cannot say goes out as more commands
+ *             where block boundaries allow it, and is -EINVAL where they do not.
+ */
+int nsdk_nvme_readv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+		    int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+		    void *ctx);
+int nsdk_nvme_writev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+		     int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+		     void *ctx);
+
+/** Commit the namespace's volatile write cache. */
+int nsdk_nvme_flush(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, nsdk_nvme_cb cb, void *ctx);
+/** Write zeroes without a buffer; split above 65536 blocks. flags: NSDK_NVME_WZ_DEALLOCATE, FUA. */
+int nsdk_nvme_write_zeroes(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
+			   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+/**
+ * Dataset management.
+ * @param ranges  DMA memory, 1 … 256 of them, dword aligned, inside one page or two.
+ * @param attributes  cdw11: NSDK_NVME_DSM_DEALLOCATE and others.
+ */
+int nsdk_nvme_dsm(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		  const struct nsdk_nvme_dsm_range *ranges, unsigned count, uint32_t attributes,
+		  nsdk_nvme_cb cb, void *ctx);
+
+/** Send what has been collected: sync for the device, one fence, one doorbell. @return 0 or -errno. */
+int nsdk_nvme_qpair_submit(struct nsdk_nvme_qpair *qp);
+
+/**
+ * Submit what was collected, then handle completions and run their callbacks.
+ *
+ * @param max  completions at most; 0: all there are.
+ * @return completions of user I/O handled; -ENODEV gone (all outstanding I/O has been completed
+ *         with an internal path error); -EIO the controller lied or failed, likewise.
+ */
+int nsdk_nvme_qpair_poll(struct nsdk_nvme_qpair *qp, unsigned max);
+
+/** I/O of the user that has been accepted and not called back. */
+unsigned nsdk_nvme_qpair_outstanding(const struct nsdk_nvme_qpair *qp);
+
+/** "Generic: LBA Out of Range", in the specification's words; never NULL. */
+const char *nsdk_nvme_status_text(uint16_t status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * Wire and register layouts of NVM Express, Base Specification 2.0 ("Base") and NVM Command Set
+ * Specification 1.0 ("NVM"). Everything is little endian, as on the wire.
+ */
+#ifndef NSDK_NVME_SPEC_H
+#define NSDK_NVME_SPEC_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define NSDK_SPEC_ASSERT(expr) static_assert(expr, #expr)
+#else
+#define NSDK_SPEC_ASSERT(expr) _Static_assert(expr, #expr)
+#endif
+
+/* ---- Controller registers (Base 3.1.3, figure 35) ---- */
+enum nsdk_nvme_reg {
+	NSDK_NVME_REG_CAP = 0x00,   /* 64 bits: controller capabilities */
+	NSDK_NVME_REG_VS = 0x08,    /* version */
+	NSDK_NVME_REG_INTMS = 0x0c, /* interrupt mask set */
+	NSDK_NVME_REG_INTMC = 0x10, /* interrupt mask clear */
+	NSDK_NVME_REG_CC = 0x14,    /* controller configuration */
+	NSDK_NVME_REG_CSTS = 0x1c,  /* controller status */
+	NSDK_NVME_REG_NSSR = 0x20,  /* NVM subsystem reset */
+	NSDK_NVME_REG_AQA = 0x24,   /* admin queue attributes */
+	NSDK_NVME_REG_ASQ = 0x28,   /* 64 bits: admin SQ base */
+	NSDK_NVME_REG_ACQ = 0x30,   /* 64 bits: admin CQ base */
+	NSDK_NVME_REG_CMBLOC = 0x38,
+	NSDK_NVME_REG_CMBSZ = 0x3c,
+	NSDK_NVME_REG_DOORBELLS = 0x1000, /* SQ y tail: + 2y(4 << DSTRD); CQ y head: + (2y+1)(4 << DSTRD) */
+};
+
+/* CAP (Base 3.1.3.1) */
+#define NSDK_NVME_CAP_MQES(cap) ((uint32_t)((cap)&0xffff))         /* max queue entries, 0's based */
+#define NSDK_NVME_CAP_CQR(cap) ((uint32_t)((cap) >> 16 & 1))       /* contiguous queues required */
+#define NSDK_NVME_CAP_TO(cap) ((uint32_t)((cap) >> 24 & 0xff))     /* timeout in 500 ms units */
+#define NSDK_NVME_CAP_DSTRD(cap) ((uint32_t)((cap) >> 32 & 0xf))   /* doorbell stride: 4 << n bytes */
+#define NSDK_NVME_CAP_CSS(cap) ((uint32_t)((cap) >> 37 & 0xff))    /* command sets */
+#define NSDK_NVME_CAP_MPSMIN(cap) ((uint32_t)((cap) >> 48 & 0xf))  /* min page: 4096 << n bytes */
+#define NSDK_NVME_CAP_MPSMAX(cap) ((uint32_t)((cap) >> 52 & 0xf))
+/* CC (Base 3.1.3.5) */
+#define NSDK_NVME_CC_EN 0x1u
+#define NSDK_NVME_CC_CSS_SHIFT 4
+#define NSDK_NVME_CC_MPS_SHIFT 7
+#define NSDK_NVME_CC_AMS_SHIFT 11
+#define NSDK_NVME_CC_SHN_SHIFT 14
+#define NSDK_NVME_CC_SHN_MASK (3u << 14)
+#define NSDK_NVME_CC_SHN_NORMAL (1u << 14)
+#define NSDK_NVME_CC_SHN_ABRUPT (2u << 14)
+#define NSDK_NVME_CC_IOSQES_SHIFT 16
+#define NSDK_NVME_CC_IOCQES_SHIFT 20
+/* CSTS (Base 3.1.3.6) */
+#define NSDK_NVME_CSTS_RDY 0x1u
+#define NSDK_NVME_CSTS_CFS 0x2u
+#define NSDK_NVME_CSTS_SHST_MASK 0xcu
+#define NSDK_NVME_CSTS_SHST_NORMAL 0x0u
+#define NSDK_NVME_CSTS_SHST_OCCURRING 0x4u
+#define NSDK_NVME_CSTS_SHST_COMPLETE 0x8u
+
+/* ---- Submission queue entry (Base 3.3.3.1, figure 86) ---- */
+struct nsdk_nvme_cmd {
+	uint8_t opcode;
+	uint8_t flags;    /* bits 1:0 FUSE, bits 7:6 PSDT (0: PRP) */
+	uint16_t cid;
+	uint32_t nsid;
+	uint32_t cdw2;
+	uint32_t cdw3;
+	uint64_t mptr;
+	uint64_t prp1;    /* or SGL entry 1, with prp2 */
+	uint64_t prp2;
+	uint32_t cdw10;
+	uint32_t cdw11;
+	uint32_t cdw12;
+	uint32_t cdw13;
+	uint32_t cdw14;
+	uint32_t cdw15;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_cmd) == 64);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_cmd, prp1) == 24);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_cmd, cdw10) == 40);
+
+/* ---- Completion queue entry (Base 3.3.3.2, figure 90) ---- */
+struct nsdk_nvme_cpl {
+	uint32_t dw0;
+	uint32_t dw1;
+	uint16_t sqhd;
+	uint16_t sqid;
+	uint16_t cid;
+	uint16_t status; /* bit 0 phase, 8:1 SC, 11:9 SCT, 13:12 CRD, 14 More, 15 DNR */
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_cpl) == 16);
+
+#define NSDK_NVME_STATUS_PHASE 0x1u
+#define NSDK_NVME_STATUS_SC(status) ((uint8_t)((status) >> 1 & 0xff))
+#define NSDK_NVME_STATUS_SCT(status) ((uint8_t)((status) >> 9 & 0x7))
+#define NSDK_NVME_STATUS_DNR(status) ((status) >> 15 & 1)
+/* A status without its phase bit, as built by a controller. */
+#define NSDK_NVME_STATUS(sct, sc) ((uint16_t)((sct) << 9 | (sc) << 1))
+#define NSDK_NVME_STATUS_DNR_BIT 0x8000u
+
+/* Status code types (Base 3.3.3.2.1.1) */
+enum nsdk_nvme_sct {
+	NSDK_NVME_SCT_GENERIC = 0,
+	NSDK_NVME_SCT_COMMAND = 1,
+	NSDK_NVME_SCT_MEDIA = 2,
+	NSDK_NVME_SCT_PATH = 3,
+	NSDK_NVME_SCT_VENDOR = 7,
+};
+/* Generic command status (Base figure 94; 80h and above NVM figure 2) */
+enum nsdk_nvme_sc_generic {
+	NSDK_NVME_SC_SUCCESS = 0x00,
+	NSDK_NVME_SC_INVALID_OPCODE = 0x01,
+	NSDK_NVME_SC_INVALID_FIELD = 0x02,
+	NSDK_NVME_SC_CID_CONFLICT = 0x03,
+	NSDK_NVME_SC_DATA_TRANSFER_ERROR = 0x04,
+	NSDK_NVME_SC_ABORTED_POWER_LOSS = 0x05,
+	NSDK_NVME_SC_INTERNAL_ERROR = 0x06,
+	NSDK_NVME_SC_ABORT_REQUESTED = 0x07,
+	NSDK_NVME_SC_ABORTED_SQ_DELETED = 0x08,
+	NSDK_NVME_SC_INVALID_NAMESPACE = 0x0b,
+	NSDK_NVME_SC_SEQUENCE_ERROR = 0x0c,
+	NSDK_NVME_SC_INVALID_PRP_OFFSET = 0x13,
+	NSDK_NVME_SC_LBA_OUT_OF_RANGE = 0x80,
+	NSDK_NVME_SC_CAPACITY_EXCEEDED = 0x81,
+	NSDK_NVME_SC_NAMESPACE_NOT_READY = 0x82,
+};
+/* Command specific status (Base figure 95; NVM figure 3) */
+enum nsdk_nvme_sc_command {
+	NSDK_NVME_SC_CQ_INVALID = 0x00,
+	NSDK_NVME_SC_INVALID_QID = 0x01,
+	NSDK_NVME_SC_INVALID_QUEUE_SIZE = 0x02,
+	NSDK_NVME_SC_ABORT_LIMIT = 0x03,
+	NSDK_NVME_SC_AER_LIMIT = 0x05,
+	NSDK_NVME_SC_INVALID_VECTOR = 0x08,
+	NSDK_NVME_SC_INVALID_LOG_PAGE = 0x09,
+	NSDK_NVME_SC_INVALID_FORMAT = 0x0a,
+	NSDK_NVME_SC_INVALID_QUEUE_DELETION = 0x0c,
+	NSDK_NVME_SC_FEATURE_NOT_SAVEABLE = 0x0d,
+	NSDK_NVME_SC_FEATURE_NOT_CHANGEABLE = 0x0e,
+	NSDK_NVME_SC_FEATURE_NOT_NS_SPECIFIC = 0x0f,
+	NSDK_NVME_SC_ATTRIBUTES_CONFLICT = 0x80,
+	NSDK_NVME_SC_WRITE_TO_RO_RANGE = 0x82,
+};
+/* Media and data integrity errors (Base figure 96; NVM figure 4) */
+enum nsdk_nvme_sc_media {
+	NSDK_NVME_SC_WRITE_FAULT = 0x80,
+	NSDK_NVME_SC_UNRECOVERED_READ = 0x81,
+	NSDK_NVME_SC_COMPARE_FAILURE = 0x85,
+	NSDK_NVME_SC_ACCESS_DENIED = 0x86,
+};
+
+/* ---- Admin commands (Base 5, figure 138) ---- */
+enum nsdk_nvme_admin_opcode {
+	NSDK_NVME_ADMIN_DELETE_SQ = 0x00,
+	NSDK_NVME_ADMIN_CREATE_SQ = 0x01,
+	NSDK_NVME_ADMIN_GET_LOG_PAGE = 0x02,
+	NSDK_NVME_ADMIN_DELETE_CQ = 0x04,
+	NSDK_NVME_ADMIN_CREATE_CQ = 0x05,
+	NSDK_NVME_ADMIN_IDENTIFY = 0x06,
+	NSDK_NVME_ADMIN_ABORT = 0x08,
+	NSDK_NVME_ADMIN_SET_FEATURES = 0x09,
+	NSDK_NVME_ADMIN_GET_FEATURES = 0x0a,
+	NSDK_NVME_ADMIN_ASYNC_EVENT = 0x0c,
+	NSDK_NVME_ADMIN_KEEP_ALIVE = 0x18,
+	NSDK_NVME_ADMIN_DBBUF_CONFIG = 0x7c,
+};
+/* NVM commands (NVM 3, figure 17) */
+enum nsdk_nvme_nvm_opcode {
+	NSDK_NVME_NVM_FLUSH = 0x00,
+	NSDK_NVME_NVM_WRITE = 0x01,
+	NSDK_NVME_NVM_READ = 0x02,
+	NSDK_NVME_NVM_WRITE_UNCORRECTABLE = 0x04,
+	NSDK_NVME_NVM_COMPARE = 0x05,
+	NSDK_NVME_NVM_WRITE_ZEROES = 0x08,
+	NSDK_NVME_NVM_DATASET_MANAGEMENT = 0x09,
+	NSDK_NVME_NVM_VERIFY = 0x0c,
+};
+/* Command dword 12 of read and write (NVM 3.2.4, 3.2.6): 15:0 NLB 0's based */
+#define NSDK_NVME_RW_FUA (1u << 30)
+#define NSDK_NVME_RW_LIMITED_RETRY (1u << 31)
+/* Write zeroes, cdw12 (NVM 3.2.8) */
+#define NSDK_NVME_WZ_DEALLOCATE (1u << 25)
+/* Dataset management, cdw11 (NVM 3.2.3) */
+#define NSDK_NVME_DSM_DEALLOCATE (1u << 2)
+
+/* Identify, cdw10 CNS (Base 5.17.1, figure 273) */
+enum nsdk_nvme_cns {
+	NSDK_NVME_CNS_NS = 0x00,
+	NSDK_NVME_CNS_CTRLR = 0x01,
+	NSDK_NVME_CNS_ACTIVE_NS_LIST = 0x02,
+	NSDK_NVME_CNS_NS_DESC_LIST = 0x03,
+	NSDK_NVME_CNS_CSI_NS = 0x05,
+	NSDK_NVME_CNS_CSI_CTRLR = 0x06,
+	NSDK_NVME_CNS_ALLOCATED_NS_LIST = 0x10,
+	NSDK_NVME_CNS_ALLOCATED_NS = 0x11,
+};
+/* Features (Base 5.27.1, figure 317) */
+enum nsdk_nvme_feature {
+	NSDK_NVME_FEAT_ARBITRATION = 0x01,
+	NSDK_NVME_FEAT_POWER_MANAGEMENT = 0x02,
+	NSDK_NVME_FEAT_TEMPERATURE_THRESHOLD = 0x04,
+	NSDK_NVME_FEAT_ERROR_RECOVERY = 0x05,
+	NSDK_NVME_FEAT_VOLATILE_WRITE_CACHE = 0x06,
+	NSDK_NVME_FEAT_NUMBER_OF_QUEUES = 0x07,
+	NSDK_NVME_FEAT_INTERRUPT_COALESCING = 0x08,
+	NSDK_NVME_FEAT_INTERRUPT_VECTOR = 0x09,
+	NSDK_NVME_FEAT_WRITE_ATOMICITY = 0x0a,
+	NSDK_NVME_FEAT_ASYNC_EVENT_CONFIG = 0x0b,
+};
+/* Log pages (Base 5.16.1, figure 202) */
+enum nsdk_nvme_log_page {
+	NSDK_NVME_LOG_ERROR = 0x01,
+	NSDK_NVME_LOG_SMART = 0x02,
+	NSDK_NVME_LOG_FIRMWARE_SLOT = 0x03,
+	NSDK_NVME_LOG_CHANGED_NS = 0x04,
+	NSDK_NVME_LOG_COMMANDS = 0x05,
+};
+
+/* Power state descriptor (Base figure 276) */
+struct nsdk_nvme_power_state {
+	uint16_t mp;
+	uint8_t reserved2;
+	uint8_t flags;
+	uint32_t enlat;
+	uint32_t exlat;
+	uint8_t rrt, rrl, rwt, rwl;
+	uint16_t idlp;
+	uint8_t ips;
+	uint8_t reserved19;
+	uint16_t actp;
+	uint8_t apws;
+	uint8_t reserved23[9];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_power_state) == 32);
+
+/* Identify Controller data structure (Base 5.17.2.1, figure 275) */
+struct nsdk_nvme_id_ctrl {
+	uint16_t vid;
+	uint16_t ssvid;
+	char sn[20];
+	char mn[40];
+	char fr[8];
+	uint8_t rab;
+	uint8_t ieee[3];
+	uint8_t cmic;
+	uint8_t mdts; /* 2^n minimum-size pages; 0: no limit */
+	uint16_t cntlid;
+	uint32_t ver;
+	uint32_t rtd3r;
+	uint32_t rtd3e;
+	uint32_t oaes;
+	uint32_t ctratt;
+	uint16_t rrls;
+	uint8_t reserved102[9];
+	uint8_t cntrltype;
+	uint8_t fguid[16];
+	uint16_t crdt1, crdt2, crdt3;
+	uint8_t reserved134[119];
+	uint8_t nvmsr;
+	uint8_t vwci;
+	uint8_t mec;
+	uint16_t oacs;
+	uint8_t acl;
+	uint8_t aerl;
+	uint8_t frmw;
+	uint8_t lpa;
+	uint8_t elpe;
+	uint8_t npss;
+	uint8_t avscc;
+	uint8_t apsta;
+	uint16_t wctemp;
+	uint16_t cctemp;
+	uint16_t mtfa;
+	uint32_t hmpre;
+	uint32_t hmmin;
+	uint8_t tnvmcap[16];
+	uint8_t unvmcap[16];
+	uint32_t rpmbs;
+	uint16_t edstt;
+	uint8_t dsto;
+	uint8_t fwug;
+	uint16_t kas;
+	uint16_t hctma;
+	uint16_t mntmt;
+	uint16_t mxtmt;
+	uint32_t sanicap;
+	uint32_t hmminds;
+	uint16_t hmmaxd;
+	uint16_t nsetidmax;
+	uint16_t endgidmax;
+	uint8_t anatt;
+	uint8_t anacap;
+	uint32_t anagrpmax;
+	uint32_t nanagrpid;
+	uint32_t pels;
+	uint16_t domain_id;
+	uint8_t reserved358[10];
+	uint8_t megcap[16];
+	uint8_t reserved384[128];
+	uint8_t sqes; /* 3:0 required, 7:4 maximum, log2 */
+	uint8_t cqes;
+	uint16_t maxcmd;
+	uint32_t nn;
+	uint16_t oncs;
+	uint16_t fuses;
+	uint8_t fna;
+	uint8_t vwc;
+	uint16_t awun;
+	uint16_t awupf;
+	uint8_t icsvscc;
+	uint8_t nwpc;
+	uint16_t acwu;
+	uint16_t ocfs;
+	uint32_t sgls;
+	uint32_t mnan;
+	uint8_t maxdna[16];
+	uint32_t maxcna;
+	uint8_t reserved564[204];
+	char subnqn[256];
+	uint8_t reserved1024[768];
+	uint8_t nvmof[256];
+	struct nsdk_nvme_power_state psd[32];
+	uint8_t vs[1024];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ctrl) == 4096);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, mdts) == 77);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, cntrltype) == 111);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, oacs) == 256);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, tnvmcap) == 280);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, sanicap) == 328);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, sqes) == 512);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, oncs) == 520);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, sgls) == 536);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, subnqn) == 768);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, psd) == 2048);
+
+/* OACS (Base figure 275, bytes 257:256) */
+#define NSDK_NVME_OACS_NS_MANAGEMENT (1u << 3)
+#define NSDK_NVME_OACS_DBBUF (1u << 8)
+/* ONCS (bytes 521:520) */
+#define NSDK_NVME_ONCS_COMPARE (1u << 0)
+#define NSDK_NVME_ONCS_WRITE_UNCORRECTABLE (1u << 1)
+#define NSDK_NVME_ONCS_DSM (1u << 2)
+#define NSDK_NVME_ONCS_WRITE_ZEROES (1u << 3)
+#define NSDK_NVME_ONCS_VERIFY (1u << 7)
+#define NSDK_NVME_VWC_PRESENT 0x1u
+
+/* LBA format (NVM figure 98) */
+struct nsdk_nvme_lbaf {
+	uint16_t ms;    /* metadata bytes */
+	uint8_t lbads;  /* log2 of the data bytes */
+	uint8_t rp;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_lbaf) == 4);
+
+/* Identify Namespace data structure (NVM 4.1.5.1, figure 97) */
+struct nsdk_nvme_id_ns {
+	uint64_t nsze; /* blocks */
+	uint64_t ncap;
+	uint64_t nuse;
+	uint8_t nsfeat;
+	uint8_t nlbaf; /* 0's based */
+	uint8_t flbas; /* 3:0 low bits of the format index, 6:5 high bits, 4 extended LBA */
+	uint8_t mc;
+	uint8_t dpc;
+	uint8_t dps;
+	uint8_t nmic;
+	uint8_t rescap;
+	uint8_t fpi;
+	uint8_t dlfeat;
+	uint16_t nawun;
+	uint16_t nawupf;
+	uint16_t nacwu;
+	uint16_t nabsn;
+	uint16_t nabo;
+	uint16_t nabspf;
+	uint16_t noiob;
+	uint8_t nvmcap[16];
+	uint16_t npwg;
+	uint16_t npwa;
+	uint16_t npdg;
+	uint16_t npda;
+	uint16_t nows;
+	uint16_t mssrl;
+	uint32_t mcl;
+	uint8_t msrc;
+	uint8_t reserved81[11];
+	uint32_t anagrpid;
+	uint8_t reserved96[3];
+	uint8_t nsattr;
+	uint16_t nvmsetid;
+	uint16_t endgid;
+	uint8_t nguid[16];
+	uint8_t eui64[8];
+	struct nsdk_nvme_lbaf lbaf[64];
+	uint8_t vs[3712];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ns) == 4096);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nvmcap) == 48);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nguid) == 104);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, lbaf) == 128);
+
+/* One range of dataset management (NVM figure 40) */
+struct nsdk_nvme_dsm_range {
+	uint32_t attributes;
+	uint32_t blocks;
+	uint64_t slba;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_dsm_range) == 16);
+#define NSDK_NVME_DSM_MAX_RANGES 256u
+
+#define NSDK_NVME_NSID_ALL 0xffffffffu
+#define NSDK_NVME_NS_LIST_ENTRIES 1024u
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to lib/bus, lib/coherence and lib/emu: what a bus is.
+ */
+#ifndef NSDK_BUS_INTERNAL_H
+#define NSDK_BUS_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <nsdk/bus.h>
+
+#define NSDK_MAX_BARS 6
+
+struct nsdk_line_ops; /* lib/coherence/coherence_internal.h */
+
+/* One table a bus. Everything but open may assume an open device; nothing here is on the I/O path
+ * except poll, and the doorbell stores which go straight to the BAR. */
+struct nsdk_bus_ops {
+	const char *name;
+	/* Parse args (the words behind "pci:" or "emu:"), open, attach to an address space made from
+	 * opts, fill in dev->verdict. On failure undo everything; one sentence logged. */
+	int (*open)(struct nsdk_device *dev, const char *args, const struct nsdk_device_opts *opts);
+	void (*close)(struct nsdk_device *dev);
+	int (*cfg_read)(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);
+	int (*cfg_write)(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t value);
+	int (*bar_map)(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out);
+	/* Control register access; NULL: plain loads and stores to the BAR. */
+	uint64_t (*mmio_read)(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
+			      unsigned width);
+	void (*mmio_write)(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
+			   unsigned width, uint64_t value);
+	unsigned (*irq_count)(struct nsdk_device *dev);
+	int (*irq_enable)(struct nsdk_device *dev, const int *eventfds, unsigned count);
+	int (*irq_disable)(struct nsdk_device *dev);
+	int (*reset)(struct nsdk_device *dev);
+	/* NULL for hardware: nsdk_device_poll() is then one branch. */
+	void (*poll)(struct nsdk_device *dev);
+};
+
+struct nsdk_device {
+	const struct nsdk_bus_ops *ops;
+	void *priv;                       /* the bus's own */
+	const struct nsdk_line_ops *line_ops; /* NULL: the CPU's; else the cache model's */
+	struct nsdk_ioas *ioas;
+	bool ioas_owned;                  /* made by the attach, destroyed by the detach */
+	struct nsdk_iommu *iommu;         /* NULL, or held by the attach and released by the detach */
+	struct nsdk_snoop_verdict verdict;
+	int numa_node;
+	atomic_bool gone;
+	char name[256];
+	struct nsdk_bar bars[NSDK_MAX_BARS]; /* mapped ones */
+};
+
+/* Mark as gone; the first caller logs. */
+void nsdk_device_set_gone(struct nsdk_device *dev, const char *why);
+
+/* vfio only: the device fd (the WBINVD gate presents it as proof), or -1. */
+int nsdk_device_fd(const struct nsdk_device *dev);
+
+extern const struct nsdk_bus_ops nsdk_bus_vfio; /* lib/bus/vfio*.c */
+extern const struct nsdk_bus_ops nsdk_bus_emu;  /* lib/bus/emu.c */
+
+/* A reference to the process's shared iommu handle of a backend; -errno, logged. */
+int nsdk_bus_iommu_get(enum nsdk_iommu_backend backend, struct nsdk_iommu **out);
+void nsdk_bus_iommu_put(struct nsdk_iommu *iommu);
+
+#endif

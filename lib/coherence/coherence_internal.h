@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to lib/coherence, lib/mem, lib/emu and the drivers: line operations, and the parts of the
+ * engine that the I/O path inlines.
+ */
+#ifndef NSDK_COHERENCE_INTERNAL_H
+#define NSDK_COHERENCE_INTERNAL_H
+
+#include <nsdk/coherence.h>
+
+/*
+ * The line-operation table: one for each kind of instruction (lib/coherence/lines_x86.c,
+ * lines_aarch64.c), one of the cache model. Ranges are whole lines: va is line aligned, lines > 0.
+ * No operation is ordered with anything until fence().
+ */
+struct nsdk_line_ops {
+	const char *name;
+	void (*writeback)(const void *va, size_t lines);  /* dirty -> memory; may stay cached */
+	void (*writeback_invalidate)(const void *va, size_t lines);
+	/* Before a doorbell: orders the line operations before later stores, MMIO included. */
+	void (*fence_for_device)(void);
+	/* Before the CPU reads: orders the line operations before later loads too. */
+	void (*fence_for_cpu)(void);
+};
+
+/* The cheapest the CPU has, chosen once by CPUID. */
+const struct nsdk_line_ops *nsdk_line_ops_cpu(void);
+
+/* What this device's lines are to be kept with: the cache model's for an emulated no-snoop device. */
+const struct nsdk_line_ops *nsdk_coherence_line_ops(const struct nsdk_coherence *coh);
+
+/* Whether a page must be flushed before this device can reach it: true unless snooping is enforced. */
+bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh);
+
+/* First member of struct nsdk_flush_batch, so that the inactive path is one load and one branch. */
+struct nsdk_flush_batch_head {
+	bool active;
+};
+static inline bool nsdk_flush_batch_active(const struct nsdk_flush_batch *batch)
+{
+	return ((const struct nsdk_flush_batch_head *)batch)->active;
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to lib/emu and lib/bus: what a device model is, how it does DMA, and the cache model.
+ */
+#ifndef NSDK_EMU_INTERNAL_H
+#define NSDK_EMU_INTERNAL_H
+
+#include <nsdk/bus.h>
+#include <nsdk/emu.h>
+
+struct nsdk_line_ops;
+struct nsdk_cache_model;
+
+/* A model's way to memory: IOVA through the soft address space, then the cache model. */
+struct nsdk_emu_dma {
+	struct nsdk_ioas *ioas;
+	struct nsdk_cache_model *cache; /* NULL: no-snoop is off, DMA is plain copies */
+	/* Bus mastering and Enable No Snoop as config space has them at this moment. */
+	bool bus_master;
+	bool nosnoop_enabled;
+};
+
+/*
+ * DMA by a model. @p nosnoop asks for a No Snoop TLP; it is one only when Enable No Snoop is set.
+ * @p owner names who, for violations ("emu:nvme sqid 1 cid 7").
+ * @return 0; -EFAULT the address space has no such mapping (an IOMMU fault); -EPERM bus mastering is
+ * off. A partial transfer may have happened, as on a bus.
+ * Threading: any.
+ */
+int nsdk_emu_dma_read(struct nsdk_emu_dma *dma, uint64_t iova, void *to, size_t bytes, bool nosnoop,
+		      const char *owner);
+int nsdk_emu_dma_write(struct nsdk_emu_dma *dma, uint64_t iova, const void *from, size_t bytes,
+		       bool nosnoop, const char *owner);
+
+/*
+ * The device says that it has reported [iova, bytes) as written to the host (the completion was
+ * consumed: CQ head moved past it): every line of it that a no-snoop write put into memory must
+ * have been taken back by the CPU by now, or it is a stale CPU read.
+ */
+void nsdk_emu_dma_consumed(struct nsdk_emu_dma *dma, uint64_t iova, size_t bytes, const char *owner);
+
+/* ---- Cache model (lib/emu/cache.c): one in a process, as there is one memory ---- */
+
+/* Take a reference; the first makes it, with @p seed for the adversary (0: from the clock, logged). */
+int nsdk_cache_model_get(uint64_t seed, struct nsdk_cache_model **out);
+void nsdk_cache_model_put(struct nsdk_cache_model *model);
+
+/* A device can reach [va, bytes) from now on, or no longer. */
+void nsdk_cache_model_map(struct nsdk_cache_model *model, void *va, size_t bytes);
+void nsdk_cache_model_unmap(struct nsdk_cache_model *model, void *va, size_t bytes);
+
+/* DMA between the device and [va, bytes). snoop false: past the caches. */
+void nsdk_cache_model_read(struct nsdk_cache_model *model, const void *va, void *to, size_t bytes,
+			   bool snoop, const char *owner);
+void nsdk_cache_model_write(struct nsdk_cache_model *model, void *va, const void *from, size_t bytes,
+			    bool snoop, const char *owner);
+void nsdk_cache_model_consumed(struct nsdk_cache_model *model, const void *va, size_t bytes,
+			       const char *owner);
+
+/* One turn of the adversary: maybe evict dirty lines, maybe prefetch stale ones. */
+void nsdk_cache_model_adversary(struct nsdk_cache_model *model);
+
+/* The line operations that go to the model (a process-wide table, as the CPU's are). */
+const struct nsdk_line_ops *nsdk_cache_model_line_ops(void);
+
+/* ---- Device models ---- */
+struct nsdk_emu_model;
+
+struct nsdk_emu_model_ops {
+	const char *name; /* the word behind "emu:" */
+	/* @p options: "size=1G,lba=512…" or "". Unknown ones are refused with the list of known ones. */
+	int (*create)(const char *options, struct nsdk_emu_model **out);
+	void (*destroy)(struct nsdk_emu_model *model);
+	int (*cfg_read)(struct nsdk_emu_model *model, unsigned offset, unsigned width, uint32_t *out);
+	int (*cfg_write)(struct nsdk_emu_model *model, unsigned offset, unsigned width,
+			 uint32_t value);
+	/* BAR memory; doorbells in it are plain memory that poll looks at. */
+	int (*bar)(struct nsdk_emu_model *model, unsigned index, struct nsdk_bar *out);
+	uint64_t (*mmio_read)(struct nsdk_emu_model *model, unsigned bar, size_t offset,
+			      unsigned width);
+	void (*mmio_write)(struct nsdk_emu_model *model, unsigned bar, size_t offset, unsigned width,
+			   uint64_t value);
+	unsigned (*irq_count)(struct nsdk_emu_model *model);
+	int (*irq_set)(struct nsdk_emu_model *model, const int *eventfds, unsigned count);
+	void (*reset)(struct nsdk_emu_model *model);
+	/* A bounded bit of work on the caller's thread; nothing when the model runs its own. */
+	void (*poll)(struct nsdk_emu_model *model);
+	/* Whether the model has vanished (a test pulled it out). */
+	bool (*gone)(struct nsdk_emu_model *model);
+};
+
+/* First member of every model. The bus fills in dma before the first register access. */
+struct nsdk_emu_model {
+	const struct nsdk_emu_model_ops *ops;
+	struct nsdk_emu_dma dma;
+	bool wants_nosnoop;       /* nosnoop=data|all: the emulated platform lets it through */
+	unsigned iova_bits;       /* of the emulated IOMMU; 0: 64 */
+	uint64_t seed;
+};
+
+/* The models there are, NULL at the end. */
+extern const struct nsdk_emu_model_ops *const nsdk_emu_models[];
+extern const struct nsdk_emu_model_ops nsdk_emu_nvme;
+
+#endif
