@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The targets that test. `make check` is the whole of it and starts from nothing; the stages are
+# mk/check's. The others below test the build they are run in, for the quick round while working:
+#
+#	make check-unit FILTER=mem
+
+top := $(or $(patsubst %/,%,$(S)),.)
+jobs := $(shell nproc 2> /dev/null || echo 2)
+
+# What the tests are told of the build they belong to.
+test_env := NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) NSDK=$(abspath $(B))/bin/nsdk
+
+# Sanitizers slow a test down by their own factor.
+time_scale := $(strip $(if $(findstring thread,$(SANITIZE)),8,$(if $(findstring address,$(SANITIZE)),4,\
+	$(if $(SANITIZE),2,1))))
+sanitizer_env := $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
+	LSAN_OPTIONS=suppressions=$(abspath $(top))/test/lsan.supp:print_suppressions=0 \
+	UBSAN_OPTIONS=print_stacktrace=1 \
+	TSAN_OPTIONS=suppressions=$(abspath $(top))/test/tsan.supp:halt_on_error=0)
+# gcc 12's thread sanitizer does not know where newer kernels put things with full randomisation.
+sanitizer_run := $(if $(findstring thread,$(SANITIZE)),setarch $(ARCH) -R)
+
+run_tests = $(test_env) $(sanitizer_env) $(sanitizer_run) $(top)/test/run --scale=$(time_scale) \
+	--strip=$(B)/ --strip=$(S) --log-dir=$(B)/test/log
+
+# The chosen ones of a list of paths: those that match the pattern and, if there is one, FILTER.
+chosen = $(foreach path,$(filter $(1),$(2)),$(if $(FILTER),$(if $(findstring $(FILTER),$(path)),$(path)),\
+	$(path)))
+binaries = $(addprefix $(B)/,$(call chosen,$(1),$(all_tests)))
+with_time = $(1)$(2)$(addprefix @,$(timeout_$(2)))
+programs = $(foreach test,$(call chosen,$(1),$(all_tests)),$(call with_time,$(B)/,$(test)))
+scripts = $(foreach script,$(call chosen,$(1),$(all_scripts)),$(or $(S),./)$(script)$(addprefix @,$(timeout_$(basename $(script)))))
+
+# Which tests have more than one thread to look at.
+tsan_rooms := test/unit/lib/env/% test/unit/lib/reactor/% test/unit/lib/emu/% \
+	test/unit/lib/coherence/% test/unit/lib/mem/% test/unit/drivers/%
+
+.PHONY: check-unit check-functional check-threads check-install check-symbols check-lint
+.PHONY: check check-gcc check-clang check-asan check-ubsan check-tsan check-vm
+.PHONY: deps demo doc vm-shell lab-kernel help
+
+ifeq ($(HAVE_CUNIT),no)
+check-unit check-threads check-functional:
+	@echo 'skip - $@: CUnit is missing (apt-get install libcunit1-dev)'
+else
+check-unit: $(call binaries,test/unit/%)
+	@$(run_tests) $(call programs,test/unit/%) $(call scripts,test/unit/%)
+
+check-functional: all $(call binaries,test/functional/%)
+	@$(run_tests) $(call programs,test/functional/%) $(call scripts,test/functional/%)
+
+check-threads: $(call binaries,$(tsan_rooms))
+	@$(run_tests) $(call programs,$(tsan_rooms))
+endif
+
+check-install: all
+	@$(test_env) $(top)/mk/check-install $(B)
+
+check-symbols: all
+	@$(test_env) CC='$(CC)' $(top)/mk/check-symbols $(B)
+
+# The flags of the compiler go along, for the linters that parse C.
+check-lint: $(B)/config.mk
+	@$(test_env) CC='$(CC)' LINT_FLAGS='$(filter-out -f%,$(compile_flags)) -I$(S)test/unit' \
+		$(top)/mk/lint $(B) $(lib_srcs) $(app_srcs) $(addsuffix .c,$(all_tests)) $(all_helpers) \
+		test/unit/nsdk_unit.c test/unit/nsdk_unit_log.c
+
+# --- from nothing ------------------------------------------------------------
+
+deps:
+	@$(top)/mk/deps build
+
+check:
+	@$(top)/mk/check $(abspath $(B))
+
+check-gcc check-clang check-asan check-ubsan check-tsan check-vm:
+	@$(top)/mk/check $(abspath $(B)) $(@:check-%=%)
+
+demo: deps
+	@[ -e $(B)/config.mk ] || (mkdir -p $(B) && cd $(if $(S),$(B),.) && $(or $(S),./)configure)
+	@$(MAKE) --no-print-directory -j$(jobs) all
+	@$(top)/mk/demo $(B)/bin/nsdk
+
+vm-shell:
+	@$(MAKE) --no-print-directory -j$(jobs) all
+	@$(test_env) $(top)/test/vm/run --shell
+
+lab-kernel:
+	@$(top)/test/vm/kernel/build
+
+doc: $(B)/config.mk
+	@$(top)/mk/doxygen $(B)
+	@echo "$(B)/doc/html/index.html"
+
+help:
+	@sed -n 's/^#: \?//p' $(S)mk/check.mk
+
+#: make                the libraries and the tool, in build/ (or where configure was run)
+#: make demo           installs what is missing, builds, and shows the main job on an emulated NVMe
+#: make check          installs what is missing, then every test there is, the VM lab's included
+#: make install        PREFIX is configure's; DESTDIR=DIR puts everything under DIR
+#: make doc            the public headers as web pages
+#: make deps           installs what building needs (mk/deps)
+#: make vm-shell       a shell in the VM lab
+#: make clean          removes what was built, distclean what configure wrote as well
+#:
+#: One part of the tests, on the build at hand (FILTER=TEXT runs only those with TEXT in the path):
+#:   check-unit check-functional check-threads check-install check-symbols check-lint
+#: One stage of make check, each in a build of its own:
+#:   check-gcc check-clang check-asan check-ubsan check-tsan check-vm
+#:
+#: V=1 shows whole commands; ./configure --help what can be chosen.
