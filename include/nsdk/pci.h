@@ -55,34 +55,57 @@ int nsdk_pci_scan(int (*fn)(void *ctx, const struct nsdk_pci_info *info), void *
 int nsdk_pci_info(const struct nsdk_pci_addr *addr, struct nsdk_pci_info *out);
 
 /**
- * Bind a function to @p driver ("vfio-pci") by driver_override.
+ * Find a capability in a function's config space without opening the device.
  *
- * Refuses a function whose disks hold a mounted file system, swap, a device-mapper or md member,
- * or whose network interface carries the default route. On failure everything is as before.
- *
- * @param[out] restore  what nsdk_pci_restore() needs to undo this exactly; may be NULL.
- * @return 0; -EBUSY in use (the sentence says by what); -ENODEV; -EACCES; -ENOENT no such driver.
+ * @param cap_id  PCI_CAP_ID_* (linux/pci_regs.h).
+ * @return its offset; -ENOENT it has none; -ENODEV; -EACCES only root may read that far. Nothing is
+ *         logged.
  */
+int nsdk_pci_cap_find(const struct nsdk_pci_addr *addr, uint8_t cap_id);
+
+/** Read config space, little endian, 1, 2 or 4 bytes. @return 0; -EINVAL; -ENODEV; -EACCES. */
+int nsdk_pci_cfg_read(const struct nsdk_pci_addr *addr, unsigned offset, unsigned width,
+		      uint32_t *out);
+
+/** What undoes a temporary bind exactly, even one that an earlier, killed process has left. */
 struct nsdk_pci_restore {
 	struct nsdk_pci_addr addr;
 	char driver[64];          /**< bound before; "" none */
 	char driver_override[64]; /**< before; "" none */
-	bool changed;             /**< false: it was bound to that driver already */
+	bool changed;             /**< false: the user had bound it already; nothing to undo */
+	int lock_fd;              /**< says to other processes that the bind is in use; -1: none */
 };
+
+/**
+ * Bind a function to @p driver ("vfio-pci") by driver_override.
+ *
+ * Refuses a bridge, and a function whose disks hold a mounted file system, swap or a device-mapper
+ * or md member, or whose network interface carries the default route. On failure everything is as
+ * before.
+ *
+ * A temporary bind (@p restore given) is noted in /run/nsdk under a lock that dies with the process:
+ * when a process is killed in the middle, the next temporary bind of the same function takes the
+ * note over and restores what the killed one should have.
+ *
+ * @param[out] restore  what nsdk_pci_restore() needs to undo this; NULL: the bind is to stay.
+ * @return 0; -EBUSY in use (the sentence says by what); -ENODEV no such function; -EACCES not
+ *         permitted; -ENOENT the kernel has no such driver; -EINVAL a bridge; -EIO the driver did
+ *         not take it.
+ * Threading: one thread at a time for one function.
+ * Source: Documentation/ABI/testing/sysfs-bus-pci (driver_override, drivers_probe).
+ */
 int nsdk_pci_bind(const struct nsdk_pci_addr *addr, const char *driver,
 		  struct nsdk_pci_restore *restore);
 
-/** Undo a bind exactly: the driver and the driver_override of before. @return 0 or -errno, logged. */
-int nsdk_pci_restore(const struct nsdk_pci_restore *restore);
-
-/** Give a function back to whichever kernel driver matches it: clears driver_override and probes. */
-int nsdk_pci_unbind(const struct nsdk_pci_addr *addr);
+/** Undo a temporary bind exactly, and forget the note. @return 0 or -errno, logged. */
+int nsdk_pci_restore(struct nsdk_pci_restore *restore);
 
 /**
- * The path of sysfs; a test points it at a tree of its own. NULL brings back "/sys".
- * Also moves "/proc" to @p root/proc for the in-use checks when @p root is not NULL.
+ * Give a function back to the kernel: to the driver noted by a temporary bind that was killed, else
+ * to whichever matches it.
+ * @return 0; -EBUSY a process of NSDK has it; -ENOENT no kernel driver took it; other -errno. Logged.
  */
-void nsdk_pci_set_root(const char *root);
+int nsdk_pci_unbind(const struct nsdk_pci_addr *addr);
 
 #ifdef __cplusplus
 }
