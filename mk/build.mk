@@ -95,13 +95,18 @@ $(B)/libnsdk.so: $(B)/$(sofile)
 	$(quiet)ln -sf $(sofile) $(B)/$(soname)
 	$(quiet)ln -sf $(soname) $@
 
-# --- the tool ----------------------------------------------------------------
+# --- the programs ------------------------------------------------------------
 
-# Linked with the archive: it stands alone, and shows an error's place in a debugger.
-$(B)/bin/nsdk: $(app_objs) $(B)/libnsdk.a
-	@mkdir -p $(@D)
-	$(say) LD bin/nsdk
-	$(quiet)$(CC) $(link_flags) -o $@ $(app_objs) $(B)/libnsdk.a $(LIBS)
+# Linked with the archive: they stand alone, and show an error's place in a debugger.
+define app_rule
+$(B)/bin/$(notdir $(1)): $(call object,$(srcs_$(1))) $(B)/libnsdk.a
+	@mkdir -p $$(@D)
+	$$(say) LD bin/$(notdir $(1))
+	$$(quiet)$$(CC) $$(link_flags) -o $$@ $(call object,$(srcs_$(1))) $(B)/libnsdk.a $$(LIBS)
+endef
+# A folder without sources is no program yet.
+programs_built := $(foreach room,$(app_rooms),$(if $(srcs_$(room)),$(B)/bin/$(notdir $(room))))
+$(foreach room,$(app_rooms),$(if $(srcs_$(room)),$(eval $(call app_rule,$(room)))))
 
 # --- the test programs -------------------------------------------------------
 
@@ -114,8 +119,8 @@ test_libs := -lcunit $(if $(filter yes,$(HAVE_PMEM)),-lpmem)
 comma := ,
 
 define test_rule
-$(B)/$(1): $$(call object,$(1).c $$(helpers_$(2))) $$(if $$(findstring test/unit/app,$(2)),\
-	$$(filter-out %/main.o,$$(app_objs))) $(B)/libnsdk.a $(B)/libnsdk-unit.a $(S)$(2)/Makefile
+$(B)/$(1): $$(call object,$(1).c $$(helpers_$(2)) \
+	$$(filter-out %/main.c,$$(srcs_$(2:test/unit/app/%=app/%)))) $(B)/libnsdk.a $(B)/libnsdk-unit.a $(S)$(2)/Makefile
 	@mkdir -p $$(@D)
 	$$(say) LD $(1)
 	$$(quiet)$$(CC) $$(link_flags) $$(addprefix -Wl$$(comma)--wrap=,$$(wraps_$(1))) -o $$@ \
@@ -125,7 +130,7 @@ $(foreach room,$(test_rooms),$(foreach test,$(tests_$(room)),$(eval $(call test_
 
 # --- targets -----------------------------------------------------------------
 
-products := $(B)/libnsdk.a $(if $(lib_objs),$(B)/libnsdk.so) $(if $(app_objs),$(B)/bin/nsdk)
+products := $(B)/libnsdk.a $(if $(lib_objs),$(B)/libnsdk.so) $(programs_built)
 
 .PHONY: lib tests clean distclean
 all: $(products)

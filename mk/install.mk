@@ -29,7 +29,7 @@ install: all $(S)mk/nsdk.pc.in $(S)mk/nsdk-shared.pc.in
 			$(S)mk/$$pc.pc.in > $(B)/$$pc.pc; \
 		$(INSTALL) -m 644 $(B)/$$pc.pc $(DESTDIR)$(PCDIR); \
 	done
-ifneq ($(app_objs),)
+ifneq ($(srcs_app/nsdk),)
 	$(quiet)$(INSTALL) -m 755 $(B)/bin/nsdk $(DESTDIR)$(BINDIR)
 endif
 

@@ -34,7 +34,8 @@
 lib_rooms := lib/env lib/mem lib/iommu lib/pci lib/bus lib/coherence lib/reactor lib/emu \
 	drivers/nvme
 
-app_rooms := app/nsdk
+# Each is one program, bin/ and its folder's name.
+app_rooms := app/nsdk app/hello_nvme
 
 test_rooms := $(lib_rooms:%=test/unit/%) $(app_rooms:%=test/unit/%) test/functional
 
