@@ -120,7 +120,8 @@ static void mount_devices(void)
 	make_dir("/dev/shm", 01777);
 	mount_or_fault("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
 	make_dir("/dev/hugepages", 0755);
-	mount_or_fault("hugetlbfs", "/dev/hugepages", "hugetlbfs", MS_NOSUID | MS_NODEV, NULL);
+	mount_or_fault("hugetlbfs", "/dev/hugepages", "hugetlbfs", MS_NOSUID | MS_NODEV,
+		       "mode=1777");
 	/* For looking inside; nothing depends on them */
 	mount("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	mount("tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);

@@ -1,0 +1,183 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# What the scenarios share. It is read by bash inside of the guest; every check prints one line
+# `ok - NAME`, `not ok - NAME: why` or `skip - NAME: reason`.
+
+set -u
+
+# The files of one check: what a command said
+work=/tmp/scenario
+mkdir -p $work
+failures=0
+
+ok()
+{
+	printf 'ok - %s\n' "$1"
+}
+
+not_ok()
+{
+	printf 'not ok - %s: %s\n' "$1" "$2"
+	failures=$((failures + 1))
+}
+
+skip()
+{
+	printf 'skip - %s: %s\n' "$1" "$2"
+}
+
+# The last line of every scenario: its status tells a failure, and that the end was reached
+finish()
+{
+	[ "$failures" -eq 0 ]
+	exit
+}
+
+# What a command wrote, in one line, for the reason of a failure
+said()
+{
+	local text
+	text=$(tail -n 3 "$work/err" 2>/dev/null | tr '\n' ' ')
+	printf '%s' "${text:-nothing on standard error}"
+}
+
+# check NAME COMMAND…: the command succeeds
+check()
+{
+	local name=$1 status
+	shift
+	"$@" >"$work/out" 2>"$work/err"
+	status=$?
+	if [ $status -eq 0 ]; then
+		ok "$name"
+	else
+		not_ok "$name" "status $status, $(said)"
+	fi
+	return $status
+}
+
+# same NAME EXPECTED ACTUAL
+same()
+{
+	if [ "$2" = "$3" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "'$3' instead of '$2'"
+	fi
+}
+
+# refuses NAME STATUS PATTERN COMMAND…: the command ends with that status and one sentence that
+# matches the extended regular expression, and in time
+refuses()
+{
+	local name=$1 want=$2 pattern=$3 status
+	shift 3
+	timeout 60 "$@" >"$work/out" 2>"$work/err"
+	status=$?
+	if [ $status -ne "$want" ]; then
+		not_ok "$name" "status $status instead of $want, $(said)"
+	elif ! grep -Eqi -- "$pattern" "$work/err"; then
+		not_ok "$name" "no sentence with '$pattern': $(said)"
+	elif [ "$want" -eq 1 ] && [ "$(wc -l <"$work/err")" -ne 1 ]; then
+		not_ok "$name" "$(wc -l <"$work/err") lines instead of one sentence: $(said)"
+	else
+		ok "$name"
+	fi
+}
+
+# Waits until a command succeeds: until SECONDS COMMAND…
+until_true()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+need_nsdk()
+{
+	if ! command -v nsdk >/dev/null; then
+		not_ok nsdk "it is not built in $NSDK_BUILD"
+		finish
+	fi
+}
+
+# The driver of the PCI device, or nothing
+driver_of()
+{
+	local link
+	link=$(readlink "/sys/bus/pci/devices/$1/driver") && printf '%s' "${link##*/}"
+}
+
+# The kernel's disk on the PCI device: nvme0n1
+disk_of()
+{
+	local disk
+	for disk in "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n*; do
+		[ -e "$disk" ] || continue
+		printf '%s' "${disk##*/}"
+		return
+	done
+	return 1
+}
+
+has_disk()
+{
+	local disk
+	disk=$(disk_of "$1") && [ -b "/dev/$disk" ]
+}
+
+kernel_disk_works()
+{
+	local disk
+	until_true 10 has_disk "$1" || return 1
+	disk=$(disk_of "$1")
+	dd if="/dev/$disk" of=/dev/null bs=64k count=16 iflag=direct status=none
+}
+
+# By hand, as an administrator would without nsdk
+bind_by_hand()
+{
+	local device=/sys/bus/pci/devices/$1
+	printf '%s\n' "$2" >"$device/driver_override" || return
+	if [ -e "$device/driver" ]; then
+		printf '%s\n' "$1" >"$device/driver/unbind" || return
+	fi
+	printf '%s\n' "$1" >/sys/bus/pci/drivers_probe || return
+	[ "$(driver_of "$1")" = "$2" ]
+}
+
+# What the lab itself promises, without nsdk: lab_checks KIND DISKS. KIND none has no IOMMU.
+lab_checks()
+{
+	local kind=$1 disks=$2 i address
+	for ((i = 0; i < disks; i++)); do
+		address=0000:00:0$((3 + i)).0
+		same "lab, $kind: an NVMe controller of the kernel's driver at $address" nvme \
+			"$(driver_of "$address")"
+		same "lab, $kind: nvme id-ctrl of $address" "nsdk-nvme$i" \
+			"$(nvme id-ctrl -o json "/dev/$(disk_of "$address")" |
+				jq -r '.sn | sub(" *$"; "")')"
+	done
+	address=0000:00:03.0
+	check "lab, $kind: $address goes to vfio-pci" bind_by_hand $address vfio-pci
+	if [ "$kind" = none ]; then
+		if [ -e /sys/bus/pci/devices/$address/iommu_group ]; then
+			not_ok "lab, $kind: no IOMMU group" "there is one"
+		else
+			ok "lab, $kind: no IOMMU group"
+		fi
+	else
+		check "lab, $kind: its VFIO character device" \
+			test -c /dev/vfio/devices/vfio0
+		check "lab, $kind: its VFIO group" test -c \
+			"/dev/vfio/$(basename "$(readlink /sys/bus/pci/devices/$address/iommu_group)")"
+		check "lab, $kind: iommufd" test -c /dev/iommu
+	fi
+	check "lab, $kind: $address goes back" bind_by_hand $address nvme
+	printf '\n' >/sys/bus/pci/devices/$address/driver_override
+	check "lab, $kind: the disk of $address works after that" kernel_disk_works $address
+}
