@@ -44,7 +44,7 @@ ifeq ($(HAVE_CUNIT),no)
 check-unit check-threads check-functional:
 	@echo 'skip - $@: CUnit is missing (apt-get install libcunit1-dev)'
 else
-check-unit: $(call binaries,test/unit/%)
+check-unit: $(call binaries,test/unit/%) $(B)/libnsdk.a $(B)/libnsdk-unit.a
 	@$(run_tests) $(call programs,test/unit/%) $(call scripts,test/unit/%)
 
 check-functional: all $(call binaries,test/functional/%)
