@@ -7,8 +7,8 @@
 set -u
 
 # The files of one check: what a command said
-work=/tmp/scenario
-mkdir -p $work
+export WORK=/tmp/scenario
+mkdir -p $WORK
 failures=0
 
 ok()
@@ -38,7 +38,7 @@ finish()
 said()
 {
 	local text
-	text=$(tail -n 3 "$work/err" 2>/dev/null | tr '\n' ' ')
+	text=$(tail -n 3 "$WORK/err" 2>/dev/null | tr '\n' ' ')
 	printf '%s' "${text:-nothing on standard error}"
 }
 
@@ -47,7 +47,7 @@ check()
 {
 	local name=$1 status
 	shift
-	"$@" >"$work/out" 2>"$work/err"
+	"$@" >"$WORK/out" 2>"$WORK/err"
 	status=$?
 	if [ $status -eq 0 ]; then
 		ok "$name"
@@ -73,14 +73,14 @@ refuses()
 {
 	local name=$1 want=$2 pattern=$3 status
 	shift 3
-	timeout 60 "$@" >"$work/out" 2>"$work/err"
+	timeout 60 "$@" >"$WORK/out" 2>"$WORK/err"
 	status=$?
 	if [ $status -ne "$want" ]; then
 		not_ok "$name" "status $status instead of $want, $(said)"
-	elif ! grep -Eqi -- "$pattern" "$work/err"; then
+	elif ! grep -Eqi -- "$pattern" "$WORK/err"; then
 		not_ok "$name" "no sentence with '$pattern': $(said)"
-	elif [ "$want" -eq 1 ] && [ "$(wc -l <"$work/err")" -ne 1 ]; then
-		not_ok "$name" "$(wc -l <"$work/err") lines instead of one sentence: $(said)"
+	elif [ "$want" -eq 1 ] && [ "$(wc -l <"$WORK/err")" -ne 1 ]; then
+		not_ok "$name" "$(wc -l <"$WORK/err") lines instead of one sentence: $(said)"
 	else
 		ok "$name"
 	fi
@@ -163,14 +163,19 @@ lab_checks()
 				jq -r '.sn | sub(" *$"; "")')"
 	done
 	address=0000:00:03.0
-	check "lab, $kind: $address goes to vfio-pci" bind_by_hand $address vfio-pci
 	if [ "$kind" = none ]; then
 		if [ -e /sys/bus/pci/devices/$address/iommu_group ]; then
 			not_ok "lab, $kind: no IOMMU group" "there is one"
 		else
 			ok "lab, $kind: no IOMMU group"
 		fi
+		if bind_by_hand $address vfio-pci; then
+			not_ok "lab, $kind: vfio-pci does not take $address" "it did"
+		else
+			ok "lab, $kind: vfio-pci does not take $address"
+		fi
 	else
+		check "lab, $kind: $address goes to vfio-pci" bind_by_hand $address vfio-pci
 		check "lab, $kind: its VFIO character device" \
 			test -c /dev/vfio/devices/vfio0
 		check "lab, $kind: its VFIO group" test -c \
@@ -180,4 +185,48 @@ lab_checks()
 	check "lab, $kind: $address goes back" bind_by_hand $address nvme
 	printf '\n' >/sys/bus/pci/devices/$address/driver_override
 	check "lab, $kind: the disk of $address works after that" kernel_disk_works $address
+}
+
+# ---- With nsdk ----
+
+# perf NAME CONDITION ARGUMENT…: `nsdk perf` succeeds without errors and its result fulfils the jq
+# condition; the result stays in $WORK/perf.json
+perf()
+{
+	local name=$1 condition=$2 status
+	shift 2
+	timeout 120 nsdk perf "$@" --json="$WORK/perf.json" >"$WORK/out" 2>"$WORK/err"
+	status=$?
+	if [ $status -ne 0 ]; then
+		not_ok "$name" "nsdk perf $*: status $status, $(said)"
+	elif ! jq -e "all(.[]; .errors == 0 and .verify_errors == 0 and .ios > 0 and ($condition))" \
+		<(with_results "$WORK/perf.json") >/dev/null 2>"$WORK/err"; then
+		not_ok "$name" "nsdk perf $*: not ($condition) in $(jq -c . "$WORK/perf.json") $(said)"
+	else
+		ok "$name"
+	fi
+}
+
+# One object for each device, whether there is one device or several
+with_results()
+{
+	jq 'def results: if type == "array" then .[] elif has("devices") then .devices[] else . end;
+		[results]' "$1"
+}
+
+# As nvme-cli says it; both sides go through the same program, so numbers and strings compare
+kernel_id_ctrl()
+{
+	nvme id-ctrl -o json "/dev/$(disk_of "$1")"
+}
+
+kernel_id_ns()
+{
+	nvme id-ns -o json "/dev/$(disk_of "$1")"
+}
+
+# The test program that moves blocks between a disk and a file through libnsdk
+nvme_rw()
+{
+	"$NSDK_BUILD/test/functional/nvme_rw" "$@"
 }

@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Reading and writing with verification where no-snoop is permitted: both ways to the IOMMU, both
+# policies, and disks that are unlike each other.
+#
+# vm: --iommu=intel --nvme --nvme=logical_block_size=4096,physical_block_size=4096
+# vm: --nvme=mdts=1 --nvme=max_ioqpairs=1 --nvme
+# timeout: 300
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/../guest.sh"
+lab_checks intel 5
+need_nsdk
+
+plain=0000:00:03.0
+lba4k=0000:00:04.0
+small_mdts=0000:00:05.0
+one_queue=0000:00:06.0
+second=0000:00:07.0
+
+perf "perf through iommufd" '.ios == 5000 and .verdict.state == "permitted"' \
+	$plain --rw=randrw --verify --number_ios=5000 --iodepth=16
+same "perf gives the device back" nvme "$(driver_of $plain)"
+NSDK_IOMMU=type1 perf "perf through type1" '.ios == 5000 and .verdict.state == "permitted"' \
+	$plain --rw=randrw --verify --number_ios=5000 --iodepth=16
+perf "perf on the no-snoop path" \
+	'.policy == "nosnoop" and .verdict.state == "permitted" and .coherence.lines_written_back > 0
+		and .coherence.lines_invalidated > 0' \
+	$plain --rw=randrw --verify --policy=nosnoop --number_ios=5000 --iodepth=16
+NSDK_IOMMU=type1 perf "perf on the no-snoop path through type1" \
+	'.policy == "nosnoop" and .coherence.lines_written_back > 0' \
+	$plain --rw=randrw --verify --policy=nosnoop --number_ios=2000 --iodepth=16
+perf "perf, --policy=auto" '.verdict.state == "permitted"' \
+	$plain --rw=randrw --verify --policy=auto --number_ios=2000
+perf "perf, the coherent path flushes nothing" \
+	'.policy == "coherent" and .coherence.lines_written_back == 0' \
+	$plain --rw=randread --number_ios=2000
+perf "perf, 4096-byte blocks" '.ios == 3000' \
+	$lba4k --rw=randrw --verify --number_ios=3000 --iodepth=8
+perf "perf, MDTS of two pages, I/O that has to be split" '.ios == 500' \
+	$small_mdts --rw=randrw --verify --bs=64k --number_ios=500 --iodepth=8
+perf "perf, a single I/O queue" '.ios == 3000' \
+	$one_queue --rw=randrw --verify --number_ios=3000 --iodepth=32
+refuses "perf, more jobs than I/O queues" 1 'queue' \
+	nsdk perf $one_queue --rw=randread --numjobs=2 --number_ios=100
+perf "perf, two controllers at once on two lcores" '.ios == 3000' \
+	$plain $second --rw=randrw --verify --cpus_allowed=0-1 --number_ios=3000 --iodepth=8
+same "perf, two controllers: two results" 2 "$(with_results "$WORK/perf.json" | jq length)"
+for device in $plain $lba4k $small_mdts $one_queue $second; do
+	check "the kernel's disk on $device works after all this" kernel_disk_works "$device"
+done
+
+finish
