@@ -40,7 +40,7 @@ struct nsdk_coherence_stats {
 	uint64_t batches;             /**< batches that needed a fence */
 	uint64_t lines_written_back;  /**< lines given to a write-back (CLWB, DC CVAC) */
 	uint64_t lines_invalidated;   /**< lines given to a write-back-and-invalidate */
-	uint64_t bytes_skipped_clean; /**< bytes that needed nothing */
+	uint64_t bytes_skipped_clean; /**< bytes that were given or taken back and needed nothing */
 	uint64_t wbinvd;              /**< whole-cache write-backs, all CPUs added up */
 };
 
@@ -53,12 +53,25 @@ struct nsdk_coherence_stats {
  * when the verdict is `permitted`, else refused; where the bit does not stick, that is said and
  * the engine works all the same.
  *
- * @return 0; -EOPNOTSUPP refused, the sentence gives the reason; other -errno.
+ * A device whose bit stays 1 where coherent needs it 0 is refused: syncing its buffers would not do,
+ * since a coherent device may write into lines that it shares with the CPU.
+ *
+ * @return 0; -EOPNOTSUPP refused, the sentence gives the reason; -EIO Enable No Snoop cannot be
+ *         cleared; -ENODEV the device has gone; other -errno. On failure the bit is as it was found.
  * Threading: the device's attaching thread, before bus mastering is turned on.
  * Source: PCI Express Base, Device Control Register; linux/pci_regs.h PCI_EXP_DEVCTL_NOSNOOP_EN.
  */
 int nsdk_coherence_create(struct nsdk_device *dev, enum nsdk_policy policy,
 			  struct nsdk_coherence **out);
+
+/**
+ * Set or clear the Enable No Snoop bit once more as it was decided: after nsdk_device_reset(), which
+ * may have brought back the bit's value out of reset (it is 1 on much hardware).
+ *
+ * @return 0; -EIO the bit could not be cleared where it must be (logged); other -errno.
+ * Threading: as nsdk_coherence_create(): before bus mastering is turned on again.
+ */
+int nsdk_coherence_after_reset(struct nsdk_coherence *coh);
 
 /** Restore the Enable No Snoop bit as it was found and free. NULL is fine. Batches must be gone. */
 void nsdk_coherence_destroy(struct nsdk_coherence *coh);
@@ -89,24 +102,33 @@ void nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
 /**
  * A batch: the ranges of everything that goes out with one doorbell, or comes in with one poll.
  *
- * Owned by one queue, used by one thread, so adding takes no lock. Ranges that touch are merged.
+ * Owned by one queue, used by one thread, so adding takes no lock. Ranges that touch are merged, and
+ * every line gets one operation, the strongest it was added with. One batch may hold ranges of both
+ * ways, to the device and back; its one fence then serves both. Most drivers keep two, one for the
+ * submission side and one for the poll, because they commit at different moments.
  */
 struct nsdk_flush_batch;
 
 /**
  * @param max_ranges  how many separate ranges it holds before an add flushes early (without a
- *                    fence; the fence still comes once, with the commit).
- * @return 0 or -ENOMEM (logged).
+ *                    fence; the fence still comes once, with the commit). 1 … 65536.
+ * @return 0; -EINVAL @p max_ranges; -ENOMEM (logged).
  */
 int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 			    struct nsdk_flush_batch **out);
 void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch);
 
-/** Add a range to be given to the device by the next commit. Nothing when inactive. */
+/**
+ * Add a range to be given to the device by the next commit. Nothing when inactive. The CPU must have
+ * written it before, and must not write it until it has been taken back.
+ */
 void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir);
 
-/** Add a range to be taken back by the next commit. Nothing when inactive or to-device. */
+/**
+ * Add a range to be taken back by the next commit. Nothing when inactive or to-device. The load that
+ * saw the device's completion must come before, in program order.
+ */
 void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
 			      enum nsdk_dma_dir dir);
 

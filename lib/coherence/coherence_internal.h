@@ -10,16 +10,23 @@
 
 /*
  * The line-operation table: one for each kind of instruction (lib/coherence/lines_x86.c,
- * lines_aarch64.c), one of the cache model. Ranges are whole lines: va is line aligned, lines > 0.
- * No operation is ordered with anything until fence().
+ * lines_aarch64.c), one of the cache model. Ranges are whole lines of NSDK_LINE_BYTES: va is line
+ * aligned, lines > 0. No function is NULL. A line operation is ordered after older stores to its own
+ * line, and with nothing else until a fence.
  */
 struct nsdk_line_ops {
 	const char *name;
 	void (*writeback)(const void *va, size_t lines);  /* dirty -> memory; may stay cached */
 	void (*writeback_invalidate)(const void *va, size_t lines);
+	/*
+	 * Before the line operations that take data back: orders them after older loads, of which one
+	 * saw the completion. Without it the CPU might drop a line, and fetch it again, while the
+	 * device had not written it yet.
+	 */
+	void (*acquire_for_cpu)(void);
 	/* Before a doorbell: orders the line operations before later stores, MMIO included. */
 	void (*fence_for_device)(void);
-	/* Before the CPU reads: orders the line operations before later loads too. */
+	/* Before the CPU reads: orders the line operations before later loads, and later stores too. */
 	void (*fence_for_cpu)(void);
 };
 

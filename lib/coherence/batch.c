@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A flush batch: the ranges of one doorbell or of one poll.
+ *
+ * Two lists of line-aligned ranges: those to be written back, and those to be written back and
+ * invalidated. Adding appends, or lengthens the range added last, which catches buffers that lie one
+ * after the other. Flushing sorts each list (only if it came out of order), merges what touches, and
+ * walks both side by side: invalidations go out whole, write-backs without the lines that an
+ * invalidation covers, since that writes back too. So every line gets exactly one operation.
+ *
+ * When a list is full, the batch is flushed early: line operations now, the fence with the commit.
+ *
+ * Ranges of both ways may be in one batch. One fence at the commit serves both: fence_for_cpu as soon
+ * as anything is taken back, for it orders later stores as well.
+ *
+ * No allocation, no lock, no system call after the creation: the sort works in place.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nsdk/log.h>
+
+#include "engine.h"
+
+#define MAX_RANGES 65536u
+
+struct range {
+	uintptr_t first;
+	uintptr_t end; /* exclusive; both line aligned */
+};
+
+struct range_list {
+	struct range *ranges;
+	unsigned count;
+	bool sorted; /* by first, and nothing touches */
+};
+
+struct nsdk_flush_batch {
+	struct nsdk_flush_batch_head head; /* must be first */
+	bool acquire;   /* a range was taken back since the last acquire_for_cpu() */
+	bool for_cpu;   /* … since the last fence */
+	bool unfenced;  /* line operations went out since the last fence */
+	unsigned max_ranges;
+	const struct nsdk_line_ops *ops;
+	struct range_list writeback;
+	struct range_list invalidate;
+
+	/* Written by the owner at every commit, read by whoever asks: a line of its own, so that asking
+	 * does not take the lines above from the owner. */
+	struct nsdk_coherence_counts counts __attribute__((aligned(NSDK_LINE_BYTES)));
+
+	struct nsdk_coherence *coh __attribute__((aligned(NSDK_LINE_BYTES)));
+	LIST_ENTRY(nsdk_flush_batch) link;
+};
+
+_Static_assert(offsetof(struct nsdk_flush_batch, head) == 0, "nsdk_flush_batch_active() looks there");
+
+int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
+			    struct nsdk_flush_batch **out)
+{
+	struct nsdk_flush_batch *batch;
+
+	*out = NULL;
+	if (max_ranges == 0 || max_ranges > MAX_RANGES)
+		return nsdk_fail(-EINVAL, "coherence",
+				 "a flush batch holds 1 to %u ranges, not %u", MAX_RANGES, max_ranges);
+	batch = aligned_alloc(NSDK_LINE_BYTES, sizeof(*batch));
+	if (!batch)
+		goto no_memory;
+	memset(batch, 0, sizeof(*batch));
+	batch->head.active = coh->active;
+	batch->max_ranges = max_ranges;
+	batch->ops = coh->ops;
+	batch->coh = coh;
+	batch->writeback.sorted = true;
+	batch->invalidate.sorted = true;
+	if (coh->active) {
+		batch->writeback.ranges = calloc(max_ranges, 2 * sizeof(struct range));
+		if (!batch->writeback.ranges)
+			goto free_batch;
+		batch->invalidate.ranges = batch->writeback.ranges + max_ranges;
+	}
+	pthread_mutex_lock(&coh->lock);
+	LIST_INSERT_HEAD(&coh->batches, batch, link);
+	pthread_mutex_unlock(&coh->lock);
+	*out = batch;
+	return 0;
+
+free_batch:
+	free(batch);
+no_memory:
+	return nsdk_fail(-ENOMEM, "coherence", "no memory for a flush batch of %u ranges", max_ranges);
+}
+
+void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
+{
+	struct nsdk_coherence *coh;
+
+	if (!batch)
+		return;
+	coh = batch->coh;
+	if (coh) {
+		pthread_mutex_lock(&coh->lock);
+		LIST_REMOVE(batch, link);
+		nsdk_coherence_counts_add(&batch->counts, &coh->retired);
+		pthread_mutex_unlock(&coh->lock);
+	}
+	free(batch->writeback.ranges);
+	free(batch);
+}
+
+const struct nsdk_coherence_counts *nsdk_flush_batch_counts(const struct nsdk_flush_batch *batch)
+{
+	return &batch->counts;
+}
+
+struct nsdk_flush_batch *nsdk_flush_batch_next(const struct nsdk_flush_batch *batch)
+{
+	return LIST_NEXT(batch, link);
+}
+
+void nsdk_flush_batch_orphan(struct nsdk_flush_batch *batch)
+{
+	batch->coh = NULL;
+}
+
+/* One writer, so a load and a store do; no locked instruction. */
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, value + n, memory_order_relaxed);
+}
+
+/* Shell sort: in place, no recursion, and nearly linear on what is nearly sorted. */
+static void sort(struct range *ranges, unsigned count)
+{
+	static const unsigned short gaps[] = { 29524, 9841, 3280, 1093, 364, 121, 40, 13, 4, 1 };
+
+	for (unsigned g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++) {
+		unsigned gap = gaps[g];
+
+		for (unsigned i = gap; i < count; i++) {
+			struct range moved = ranges[i];
+			unsigned at = i;
+
+			for (; at >= gap && ranges[at - gap].first > moved.first; at -= gap)
+				ranges[at] = ranges[at - gap];
+			ranges[at] = moved;
+		}
+	}
+}
+
+/* Bring a list into order, without overlaps and without neighbours that touch. */
+static void tidy(struct range_list *list)
+{
+	struct range *ranges = list->ranges;
+	unsigned kept = 0;
+
+	if (list->sorted)
+		return;
+	sort(ranges, list->count);
+	for (unsigned i = 1; i < list->count; i++) {
+		if (ranges[i].first > ranges[kept].end)
+			ranges[++kept] = ranges[i];
+		else if (ranges[i].end > ranges[kept].end)
+			ranges[kept].end = ranges[i].end;
+	}
+	list->count = kept + 1;
+	list->sorted = true;
+}
+
+static uint64_t write_back(struct nsdk_flush_batch *batch, uintptr_t first, uintptr_t end)
+{
+	size_t lines = (end - first) / NSDK_LINE_BYTES;
+
+	batch->ops->writeback((const void *)first, lines);
+	return lines;
+}
+
+static uint64_t invalidate_all(struct nsdk_flush_batch *batch)
+{
+	const struct range_list *list = &batch->invalidate;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < list->count; i++) {
+		const struct range *range = &list->ranges[i];
+		size_t lines = (range->end - range->first) / NSDK_LINE_BYTES;
+
+		batch->ops->writeback_invalidate((const void *)range->first, lines);
+		sum += lines;
+	}
+	return sum;
+}
+
+/* The write-backs, less what the invalidations cover. Both lists are tidy. */
+static uint64_t write_back_rest(struct nsdk_flush_batch *batch)
+{
+	const struct range_list *list = &batch->writeback, *covered = &batch->invalidate;
+	uint64_t sum = 0;
+	unsigned c = 0;
+
+	for (unsigned i = 0; i < list->count; i++) {
+		uintptr_t first = list->ranges[i].first, end = list->ranges[i].end;
+
+		/* An invalidation that ends before this range ends before all that follow. */
+		while (c < covered->count && covered->ranges[c].end <= first)
+			c++;
+		for (unsigned k = c; k < covered->count && covered->ranges[k].first < end; k++) {
+			if (first < covered->ranges[k].first)
+				sum += write_back(batch, first, covered->ranges[k].first);
+			first = covered->ranges[k].end;
+		}
+		if (first < end)
+			sum += write_back(batch, first, end);
+	}
+	return sum;
+}
+
+/* The line operations of all that was added. No fence. */
+static void flush(struct nsdk_flush_batch *batch)
+{
+	tidy(&batch->writeback);
+	tidy(&batch->invalidate);
+	if (batch->acquire) {
+		/* The load of the completion before the invalidations, against the device's writes. */
+		batch->ops->acquire_for_cpu();
+		batch->acquire = false;
+	}
+	count(&batch->counts.lines_invalidated, invalidate_all(batch));
+	count(&batch->counts.lines_written_back, write_back_rest(batch));
+	batch->writeback.count = 0;
+	batch->invalidate.count = 0;
+	batch->unfenced = true;
+}
+
+static void add(struct nsdk_flush_batch *batch, struct range_list *list, const void *va, size_t bytes)
+{
+	uintptr_t first = nsdk_line_floor(va), end = nsdk_line_ceil(va, bytes);
+	struct range *last;
+
+	if (list->count > 0) {
+		last = &list->ranges[list->count - 1];
+		if (first >= last->first && first <= last->end) {
+			/* Only the end moves, and the last range has none behind it. */
+			if (end > last->end)
+				last->end = end;
+			return;
+		}
+		if (list->count == batch->max_ranges)
+			flush(batch);
+		else if (first <= last->end)
+			list->sorted = false;
+	}
+	list->ranges[list->count++] = (struct range){ first, end };
+}
+
+void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+				 enum nsdk_dma_dir dir)
+{
+	if (__builtin_expect(!batch->head.active, 1) || bytes == 0)
+		return;
+	/* From the device: a line left dirty would be evicted one day, over what the device wrote. */
+	add(batch, dir == NSDK_DMA_TO_DEVICE ? &batch->writeback : &batch->invalidate, va, bytes);
+}
+
+void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+			      enum nsdk_dma_dir dir)
+{
+	if (__builtin_expect(!batch->head.active, 1) || bytes == 0)
+		return;
+	if (dir == NSDK_DMA_TO_DEVICE) {
+		/* The device only read: what the cache holds is still what memory holds. */
+		count(&batch->counts.bytes_skipped_clean, bytes);
+		return;
+	}
+	/* The CPU may have prefetched the lines while the device had not written them yet. */
+	add(batch, &batch->invalidate, va, bytes);
+	batch->acquire = true;
+	batch->for_cpu = true;
+}
+
+void nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
+{
+	if (__builtin_expect(!batch->head.active, 1))
+		return;
+	if (batch->writeback.count || batch->invalidate.count)
+		flush(batch);
+	if (!batch->unfenced)
+		return;
+	/*
+	 * The one fence. To the device: the lines are in memory before the doorbell that the caller
+	 * writes next. Back: the stale lines are gone before the caller's first load of the data.
+	 */
+	if (batch->for_cpu)
+		batch->ops->fence_for_cpu();
+	else
+		batch->ops->fence_for_device();
+	batch->for_cpu = false;
+	batch->unfenced = false;
+	count(&batch->counts.batches, 1);
+}
