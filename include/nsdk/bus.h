@@ -65,6 +65,7 @@ bool nsdk_device_is_gone(const struct nsdk_device *dev);
 
 /** Read or write config space, little endian, 1, 2 or 4 bytes. @return 0 or -errno. Not for I/O paths. */
 int nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);
+/** The write to nsdk_device_cfg_read(). */
 int nsdk_device_cfg_write(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t value);
 
 /** Offset of a capability in config space (PCI_CAP_ID_* of linux/pci_regs.h), or -ENOENT. */
@@ -76,7 +77,7 @@ int nsdk_device_set_bus_master(struct nsdk_device *dev, bool on);
 /** A BAR as mapped into this process. */
 struct nsdk_bar {
 	volatile void *base; /**< uncached device memory; emulated: the model's registers, see below */
-	size_t bytes;
+	size_t bytes;        /**< its size */
 };
 
 /**
@@ -91,9 +92,12 @@ int nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_bar *ou
 
 /** Control register access, in host order. A vanished device reads as all ones. */
 uint32_t nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
+/** The same, 64 bits wide. */
 uint64_t nsdk_device_read64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
+/** A write; none to a vanished device. */
 void nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
 			 uint32_t value);
+/** The same, 64 bits wide. */
 void nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
 			 uint64_t value);
 
@@ -107,6 +111,7 @@ unsigned nsdk_device_irq_count(struct nsdk_device *dev);
  * @param count     1 … nsdk_device_irq_count().
  */
 int nsdk_device_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned count);
+/** Disarm all vectors. @return 0 or -errno. */
 int nsdk_device_irq_disable(struct nsdk_device *dev);
 
 /** Function-level reset; config space as after attach. @return 0; -EOPNOTSUPP; other -errno. */

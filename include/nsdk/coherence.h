@@ -116,6 +116,7 @@ struct nsdk_flush_batch;
  */
 int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 			    struct nsdk_flush_batch **out);
+/** End a batch. NULL is fine. */
 void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch);
 
 /**
@@ -144,6 +145,7 @@ struct nsdk_line_info {
 	const char *invalidate;     /**< "clflushopt", "clflush", "dc civac" */
 	unsigned line_bytes;        /**< flush granule, from CPUID leaf 1 or CTR_EL0 */
 };
+/** Ask for it. Threading: any. */
 void nsdk_line_info(struct nsdk_line_info *out);
 
 #ifdef __cplusplus

@@ -24,11 +24,12 @@ enum nsdk_violation_kind {
 	NSDK_VIOLATION_LATE_WRITEBACK,    /**< a dirty line was written back over the device's data */
 	NSDK_VIOLATION_SHARED_LINE,       /**< two owners in one line, or a device and the CPU */
 };
+/** How many kinds there are. */
 #define NSDK_VIOLATION_KINDS 4
 
 /** One violation. */
 struct nsdk_violation {
-	enum nsdk_violation_kind kind;
+	enum nsdk_violation_kind kind; /**< what went wrong */
 	const void *va;       /**< first byte of the line */
 	const void *buffer;   /**< start of the mapped region it is in */
 	size_t offset_bytes;  /**< of the line inside that region */
@@ -42,13 +43,13 @@ const char *nsdk_violation_name(enum nsdk_violation_kind kind);
 
 /** What the cache model of this process has seen since it was reset. */
 struct nsdk_cache_model_stats {
-	uint64_t violations[NSDK_VIOLATION_KINDS];
-	uint64_t violations_total;
-	uint64_t device_reads;
-	uint64_t device_writes;
+	uint64_t violations[NSDK_VIOLATION_KINDS]; /**< by enum nsdk_violation_kind */
+	uint64_t violations_total; /**< of all kinds */
+	uint64_t device_reads; /**< no-snoop DMA reads seen */
+	uint64_t device_writes; /**< no-snoop DMA writes seen */
 	uint64_t writebacks;   /**< line operations seen */
-	uint64_t invalidates;
-	uint64_t fences;
+	uint64_t invalidates;  /**< line operations seen */
+	uint64_t fences;       /**< seen */
 	uint64_t evictions;    /**< by the adversary */
 	uint64_t prefetches;   /**< by the adversary */
 	uint64_t seed;         /**< of the adversary: the same seed, the same choices */

@@ -71,11 +71,13 @@ int nsdk_cpumask_format(const nsdk_cpumask_t *mask, char *buf, size_t buf_bytes)
 /** The calling thread's affinity mask; 0 or -errno. */
 int nsdk_cpumask_get_affinity(nsdk_cpumask_t *out);
 
+/** Add a CPU, which must be below NSDK_MAX_CPUS. */
 static inline void nsdk_cpumask_set(nsdk_cpumask_t *mask, unsigned cpu)
 {
 	mask->bits[cpu / 64] |= (uint64_t)1 << (cpu % 64);
 }
 
+/** Whether a CPU is in the mask. */
 static inline bool nsdk_cpumask_test(const nsdk_cpumask_t *mask, unsigned cpu)
 {
 	return cpu < NSDK_MAX_CPUS && (mask->bits[cpu / 64] >> (cpu % 64) & 1) != 0;
@@ -89,10 +91,10 @@ int nsdk_cpumask_next(const nsdk_cpumask_t *mask, unsigned from);
 
 /** What the system offers in hugepages of one size on one NUMA node. */
 struct nsdk_hugepage_info {
-	unsigned node;
-	size_t page_bytes;
-	uint64_t total_pages;
-	uint64_t free_pages;
+	unsigned node;        /**< NUMA node */
+	size_t page_bytes;    /**< size of one page */
+	uint64_t total_pages; /**< set aside */
+	uint64_t free_pages;  /**< of those, not in use */
 };
 
 /**

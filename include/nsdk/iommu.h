@@ -37,8 +37,8 @@ enum nsdk_snoop_state {
 
 /** A verdict and why, in words. */
 struct nsdk_snoop_verdict {
-	enum nsdk_snoop_state state;
-	char reason[200];
+	enum nsdk_snoop_state state; /**< may DMA bypass the caches */
+	char reason[200];            /**< one sentence */
 };
 
 /** "unknown", "enforced", "permitted" or "refused". */
@@ -56,7 +56,7 @@ enum nsdk_ioas_prot {
 
 /** An inclusive range of IOVAs. */
 struct nsdk_iova_range {
-	uint64_t first;
+	uint64_t first; /**< lowest address */
 	uint64_t last; /**< inclusive, so that the whole 64-bit space can be said */
 };
 
@@ -73,6 +73,7 @@ int nsdk_iommu_open(enum nsdk_iommu_backend backend, struct nsdk_iommu **out);
 /** Close; every address space of it must be gone (asserted in debug builds, logged otherwise). */
 void nsdk_iommu_close(struct nsdk_iommu *iommu);
 
+/** Which interface it is; never AUTO. */
 enum nsdk_iommu_backend nsdk_iommu_backend_of(const struct nsdk_iommu *iommu);
 
 /**
@@ -121,6 +122,7 @@ int nsdk_ioas_ranges(struct nsdk_ioas *ioas, struct nsdk_iova_range *out, unsign
 /** The verdict of this address space, asked again after every attach. Never fails. */
 void nsdk_ioas_verdict(struct nsdk_ioas *ioas, struct nsdk_snoop_verdict *out);
 
+/** The handle it was made from. */
 struct nsdk_iommu *nsdk_ioas_iommu(struct nsdk_ioas *ioas);
 
 #ifdef __cplusplus

@@ -20,6 +20,7 @@ struct nsdk_dma_pool;
 
 /** Page sizes a pool can be made of. */
 #define NSDK_PAGE_2M ((size_t)2 << 20)
+/** See NSDK_PAGE_2M. */
 #define NSDK_PAGE_1G ((size_t)1 << 30)
 
 /** What nsdk_mem_create() may be told; all zero is a good default. */
@@ -61,7 +62,7 @@ enum nsdk_dma_attr {
 /** What nsdk_dma_pool_create() may be told. */
 struct nsdk_dma_pool_opts {
 	size_t opts_bytes;         /**< sizeof(struct nsdk_dma_pool_opts) */
-	enum nsdk_dma_attr attr;
+	enum nsdk_dma_attr attr;   /**< coherent or no-snoop */
 	int numa_node;             /**< -1: the node of the calling thread */
 	size_t page_bytes;         /**< 0: 2 MiB, falling back to small pages only if the domain says
 					no_huge; NSDK_PAGE_2M; NSDK_PAGE_1G */
@@ -95,15 +96,17 @@ int nsdk_dma_alloc(struct nsdk_dma_pool *pool, size_t bytes, size_t align_bytes,
 /** Give a buffer back. NULL is fine. A pointer that is not a buffer of the pool is -EINVAL, logged. */
 int nsdk_dma_free(struct nsdk_dma_pool *pool, void *va);
 
+/** The attribute it was made with. */
 enum nsdk_dma_attr nsdk_dma_pool_attr(const struct nsdk_dma_pool *pool);
 
 /** Sizes of a pool, in bytes. */
 struct nsdk_dma_pool_stats {
-	size_t page_bytes;
-	size_t mapped_bytes;
-	size_t used_bytes;
-	uint64_t buffers;
+	size_t page_bytes;   /**< size of its pages */
+	size_t mapped_bytes; /**< what devices can reach */
+	size_t used_bytes;   /**< in buffers that are out */
+	uint64_t buffers;    /**< number of those */
 };
+/** Read them; a snapshot. Threading: any. */
 void nsdk_dma_pool_stats(struct nsdk_dma_pool *pool, struct nsdk_dma_pool_stats *out);
 
 /**

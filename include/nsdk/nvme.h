@@ -60,6 +60,7 @@ int nsdk_nvme_attach(struct nsdk_device *dev, struct nsdk_mem *mem,
  */
 int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 			   const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out);
+/** One step of nsdk_nvme_attach_start(); see there. */
 int nsdk_nvme_attach_poll(struct nsdk_nvme_ctrlr *ctrlr);
 
 /**
@@ -70,6 +71,7 @@ int nsdk_nvme_attach_poll(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr);
 /** The same in steps: start, then poll until not -EAGAIN. */
 int nsdk_nvme_detach_start(struct nsdk_nvme_ctrlr *ctrlr);
+/** One step of nsdk_nvme_detach_start(). */
 int nsdk_nvme_detach_poll(struct nsdk_nvme_ctrlr *ctrlr);
 
 /** Identify Controller data. Valid until detach. */
@@ -84,6 +86,7 @@ size_t nsdk_nvme_ctrlr_max_transfer_bytes(const struct nsdk_nvme_ctrlr *ctrlr);
 unsigned nsdk_nvme_ctrlr_max_io_queues(const struct nsdk_nvme_ctrlr *ctrlr);
 /** The no-snoop engine of the device. */
 struct nsdk_coherence *nsdk_nvme_ctrlr_coherence(struct nsdk_nvme_ctrlr *ctrlr);
+/** The device it was attached to. */
 struct nsdk_device *nsdk_nvme_ctrlr_device(struct nsdk_nvme_ctrlr *ctrlr);
 /** The attribute that pools for this controller's data need. */
 enum nsdk_dma_attr nsdk_nvme_ctrlr_dma_attr(const struct nsdk_nvme_ctrlr *ctrlr);
@@ -98,7 +101,9 @@ int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr);
 uint32_t nsdk_nvme_ns_next(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t after);
 /** An active namespace, valid until detach; NULL when @p nsid is not active. */
 struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid);
+/** Namespace identifier (NSID). */
 uint32_t nsdk_nvme_ns_id(const struct nsdk_nvme_ns *ns);
+/** Identify Namespace data. Valid until detach. */
 const struct nsdk_nvme_id_ns *nsdk_nvme_ns_data(const struct nsdk_nvme_ns *ns);
 /** Data bytes of a block. */
 uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns);
@@ -156,6 +161,7 @@ static inline bool nsdk_nvme_cpl_ok(const struct nsdk_nvme_cpl *cpl)
  */
 int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, uint64_t lba,
 		   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+/** Write; parameters and errors are nsdk_nvme_read()'s. */
 int nsdk_nvme_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
 		    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
 /** Compare blocks with a buffer; a difference is media status 85h. */
@@ -171,6 +177,7 @@ int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const
 int nsdk_nvme_readv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		    int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		    void *ctx);
+/** Write a scattered payload; see nsdk_nvme_readv(). */
 int nsdk_nvme_writev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		     int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		     void *ctx);

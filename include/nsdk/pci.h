@@ -14,10 +14,10 @@ extern "C" {
 
 /** Where a PCI function is. */
 struct nsdk_pci_addr {
-	uint32_t domain;
-	uint8_t bus;
-	uint8_t dev;
-	uint8_t func;
+	uint32_t domain; /**< PCI segment */
+	uint8_t bus;     /**< bus number */
+	uint8_t dev;     /**< device, 0 … 31 */
+	uint8_t func;    /**< function, 0 … 7 */
 };
 
 /** "0000:00:03.0" and its NUL. Domains may need up to 8 digits (VMD). */
@@ -25,10 +25,10 @@ struct nsdk_pci_addr {
 
 /** What is known of a function without opening it. */
 struct nsdk_pci_info {
-	struct nsdk_pci_addr addr;
-	char bdf[NSDK_PCI_ADDR_CHARS];
-	uint16_t vendor_id;
-	uint16_t device_id;
+	struct nsdk_pci_addr addr; /**< where it is */
+	char bdf[NSDK_PCI_ADDR_CHARS]; /**< the same as text */
+	uint16_t vendor_id;       /**< from config space */
+	uint16_t device_id;       /**< from config space */
 	uint32_t class_code;      /**< 24 bits: base class, sub-class, programming interface */
 	int numa_node;            /**< -1: unknown */
 	int iommu_group;          /**< -1: no IOMMU behind it */
@@ -69,7 +69,7 @@ int nsdk_pci_cfg_read(const struct nsdk_pci_addr *addr, unsigned offset, unsigne
 
 /** What undoes a temporary bind exactly, even one that an earlier, killed process has left. */
 struct nsdk_pci_restore {
-	struct nsdk_pci_addr addr;
+	struct nsdk_pci_addr addr; /**< of the function that was bound */
 	char driver[64];          /**< bound before; "" none */
 	char driver_override[64]; /**< before; "" none */
 	bool changed;             /**< false: the user had bound it already; nothing to undo */

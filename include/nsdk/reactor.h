@@ -27,11 +27,11 @@ typedef void (*nsdk_msg_fn)(void *ctx);
 
 /** Where an lcore's time went, in ticks of nsdk_ticks(). */
 struct nsdk_reactor_stats {
-	uint64_t busy_ticks;
-	uint64_t idle_ticks;
-	uint64_t iterations;
-	uint64_t messages;
-	unsigned pollers;
+	uint64_t busy_ticks; /**< in rounds that found work */
+	uint64_t idle_ticks; /**< in rounds that found none */
+	uint64_t iterations; /**< rounds */
+	uint64_t messages;   /**< run */
+	unsigned pollers;    /**< registered now */
 };
 
 /**

@@ -25,12 +25,12 @@ extern "C" {
 
 /** I/O virtual address: what a device puts on the bus; meaningless to the CPU. */
 typedef struct nsdk_iova {
-	uint64_t addr;
+	uint64_t addr; /**< the number itself */
 } nsdk_iova_t;
 
 /** A set of Linux CPU numbers. */
 typedef struct nsdk_cpumask {
-	uint64_t bits[NSDK_MAX_CPUS / 64];
+	uint64_t bits[NSDK_MAX_CPUS / 64]; /**< CPU n is bit n % 64 of word n / 64 */
 } nsdk_cpumask_t;
 
 /** Which way data moves, as in the kernel's DMA API. */

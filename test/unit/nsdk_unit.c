@@ -67,7 +67,7 @@ static void print_line(const char *verdict, const char *test, const char *place,
 	fflush(stdout);
 }
 
-static void test_ended(const CU_pTest test, const CU_pSuite cu_suite, const CU_pFailureRecord first)
+static void test_ended(CU_Test *const test, CU_Suite *const cu_suite, CU_FailureRecord *const first)
 {
 	char place[256];
 	const char *file;

@@ -129,8 +129,8 @@ check() { # check NAME CONDITION...
 says() { grep -qxE -- "$1" "$tmp/lines"; }
 ended() { [[ $got == "$1" ]]; }
 ran() { # ran STATUS-OF... : runs the suite, keeps its lines and its status
-	# In a shell of its own, which is quiet about a crash.
-	("$@" > "$tmp/lines" 2>&1) 2> /dev/null
+	# The braces catch what the shell itself says of a crash.
+	{ "$@" > "$tmp/lines" 2>&1; } 2> /dev/null
 	got=$?
 }
 
