@@ -46,11 +46,18 @@ int nsdk_mem_destroy(struct nsdk_mem *mem);
  * kernel zeroes fresh pages in the cache only, and memory still holds somebody else's data.
  *
  * @param coh  the device's engine.
- * @return 0; what nsdk_ioas_map() gives. On failure nothing of the domain is mapped there.
+ * Devices may share an address space; the memory is then mapped there once.
+ *
+ * @return 0; -EEXIST attached already; what nsdk_ioas_map() gives. On failure nothing of the domain
+ *         is mapped there.
+ * Threading: any thread, before the device does DMA.
  */
 int nsdk_mem_attach(struct nsdk_mem *mem, struct nsdk_device *dev, struct nsdk_coherence *coh);
 
-/** Unmap everything from the device's address space. The device must no longer do DMA. */
+/**
+ * Unmap everything from the device's address space (when it is the last of its devices). The device
+ * must no longer do DMA, and nobody may be translating for it.
+ */
 void nsdk_mem_detach(struct nsdk_mem *mem, struct nsdk_device *dev);
 
 /** How a pool's memory is meant to be used. */
@@ -84,7 +91,8 @@ int nsdk_dma_pool_destroy(struct nsdk_dma_pool *pool);
 
 /**
  * Take a buffer. It owns whole cache lines, is zeroed, and does not cross a page of the pool unless
- * it is larger than one (then it is IOVA-contiguous within each page and usually beyond).
+ * it is larger than one (then it is IOVA-contiguous within each page and usually beyond). In a pool
+ * of small pages "a page" is 2 MiB of addresses.
  *
  * @param bytes        not 0; rounded up to whole lines.
  * @param align_bytes  power of two; 0: a line.
@@ -112,16 +120,24 @@ void nsdk_dma_pool_stats(struct nsdk_dma_pool *pool, struct nsdk_dma_pool_stats 
 /**
  * Register memory of the application (page aligned), so that devices can reach it.
  *
- * It must stay mapped, unmoved and not be forked into a child that writes, until unregistered.
- * @return 0; -EINVAL alignment or length; -EEXIST overlaps something registered; what
- *         nsdk_ioas_map() gives. A partial registration is undone.
+ * It must stay mapped and unmoved until unregistered, and the process must not fork() meanwhile
+ * unless the memory is shared or marked MADV_DONTFORK: the first write after a fork() gives private
+ * memory new pages, and the device goes on with the old ones.
+ * @return 0; -EINVAL alignment or length; -EFAULT not all of it is there and writable; -EEXIST
+ *         overlaps something registered or a pool; what nsdk_ioas_map() gives. A partial registration
+ *         is undone.
+ * Threading: any thread; takes a lock.
  */
 int nsdk_mem_register(struct nsdk_mem *mem, void *va, size_t bytes);
-/** @return 0; -ENOENT not registered with exactly this address and length. */
+/**
+ * Undo nsdk_mem_register().
+ * @return 0; -ENOENT not registered with exactly this address and length; other -errno: it could not
+ *         be unmapped, and a device may still reach it for as long as it is in its address space.
+ */
 int nsdk_mem_unregister(struct nsdk_mem *mem, void *va, size_t bytes);
 
 /**
- * Translate for one device, in constant time.
+ * Translate for one device, in constant time for each 2 MiB (a pool) or 4 KiB (registered memory).
  *
  * @param va      in a pool or in registered memory of a domain attached to @p dev.
  * @param bytes   length wanted.
