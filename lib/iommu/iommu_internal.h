@@ -16,10 +16,19 @@
  * because the order of the two sides' ioctls differs between backends.
  */
 struct nsdk_ioas_member {
-	/* iommufd (cdev): the device fd, not yet bound. Filled by the backend: devid after the bind. */
+	const char *name; /* the device in sentences ("0000:00:03.0"); outlives the member */
+	int group;        /* number of its IOMMU group, -1 unknown */
+	/* iommufd (cdev): the device fd, not yet bound, and its path. Filled by the backend: devid
+	 * after the bind, the page table it is on, and what the IOMMU says of itself. */
 	int device_fd;
+	const char *device_path;
 	uint32_t devid;
-	/* type1: the group fd, not yet in a container. */
+	uint32_t pt_id;
+	bool pt_ours; /* we made that table and destroy it; else the kernel did when we attached */
+	/* 1: the IOMMU in front of it can force snooping; 0: cannot; -ENODATA: does not tell; else
+	 * the error of asking. */
+	int hw_enforces;
+	/* type1: the group fd, not yet in a container. One member a group, however many devices. */
 	int group_fd;
 	/* soft: whether the emulated platform lets no-snoop through, and its widest IOVA. */
 	bool soft_permits_nosnoop;
@@ -40,6 +49,25 @@ int nsdk_iommu_fd(const struct nsdk_iommu *iommu);
 int nsdk_ioas_container_fd(const struct nsdk_ioas *ioas);
 
 /*
+ * Whether the kernel offers a backend to this user, without a word logged.
+ * @return 0; -ENODEV the kernel has it not; -EACCES no permission; other -errno. @p reason (may be
+ * NULL) then says so in a sentence that names what to do.
+ */
+int nsdk_iommu_probe(enum nsdk_iommu_backend backend, char *reason, size_t reason_bytes);
+
+/*
+ * What AUTO means here: NSDK_IOMMU, else what the kernel has. @p forced (may be NULL): the user said
+ * so. @return 0 and a backend that opened just now; as nsdk_iommu_open(), logged.
+ */
+int nsdk_iommu_resolve(enum nsdk_iommu_backend asked, enum nsdk_iommu_backend *out, bool *forced);
+
+/*
+ * Who else has a device file open: " by process 1234 (qemu)" into @p out, or "" when none is seen
+ * (other users' processes are not visible to everybody).
+ */
+void nsdk_iommu_file_holder(const char *path, char *out, size_t out_bytes);
+
+/*
  * soft only: find the memory behind an IOVA, as an IOMMU would.
  * @return 0 and *va, *contiguous_bytes (at most bytes); -EFAULT not mapped or not with that right.
  * Threading: any; takes a reader's lock.
@@ -50,13 +78,18 @@ int nsdk_ioas_soft_lookup(struct nsdk_ioas *ioas, uint64_t iova, size_t bytes, u
 /*
  * soft only: be told of every map and unmap, so that the cache model can follow. Called with the
  * address space's lock held; must not call back into it.
+ *
+ * Each @p ctx is told apart, as several devices may share an address space: it hears of what is
+ * mapped at that moment, then of every change; with @p fn NULL it is told that all of it is unmapped
+ * and then never called again. @return 0 or -ENOMEM, logged.
  */
 typedef void (*nsdk_ioas_soft_notify)(void *ctx, void *va, size_t bytes, bool mapped);
-void nsdk_ioas_soft_set_notify(struct nsdk_ioas *ioas, nsdk_ioas_soft_notify fn, void *ctx);
+int nsdk_ioas_soft_set_notify(struct nsdk_ioas *ioas, nsdk_ioas_soft_notify fn, void *ctx);
 
 /*
  * The system calls of lib/iommu and lib/bus/vfio go through this table so that a test can be the
- * kernel: lie, fail the n-th call, remember what was asked. Defaults to the real ones.
+ * kernel: lie, fail the n-th call, remember what was asked. Defaults to the real ones, and like them
+ * returns -1 and sets errno.
  */
 struct nsdk_sys {
 	int (*open)(const char *path, int flags);
@@ -66,6 +99,9 @@ struct nsdk_sys {
 	int (*munmap)(void *addr, size_t bytes);
 	int64_t (*pread)(int fd, void *buf, size_t bytes, int64_t offset);
 	int64_t (*pwrite)(int fd, const void *buf, size_t bytes, int64_t offset);
+	int64_t (*read)(int fd, void *buf, size_t bytes);
+	int (*eventfd)(unsigned initial, int flags);
+	int (*access)(const char *path, int mode);
 };
 extern struct nsdk_sys nsdk_sys; /* lib/iommu/sys.c */
 
