@@ -19,12 +19,17 @@
 
 static void open_terminal(const char *size)
 {
-	struct winsize window = {.ws_row = 24, .ws_col = 80};
+	struct winsize window = {0};
 	int fd = open("/dev/hvc0", O_RDWR);
 
 	if (fd < 0)
 		_exit(126);
+	/* A terminal that does not know its size says 0 */
 	sscanf(size, "%hux%hu", &window.ws_row, &window.ws_col);
+	if (window.ws_row == 0 || window.ws_col == 0) {
+		window.ws_row = 24;
+		window.ws_col = 80;
+	}
 	ioctl(fd, TIOCSWINSZ, &window);
 	ioctl(fd, TIOCSCTTY, 0);
 	for (int i = 0; i < 3; i++)
