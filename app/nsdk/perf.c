@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * nsdk perf: load on NVMe devices, measured, and on request verified.
+ *
+ * A run has devices, and each device has --numjobs jobs. A job is a queue pair that one lcore polls;
+ * the jobs are dealt out to the lcores in turn, device by device, so that two devices on two CPUs
+ * get one each. The files, in the order in which they matter:
+ *
+ *	perf_opts.c      fio's words
+ *	perf_device.c    attach, namespace, region
+ *	perf_job.c       the poller that does the I/O
+ *	perf_sequence.c  in which order blocks are visited
+ *	perf_verify.c    self-describing blocks
+ *	perf_hist.c      latencies
+ *	perf_progress.c  the line on the terminal; perf_stop.c: signals
+ *	perf_result.c    adding up; perf_report.c and perf_json.c show it
+ *
+ * Whatever happens, what was taken is given back in the reverse order: queues, memory, controller,
+ * device, the kernel's driver.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <json-c/json.h>
+
+#include <nsdk/emu.h>
+
+#include "perf.h"
+
+static const char perf_help[] =
+	"usage: nsdk perf DEVICE... [OPTION]...\n"
+	"\n"
+	"Put a load on NVMe devices, measure it, and with --verify check every byte.\n"
+	"Writing destroys what is on the device. The options are fio's, with fio's meanings.\n"
+	"\n"
+	"Load:\n"
+	"  --rw=KIND           read (default), write, randread, randwrite, rw or randrw; random\n"
+	"                      order visits every block once before any a second time\n"
+	"  --rwmixread=N       percentage of reads in rw and randrw [50]\n"
+	"  --bs=SIZE           bytes of one I/O [4k]; k, m, g are powers of 1024\n"
+	"  --iodepth=N         I/Os that each job keeps in flight [1]\n"
+	"  --numjobs=N         jobs on each device, clones of each other, each with a queue pair\n"
+	"                      of its own [1]\n"
+	"  --cpus_allowed=LIST CPUs for the jobs, as 0,2-3, dealt out in turn, one each; jobs share\n"
+	"                      when there are more of them [as many CPUs as there are jobs]\n"
+	"\n"
+	"Where and how much; a job ends with the first of these that is reached:\n"
+	"  --offset=N          begin there: bytes, or a percentage as 20% [0]\n"
+	"  --size=N            bytes, or a percentage, that each job does, and the region it does\n"
+	"                      them in [to the end of the namespace]\n"
+	"  --number_ios=N      I/Os of each job [no limit]; does not extend --size\n"
+	"  --runtime=TIME      seconds, or with us, ms, s, m, h or d [no limit]\n"
+	"  --time_based        begin again at the end of --size until --runtime is over\n"
+	"  --ns=N              namespace [the first]\n"
+	"\n"
+	"Verification:\n"
+	"  --verify            write self-describing blocks (each cache line holds its address,\n"
+	"                      generation and checksum) and read them back; every mismatch is said\n"
+	"                      with its place. What will be read is written first; at the end all\n"
+	"                      that was written is read back. Neither is part of the measurement.\n"
+	"                      Each job gets a part of the region for itself. Needs 4 bytes of\n"
+	"                      memory for each I/O of --size or --number_ios, at most 2^28 a job.\n"
+	"  --seed=N            of the order and the mix of random I/O [1]; also --randseed\n"
+	"\n"
+	"No-snoop:\n"
+	"  --policy=POLICY     coherent (default): the device's DMA is snooped; nosnoop: past the\n"
+	"                      caches, refused where the IOMMU does not permit it; auto: nosnoop\n"
+	"                      where it is permitted, else coherent\n"
+	"\n"
+	"Deadlines:\n"
+	"  --io_timeout=TIME   give the device up when an I/O takes longer [30]\n"
+	"  --stop_timeout=TIME after SIGINT or SIGTERM, wait so long for what is in flight [5]; a\n"
+	"                      second signal ends the wait\n"
+	"\n"
+	"Output:\n"
+	"  --json[=FILE]       one object for one DEVICE, an array of them for several, to the\n"
+	"                      standard output or, beside the table, to FILE\n"
+	"  --verbose, --help\n"
+	"\n"
+	"A DEVICE is 0000:00:03.0, pci:0000:00:03.0, or a model in this process:\n"
+	"  emu:nvme[,size=1G][,lba=512|4096][,file=PATH][,namespaces=N][,mdts=N]\n"
+	"          [,nosnoop=none|data|all][,latency_us=N][,seed=N]\n"
+	"A PCI function that another driver holds is bound to vfio-pci for the run and given back.\n"
+	"\n"
+	"Exit status: 0 done without any error; 1 failed, interrupted, an I/O error, a verify error\n"
+	"or a violation of the cache model; 2 wrong usage.\n"
+	"\n"
+	"Examples:\n"
+	"  nsdk perf emu:nvme --rw=randread --iodepth=32 --runtime=5 --time_based\n"
+	"  nsdk perf emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --size=64m\n"
+	"  nsdk perf 0000:03:00.0 --rw=randread --bs=4k --iodepth=128 --cpus_allowed=2 --runtime=10\n";
+
+/* The CPUs to run on when nobody said: as many as there are jobs, this one first. */
+static int choose_cpus(const struct perf_run *run, char **out)
+{
+	nsdk_cpumask_t mask;
+	unsigned wanted = run->job_count;
+	int here = sched_getcpu(), rc, cpu;
+	size_t used, room;
+
+	rc = nsdk_cpumask_get_affinity(&mask);
+	if (rc != 0) {
+		tool_say("the CPUs of this process cannot be found out: %s", strerror(-rc));
+		return rc;
+	}
+	if (wanted > nsdk_cpumask_weight(&mask))
+		wanted = nsdk_cpumask_weight(&mask);
+	if (here < 0 || !nsdk_cpumask_test(&mask, (unsigned)here))
+		here = nsdk_cpumask_next(&mask, 0);
+	room = (size_t)wanted * 6 + 1;
+	*out = malloc(room);
+	if (*out == NULL) {
+		tool_say("no memory");
+		return -ENOMEM;
+	}
+	used = (size_t)snprintf(*out, room, "%d", here);
+	wanted--;
+	for (cpu = nsdk_cpumask_next(&mask, 0); cpu >= 0 && wanted > 0;
+	     cpu = nsdk_cpumask_next(&mask, (unsigned)cpu + 1)) {
+		if (cpu == here)
+			continue;
+		used += (size_t)snprintf(*out + used, room - used, ",%d", cpu);
+		wanted--;
+	}
+	return 0;
+}
+
+static bool all_emulated(const struct perf_run *run)
+{
+	for (unsigned i = 0; i < run->opts.device_count; i++)
+		if (strncmp(run->opts.devices[i], "emu:", 4) != 0)
+			return false;
+	return true;
+}
+
+static int start_env(struct perf_run *run)
+{
+	struct nsdk_env_opts env = { .opts_bytes = sizeof(env), .no_huge = all_emulated(run) };
+	char *cpus = NULL;
+	int rc = 0;
+
+	env.cpus = run->opts.cpus_allowed;
+	if (env.cpus == NULL) {
+		rc = choose_cpus(run, &cpus);
+		env.cpus = cpus;
+	}
+	if (rc == 0)
+		rc = nsdk_env_init(&env);
+	free(cpus);
+	if (rc != 0)
+		return rc;
+	run->ticks_per_s = nsdk_ticks_per_s();
+	run->ns_per_tick_32 = (uint64_t)(((unsigned __int128)1000000000u << 32) / run->ticks_per_s);
+	return 0;
+}
+
+/* Two of the same would be each other's fault. */
+static int check_twice(const struct perf_run *run)
+{
+	struct nsdk_pci_addr a, b;
+
+	for (unsigned i = 0; i < run->opts.device_count; i++) {
+		if (nsdk_pci_addr_parse(run->opts.devices[i], &a) != 0)
+			continue;
+		for (unsigned j = 0; j < i; j++) {
+			if (nsdk_pci_addr_parse(run->opts.devices[j], &b) == 0 &&
+			    a.domain == b.domain && a.bus == b.bus && a.dev == b.dev &&
+			    a.func == b.func)
+				return tool_usage(&tool_perf, "%s is there twice",
+						  run->opts.devices[i]);
+		}
+	}
+	return TOOL_DONE;
+}
+
+/* @return 0 or -errno, said; run->misspelt tells whose fault it is. */
+static int attach_devices(struct perf_run *run)
+{
+	for (unsigned i = 0; i < run->opts.device_count; i++) {
+		struct perf_device *device = &run->devices[i];
+		int rc;
+
+		/* A signal during a slow bring-up is not forgotten. */
+		if (perf_stop_requests() != 0) {
+			tool_say("stopped before the run began");
+			return -EINTR;
+		}
+		device->run = run;
+		device->spec = run->opts.devices[i];
+		rc = perf_device_attach(device);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* One job of each device, then the next of each: see the top of this file. */
+static int create_jobs(struct perf_run *run)
+{
+	unsigned devices = run->opts.device_count, lcores = nsdk_env_lcore_count();
+
+	for (unsigned n = 0; n < run->job_count; n++) {
+		unsigned device = n % devices, clone = n / devices;
+		struct perf_job *job = &run->jobs[device * run->opts.numjobs + clone];
+		int rc;
+
+		job->run = run;
+		job->device = &run->devices[device];
+		job->number = device * run->opts.numjobs + clone;
+		job->lcore = n % lcores;
+		rc = perf_job_create(job);
+		if (rc != 0)
+			return rc;
+	}
+	for (unsigned i = 0; i < devices; i++) {
+		struct perf_device *device = &run->devices[i];
+		struct perf_job *job = &run->jobs[i * run->opts.numjobs];
+		int rc;
+
+		rc = nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_device_poll, device,
+					  100000, &device->poller);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void destroy_jobs(struct perf_run *run)
+{
+	for (unsigned i = 0; i < run->opts.device_count; i++) {
+		nsdk_poller_unregister(run->devices[i].poller);
+		run->devices[i].poller = NULL;
+	}
+	for (unsigned i = 0; i < run->job_count; i++)
+		if (run->jobs[i].run != NULL)
+			perf_job_destroy(&run->jobs[i]);
+}
+
+static int detach_devices(struct perf_run *run)
+{
+	int result = 0;
+
+	for (unsigned i = run->opts.device_count; i-- > 0;) {
+		int rc = perf_device_detach(&run->devices[i]);
+
+		if (rc != 0)
+			result = rc;
+	}
+	return result;
+}
+
+/* What the cache model saw, one sentence each; a run with one is a failed run. */
+static void say_violations(void)
+{
+	struct nsdk_violation violations[64];
+	struct nsdk_cache_model_stats stats;
+	unsigned kept;
+
+	nsdk_cache_model_stats(&stats);
+	if (stats.violations_total == 0)
+		return;
+	kept = nsdk_cache_model_violations(violations, 64);
+	for (unsigned i = 0; i < kept; i++) {
+		const struct nsdk_violation *v = &violations[i];
+
+		tool_say("cache model: %s at offset %zu of buffer %p, by %s in %s; missing: %s",
+			 nsdk_violation_name(v->kind), v->offset_bytes, v->buffer, v->owner,
+			 v->operation, v->missing);
+	}
+	if (stats.violations_total > kept)
+		tool_say("cache model: %llu more violations are not shown; its seed is %llu",
+			 (unsigned long long)(stats.violations_total - kept),
+			 (unsigned long long)stats.seed);
+}
+
+/* @return whether everything was good. */
+static bool show_results(struct perf_run *run, struct tool_json_out *json)
+{
+	struct json_object *array = NULL, *object = NULL;
+	struct perf_result *result;
+	bool good = true;
+
+	say_violations();
+	if (run->opts.args.json && run->opts.device_count > 1)
+		array = json_object_new_array();
+	for (unsigned i = 0; i < run->opts.device_count; i++) {
+		if (perf_result_create(&run->devices[i], &result) != 0) {
+			json_object_put(array);
+			return false;
+		}
+		good = good && perf_result_good(result);
+		if (!run->opts.args.json || run->opts.args.json_file != NULL)
+			perf_report(run, result);
+		if (run->opts.args.json) {
+			object = perf_json(run, result);
+			if (array != NULL)
+				json_object_array_add(array, object);
+		}
+		free(result);
+	}
+	if (run->opts.args.json) {
+		object = array != NULL ? array : object;
+		if (tool_json_commit(json, object) != 0)
+			good = false;
+		json_object_put(object);
+	}
+	/* Giving a device back may take a while; what is known shall not wait for it. */
+	fflush(stdout);
+	return good;
+}
+
+static int run_jobs(struct perf_run *run, struct perf_progress *progress)
+{
+	atomic_store(&run->live, run->job_count);
+	perf_progress_start(progress);
+	return nsdk_reactors_run(NULL, NULL);
+}
+
+static int perf_all(struct perf_run *run, struct tool_json_out *json)
+{
+	struct nsdk_mem_opts mem = { .opts_bytes = sizeof(mem), .no_huge = all_emulated(run) };
+	struct perf_progress *progress = perf_progress_create(run);
+	int status = TOOL_FAILED;
+
+	if (start_env(run) != 0)
+		goto no_env;
+	if (nsdk_reactors_create() != 0)
+		goto no_reactors;
+	if (nsdk_mem_create(&mem, &run->mem) != 0)
+		goto no_mem;
+	nsdk_cache_model_reset();
+	if (attach_devices(run) != 0 || create_jobs(run) != 0) {
+		if (run->misspelt)
+			status = TOOL_USAGE;
+		goto give_back;
+	}
+	if (run_jobs(run, progress) == 0)
+		status = TOOL_DONE;
+	perf_progress_destroy(progress);
+	progress = NULL;
+	/* The queues first: deleting one may still find something wrong. */
+	for (unsigned i = 0; i < run->job_count; i++)
+		perf_job_destroy(&run->jobs[i]);
+	if (status == TOOL_DONE && !show_results(run, json))
+		status = TOOL_FAILED;
+
+give_back:
+	destroy_jobs(run);
+	if (detach_devices(run) != 0)
+		status = TOOL_FAILED;
+	if (nsdk_mem_destroy(run->mem) != 0)
+		status = TOOL_FAILED;
+no_mem:
+	nsdk_reactors_destroy();
+no_reactors:
+	nsdk_env_fini();
+no_env:
+	perf_progress_destroy(progress);
+	return status;
+}
+
+static int perf_main(const struct tool_command *self, int argc, char **argv)
+{
+	struct tool_json_out json = { .fd = -1 };
+	struct perf_run run;
+	bool stop;
+	int status;
+
+	memset(&run, 0, sizeof(run));
+	status = perf_opts_parse(self, argc, argv, &run.opts, &stop);
+	if (status != TOOL_DONE || stop)
+		return status;
+	status = check_twice(&run);
+	if (status != TOOL_DONE)
+		return status;
+	if (run.opts.args.json && tool_json_open(&json, run.opts.args.json_file) != 0)
+		return TOOL_FAILED;
+	run.job_count = run.opts.device_count * run.opts.numjobs;
+	run.devices = calloc(run.opts.device_count, sizeof(*run.devices));
+	run.jobs = calloc(run.job_count, sizeof(*run.jobs));
+	if (run.devices == NULL || run.jobs == NULL ||
+	    getrandom(&run.nonce, sizeof(run.nonce), 0) != sizeof(run.nonce)) {
+		tool_say("no memory for %u jobs", run.job_count);
+		status = TOOL_FAILED;
+	} else {
+		perf_stop_install();
+		status = perf_all(&run, &json);
+		perf_stop_remove();
+	}
+	tool_json_discard(&json);
+	free(run.devices);
+	free(run.jobs);
+	return status;
+}
+
+const struct tool_command tool_perf = {
+	.name = "perf",
+	.summary = "put a load on NVMe devices, measure it, verify the data",
+	.help = perf_help,
+	.run = perf_main,
+};

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to `nsdk perf`: a run, its devices, and the jobs on them.
+ */
+#ifndef NSDK_PERF_H
+#define NSDK_PERF_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nsdk/coherence.h>
+#include <nsdk/env.h>
+#include <nsdk/mem.h>
+#include <nsdk/nvme.h>
+#include <nsdk/reactor.h>
+
+#include "perf_hist.h"
+#include "perf_sequence.h"
+#include "perf_verify.h"
+#include "tool.h"
+
+/* ---- What was asked for (perf_opts.c) ---- */
+
+#define PERF_MAX_DEVICES 64
+#define PERF_MAX_JOBS 1024
+
+struct perf_opts {
+	struct tool_args args; /* --json and its file */
+	const char *rw;        /* as fio calls it */
+	bool reads;
+	bool writes;
+	bool random;
+	unsigned rwmixread; /* percent; 100 or 0 where only one is done */
+	uint64_t bs_bytes;
+	unsigned iodepth;
+	unsigned numjobs;
+	const char *cpus_allowed; /* NULL: choose */
+	uint64_t runtime_ns;      /* 0: none */
+	bool time_based;
+	uint64_t number_ios; /* 0: none */
+	struct tool_amount size;
+	struct tool_amount offset;
+	bool verify;
+	enum nsdk_policy policy;
+	uint32_t nsid; /* 0: the first */
+	uint64_t seed;
+	uint64_t io_timeout_ns;
+	uint64_t stop_timeout_ns;
+	char **devices;
+	unsigned device_count;
+};
+
+/* @return TOOL_DONE and *stop set when there is nothing to run (--help), TOOL_USAGE, or TOOL_DONE. */
+int perf_opts_parse(const struct tool_command *command, int argc, char **argv,
+		    struct perf_opts *out, bool *stop);
+
+/* ---- A job (perf_job.c) ---- */
+
+/*
+ * What a job goes through, in this order; all jobs of a run go through each stage together.
+ * Without --verify there is PERF_RUN alone. Only PERF_RUN is measured.
+ */
+enum perf_stage {
+	PERF_LAY,       /* write what PERF_RUN is going to read */
+	PERF_RUN,
+	PERF_READ_BACK, /* read what was written */
+	PERF_OVER,
+};
+
+enum perf_dir {
+	PERF_READ,
+	PERF_WRITE,
+	PERF_DIRS,
+};
+
+struct perf_job;
+
+/* One I/O in flight, or the place for it. */
+struct perf_slot {
+	struct perf_job *job;
+	void *buf;
+	uint64_t lba;
+	uint64_t index;          /* in the job's sequence */
+	uint64_t start_ticks;
+	uint32_t generation;     /* written, or expected; 0: not to be checked */
+	uint8_t dir;             /* enum perf_dir */
+	bool in_flight;
+};
+
+/*
+ * Read by others while the job runs (the progress line), so they are atomic; written by the job's
+ * thread alone, so a plain load and store of each will do.
+ */
+struct perf_counters {
+	atomic_uint_fast64_t ios[PERF_DIRS]; /* of PERF_RUN */
+	atomic_uint_fast64_t errors;
+	atomic_uint_fast64_t verify_errors;
+	atomic_uint_fast64_t other_ios; /* of the other stages */
+	atomic_int stage;
+};
+
+struct perf_job {
+	struct perf_run *run;
+	struct perf_device *device;
+	unsigned number; /* in the run */
+	unsigned lcore;
+	struct nsdk_nvme_qpair *qp;
+	struct nsdk_poller *poller;
+
+	/* Where: `units` pieces of --bs from `first_lba` on, in the order of `seq`. */
+	uint64_t first_lba;
+	uint32_t unit_blocks;
+	struct perf_sequence seq;
+	uint64_t reach;       /* how many of the sequence are visited: all, or --number_ios */
+	uint32_t *generations; /* by index in the sequence; --verify only */
+
+	struct perf_slot *slots;
+	struct perf_slot **free_slots;
+	unsigned slot_count;
+	unsigned free_count;
+
+	/* The stage: what is next. */
+	uint64_t issued;           /* in this stage */
+	uint64_t position;         /* in this pass over the sequence */
+	uint64_t dir_position[PERF_DIRS]; /* sequential mixed: each direction has its own */
+	uint64_t pass;
+	uint64_t pass_length;
+	uint64_t random_state;
+	struct {
+		bool valid;
+		uint8_t dir;
+		uint64_t index;
+	} next;
+	bool exhausted;            /* nothing more to submit in this stage */
+	bool waiting;              /* for the other jobs, at the start of the stage */
+	uint64_t deadline_ticks;   /* of the stage; UINT64_MAX: none */
+	uint64_t stop_ticks;       /* when it was asked to stop; 0: not */
+	uint64_t look_ticks;       /* next look for commands that hang */
+
+	/* What came of it. */
+	bool failed;               /* it ended early, and not because somebody asked */
+	bool gave_up;              /* commands were left outstanding */
+	uint64_t start_ticks;      /* of PERF_RUN */
+	uint64_t end_ticks;
+	struct {
+		bool valid;
+		uint8_t dir;
+		uint64_t lba;
+		uint16_t status;
+	} first_error;
+	uint64_t blocks_written;
+	uint64_t blocks_checked;
+	bool read_back;            /* everything written was read back */
+	struct perf_counters counters;
+	struct perf_hist hist[PERF_DIRS];
+};
+
+/* @return 0 or -errno, said. On failure call perf_job_destroy() all the same. */
+int perf_job_create(struct perf_job *job);
+void perf_job_destroy(struct perf_job *job);
+/* The poller. */
+int perf_job_poll(void *ctx);
+
+/* ---- A device (perf_device.c) ---- */
+
+#define PERF_KEPT_MISMATCHES 64
+
+struct perf_device {
+	struct perf_run *run;
+	const char *spec;
+	struct nsdk_device *dev;
+	struct nsdk_nvme_ctrlr *ctrlr;
+	struct nsdk_nvme_ns *ns;
+	struct nsdk_dma_pool *pool;
+	struct nsdk_poller *poller; /* of the admin queue */
+	uint32_t block_bytes;
+	uint64_t region_lba;    /* of each job, or shared out among them under --verify */
+	uint64_t region_units;
+	struct perf_pattern pattern;
+	atomic_bool failed;     /* the controller itself: its jobs end */
+	/* Mismatches of all its jobs, the first of them. */
+	atomic_uint kept;
+	struct perf_mismatch mismatches[PERF_KEPT_MISMATCHES];
+};
+
+/* Attach, find the namespace, work out the region. @return 0 or -errno, said. */
+int perf_device_attach(struct perf_device *device);
+/* Give everything back. @return 0 or -errno, said. */
+int perf_device_detach(struct perf_device *device);
+/* The poller of the admin queue. */
+int perf_device_poll(void *ctx);
+/* Say a mismatch and keep it. */
+void perf_device_mismatch(void *ctx, const struct perf_mismatch *mismatch);
+
+/* ---- A run (perf.c) ---- */
+
+struct perf_run {
+	struct perf_opts opts;
+	struct nsdk_mem *mem;
+	struct perf_device *devices;
+	struct perf_job *jobs; /* device by device: job j of device d is jobs[d * numjobs + j] */
+	unsigned job_count;
+	bool misspelt; /* a device's words are no device's */
+	uint64_t nonce;
+	uint64_t ticks_per_s;
+	uint64_t ns_per_tick_32; /* fixed point, 32 bits of fraction */
+	atomic_uint ready[PERF_OVER + 1]; /* jobs that are ready to begin that stage, or never will */
+	atomic_uint live;                 /* jobs that are not over */
+};
+
+static inline uint64_t perf_ticks_to_ns(const struct perf_run *run, uint64_t ticks)
+{
+	return (uint64_t)((unsigned __int128)ticks * run->ns_per_tick_32 >> 32);
+}
+
+static inline uint64_t perf_ns_to_ticks(const struct perf_run *run, uint64_t ns)
+{
+	return (uint64_t)((unsigned __int128)ns * run->ticks_per_s / 1000000000u);
+}
+
+/* ---- Signals (perf_stop.c) ---- */
+
+void perf_stop_install(void);
+void perf_stop_remove(void);
+/* How often the user asked to stop: once, finish what is outstanding; twice, do not even that. */
+unsigned perf_stop_requests(void);
+
+/* ---- The progress line (perf_progress.c) ---- */
+
+struct perf_progress;
+
+/* NULL when there is no terminal or no thread; before the CPUs are pinned. */
+struct perf_progress *perf_progress_create(const struct perf_run *run);
+void perf_progress_start(struct perf_progress *progress);
+void perf_progress_destroy(struct perf_progress *progress);
+
+/* ---- The result (perf_result.c, perf_report.c, perf_json.c) ---- */
+
+/* One device's jobs added up. */
+struct perf_result {
+	const struct perf_device *device;
+	const char *name;
+	const struct nsdk_snoop_verdict *verdict;
+	enum nsdk_policy policy; /* in force */
+	uint64_t block_bytes;
+	uint64_t ios[PERF_DIRS];
+	uint64_t runtime_ns;
+	uint64_t errors;
+	uint64_t verify_errors;
+	uint64_t blocks_written;
+	uint64_t blocks_checked;
+	bool read_back;
+	bool failed;
+	bool interrupted;
+	struct nsdk_coherence_stats coherence;
+	uint64_t violations;
+	struct perf_hist hist[PERF_DIRS];
+	struct perf_hist all;
+};
+
+/* @return 0 or -ENOMEM, said; free() it. */
+int perf_result_create(const struct perf_device *device, struct perf_result **out);
+/* Whether it is an exit status of 0. */
+bool perf_result_good(const struct perf_result *result);
+void perf_report(const struct perf_run *run, const struct perf_result *result);
+struct json_object *perf_json(const struct perf_run *run, const struct perf_result *result);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A device of a run: attached, with a namespace, a region in it, and a pool of memory for its jobs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "perf.h"
+
+static int find_namespace(struct perf_device *device)
+{
+	const struct perf_opts *opts = &device->run->opts;
+	uint32_t nsid = opts->nsid != 0 ? opts->nsid : nsdk_nvme_ns_next(device->ctrlr, 0);
+	char list[160] = "";
+	size_t used = 0;
+
+	if (nsid != 0)
+		device->ns = nsdk_nvme_ns_get(device->ctrlr, nsid);
+	if (device->ns != NULL) {
+		device->pattern.nsid = nsid;
+		return 0;
+	}
+	for (nsid = nsdk_nvme_ns_next(device->ctrlr, 0); nsid != 0 && used < sizeof(list) - 16;
+	     nsid = nsdk_nvme_ns_next(device->ctrlr, nsid))
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%u",
+					 used == 0 ? "" : ", ", nsid);
+	if (used == 0)
+		tool_say("%s has no active namespace", nsdk_device_name(device->dev));
+	else
+		tool_say("%s has no namespace %u; it has %s", nsdk_device_name(device->dev),
+			 opts->nsid, list);
+	return -ENODEV;
+}
+
+static int find_region(struct perf_device *device)
+{
+	const struct perf_opts *opts = &device->run->opts;
+	const char *name = nsdk_device_name(device->dev);
+	uint64_t whole, offset = 0, size;
+
+	device->block_bytes = nsdk_nvme_ns_block_bytes(device->ns);
+	whole = nsdk_nvme_ns_blocks(device->ns) * device->block_bytes;
+	if (opts->bs_bytes % device->block_bytes != 0) {
+		tool_say("--bs=%llu is not a multiple of the %u-byte blocks of %s",
+			 (unsigned long long)opts->bs_bytes, device->block_bytes, name);
+		return -EINVAL;
+	}
+	if (opts->offset.given)
+		offset = tool_amount_of(&opts->offset, whole);
+	if (opts->offset.is_percent)
+		offset -= offset % opts->bs_bytes;
+	if (offset % device->block_bytes != 0) {
+		tool_say("--offset=%llu is not a multiple of the %u-byte blocks of %s",
+			 (unsigned long long)offset, device->block_bytes, name);
+		return -EINVAL;
+	}
+	if (offset >= whole) {
+		tool_say("--offset=%llu is beyond the end of namespace %u of %s, which has %llu bytes",
+			 (unsigned long long)offset, device->pattern.nsid, name,
+			 (unsigned long long)whole);
+		return -ERANGE;
+	}
+	size = opts->size.given ? tool_amount_of(&opts->size, whole) : whole - offset;
+	if (size > whole - offset && opts->size.is_percent)
+		size = whole - offset;
+	if (size > whole - offset) {
+		tool_say("--size=%llu from --offset=%llu on goes beyond the end of namespace %u of %s, "
+			 "which has %llu bytes",
+			 (unsigned long long)size, (unsigned long long)offset, device->pattern.nsid,
+			 name, (unsigned long long)whole);
+		return -ERANGE;
+	}
+	device->region_lba = offset / device->block_bytes;
+	device->region_units = size / opts->bs_bytes;
+	/* What several jobs write into the same place, nobody could tell right from wrong. */
+	if (opts->verify)
+		device->region_units /= opts->numjobs;
+	if (device->region_units == 0) {
+		tool_say("%s: %llu bytes are too few for %u %s of --bs=%llu", name,
+			 (unsigned long long)size, opts->verify ? opts->numjobs : 1,
+			 opts->verify ? "jobs, each with a block of its own," : "block",
+			 (unsigned long long)opts->bs_bytes);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int perf_device_attach(struct perf_device *device)
+{
+	const struct perf_opts *opts = &device->run->opts;
+	struct nsdk_device_opts attach = { .opts_bytes = sizeof(attach), .bind = true };
+	struct nsdk_nvme_opts nvme = {
+		.opts_bytes = sizeof(nvme),
+		.policy = opts->policy,
+		.io_queues = opts->numjobs,
+	};
+	struct nsdk_dma_pool_opts pool = {
+		.opts_bytes = sizeof(pool),
+		.initial_bytes = opts->bs_bytes * opts->iodepth * opts->numjobs,
+	};
+	int rc;
+
+	rc = nsdk_device_attach(device->spec, &attach, &device->dev);
+	if (rc == -EINVAL)
+		device->run->misspelt = true;
+	if (rc != 0)
+		return rc;
+	rc = nsdk_nvme_attach(device->dev, device->run->mem, &nvme, &device->ctrlr);
+	if (rc != 0)
+		return rc;
+	rc = find_namespace(device);
+	if (rc != 0)
+		return rc;
+	device->pattern.nonce = device->run->nonce;
+	rc = find_region(device);
+	if (rc != 0)
+		return rc;
+	pool.attr = nsdk_nvme_ctrlr_dma_attr(device->ctrlr);
+	pool.numa_node = nsdk_device_numa_node(device->dev);
+	return nsdk_dma_pool_create(device->run->mem, &pool, &device->pool);
+}
+
+int perf_device_detach(struct perf_device *device)
+{
+	int rc = 0, pool_rc = 0;
+
+	if (device->ctrlr != NULL)
+		rc = nsdk_nvme_detach(device->ctrlr);
+	device->ctrlr = NULL;
+	device->ns = NULL;
+	nsdk_device_detach(device->dev);
+	device->dev = NULL;
+	if (device->pool != NULL)
+		pool_rc = nsdk_dma_pool_destroy(device->pool);
+	device->pool = NULL;
+	return rc != 0 ? rc : pool_rc;
+}
+
+int perf_device_poll(void *ctx)
+{
+	struct perf_device *device = ctx;
+	int rc;
+
+	if (atomic_load_explicit(&device->failed, memory_order_relaxed))
+		return 0;
+	rc = nsdk_nvme_ctrlr_poll(device->ctrlr);
+	if (rc < 0)
+		atomic_store(&device->failed, true); /* the library has said why */
+	return rc > 0 ? rc : 0;
+}
+
+static void say_mismatch(const struct perf_device *device, const struct perf_mismatch *m)
+{
+	uint32_t lines_per_block = device->block_bytes / NSDK_LINE_BYTES;
+	bool whole = m->lines == m->blocks * lines_per_block;
+	bool described = m->found <= PERF_FOUND_OLD_RUN;
+	char place[96], found[160];
+
+	if (m->blocks > 1)
+		snprintf(place, sizeof(place), "LBA %llu to %llu, from byte %u on, %u bytes",
+			 (unsigned long long)m->lba, (unsigned long long)m->lba + m->blocks - 1,
+			 m->offset_bytes, m->lines * NSDK_LINE_BYTES);
+	else
+		snprintf(place, sizeof(place), "LBA %llu, byte %u, %u bytes",
+			 (unsigned long long)m->lba, m->offset_bytes, m->lines * NSDK_LINE_BYTES);
+	if (described)
+		snprintf(found, sizeof(found), "address %llu generation %u checksum %016llx, %s",
+			 (unsigned long long)m->found_lba, m->found_generation,
+			 (unsigned long long)m->found_checksum, perf_found_text(m->found));
+	else
+		snprintf(found, sizeof(found), "%s", perf_found_text(m->found));
+	tool_say("%s: verify: namespace %u, %s: expected address %llu generation %u checksum %016llx, "
+		 "found %s%s",
+		 nsdk_device_name(device->dev), device->pattern.nsid, place,
+		 (unsigned long long)m->lba, m->expected_generation,
+		 (unsigned long long)m->expected_checksum, found,
+		 m->found != PERF_FOUND_GARBAGE && !whole ?
+			 " (part of a block, in whole cache lines: as a missing write-back or "
+			 "invalidate leaves it)" :
+			 "");
+}
+
+void perf_device_mismatch(void *ctx, const struct perf_mismatch *mismatch)
+{
+	struct perf_device *device = ctx;
+	unsigned place = atomic_fetch_add(&device->kept, 1);
+
+	if (place < PERF_KEPT_MISMATCHES)
+		device->mismatches[place] = *mismatch;
+	say_mismatch(device, mismatch);
+}

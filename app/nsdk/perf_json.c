@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The result for programs. The keys are an interface: they are documented in nsdk-perf(1), and none
+ * is ever renamed.
+ */
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "perf.h"
+
+static void put(struct json_object *object, const char *key, struct json_object *value)
+{
+	json_object_object_add(object, key, value);
+}
+
+static void put_u64(struct json_object *object, const char *key, uint64_t value)
+{
+	put(object, key, json_object_new_uint64(value));
+}
+
+static void put_text(struct json_object *object, const char *key, const char *value)
+{
+	put(object, key, json_object_new_string(value));
+}
+
+/* json-c prints 17 digits of a double, of which the last ten are noise here. */
+static void put_rate(struct json_object *object, const char *key, double value)
+{
+	char digits[40];
+
+	snprintf(digits, sizeof(digits), "%.2f", value);
+	put(object, key, json_object_new_double_s(value, digits));
+}
+
+static double per_second(uint64_t count, uint64_t ns)
+{
+	return ns == 0 ? 0 : (double)count * 1e9 / (double)ns;
+}
+
+static struct json_object *json_latency(const struct perf_hist *hist)
+{
+	struct json_object *object = json_object_new_object();
+
+	put_u64(object, "min", hist->count == 0 ? 0 : hist->min);
+	put_rate(object, "mean", perf_hist_mean(hist));
+	put_u64(object, "p50", perf_hist_percentile(hist, 50));
+	put_u64(object, "p90", perf_hist_percentile(hist, 90));
+	put_u64(object, "p99", perf_hist_percentile(hist, 99));
+	put_u64(object, "p99_9", perf_hist_percentile(hist, 99.9));
+	put_u64(object, "p99_99", perf_hist_percentile(hist, 99.99));
+	put_u64(object, "max", hist->max);
+	return object;
+}
+
+static struct json_object *json_direction(const struct perf_run *run,
+					  const struct perf_result *result, enum perf_dir dir)
+{
+	struct json_object *object = json_object_new_object();
+	double iops = per_second(result->ios[dir], result->runtime_ns);
+
+	put_u64(object, "ios", result->ios[dir]);
+	put_rate(object, "iops", iops);
+	put_u64(object, "bw_bytes", (uint64_t)(iops * (double)run->opts.bs_bytes));
+	put(object, "lat_ns", json_latency(&result->hist[dir]));
+	return object;
+}
+
+static struct json_object *json_coherence(const struct perf_result *result)
+{
+	struct json_object *object = json_object_new_object();
+
+	put_u64(object, "batches", result->coherence.batches);
+	put_u64(object, "lines_written_back", result->coherence.lines_written_back);
+	put_u64(object, "lines_invalidated", result->coherence.lines_invalidated);
+	put_u64(object, "bytes_skipped_clean", result->coherence.bytes_skipped_clean);
+	put_u64(object, "wbinvd", result->coherence.wbinvd);
+	put_u64(object, "violations", result->violations);
+	return object;
+}
+
+static struct json_object *json_mismatches(const struct perf_device *device)
+{
+	struct json_object *array = json_object_new_array();
+	unsigned kept = atomic_load(&device->kept);
+
+	if (kept > PERF_KEPT_MISMATCHES)
+		kept = PERF_KEPT_MISMATCHES;
+	for (unsigned i = 0; i < kept; i++) {
+		const struct perf_mismatch *m = &device->mismatches[i];
+		struct json_object *object = json_object_new_object();
+
+		put_u64(object, "nsid", device->pattern.nsid);
+		put_u64(object, "lba", m->lba);
+		put_u64(object, "blocks", m->blocks);
+		put_u64(object, "offset_bytes", m->offset_bytes);
+		put_u64(object, "bytes", (uint64_t)m->lines * NSDK_LINE_BYTES);
+		put_text(object, "found", perf_found_name(m->found));
+		put_u64(object, "expected_generation", m->expected_generation);
+		if (m->found <= PERF_FOUND_OLD_RUN) {
+			put_u64(object, "found_lba", m->found_lba);
+			put_u64(object, "found_generation", m->found_generation);
+		}
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static struct json_object *json_verify(const struct perf_result *result)
+{
+	struct json_object *object = json_object_new_object();
+
+	put_u64(object, "blocks_written", result->blocks_written);
+	put_u64(object, "blocks_checked", result->blocks_checked);
+	put(object, "read_back", json_object_new_boolean(result->read_back));
+	put(object, "mismatches", json_mismatches(result->device));
+	return object;
+}
+
+static struct json_object *json_options(const struct perf_run *run)
+{
+	const struct perf_opts *opts = &run->opts;
+	struct json_object *object = json_object_new_object();
+
+	put_text(object, "rw", opts->rw);
+	put_u64(object, "rwmixread", opts->rwmixread);
+	put_u64(object, "bs", opts->bs_bytes);
+	put_u64(object, "iodepth", opts->iodepth);
+	put_u64(object, "numjobs", opts->numjobs);
+	put_u64(object, "seed", opts->seed);
+	put(object, "verify", json_object_new_boolean(opts->verify));
+	return object;
+}
+
+static struct json_object *json_cpus(const struct perf_run *run, const struct perf_result *result)
+{
+	const struct perf_job *jobs =
+		&run->jobs[(result->device - run->devices) * run->opts.numjobs];
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; i < run->opts.numjobs; i++)
+		json_object_array_add(array, json_object_new_int(nsdk_env_lcore_cpu(jobs[i].lcore)));
+	return array;
+}
+
+struct json_object *perf_json(const struct perf_run *run, const struct perf_result *result)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *verdict = json_object_new_object();
+	uint64_t ios = result->ios[PERF_READ] + result->ios[PERF_WRITE];
+	double iops = per_second(ios, result->runtime_ns);
+
+	put_text(object, "device", result->name);
+	put_text(object, "status",
+		 result->interrupted ? "interrupted" : perf_result_good(result) ? "done" : "failed");
+	put_text(object, "policy", nsdk_policy_name(result->policy));
+	put_text(object, "policy_asked", nsdk_policy_name(run->opts.policy));
+	put_text(verdict, "state", nsdk_snoop_state_name(result->verdict->state));
+	put_text(verdict, "reason", result->verdict->reason);
+	put(object, "verdict", verdict);
+	put_u64(object, "nsid", result->device->pattern.nsid);
+	put_u64(object, "block_bytes", result->block_bytes);
+	put(object, "options", json_options(run));
+	put(object, "cpus", json_cpus(run, result));
+	put_u64(object, "runtime_ns", result->runtime_ns);
+	put_u64(object, "ios", ios);
+	put_rate(object, "iops", iops);
+	put_u64(object, "bw_bytes", (uint64_t)(iops * (double)run->opts.bs_bytes));
+	put_u64(object, "errors", result->errors);
+	put_u64(object, "verify_errors", result->verify_errors);
+	put(object, "lat_ns", json_latency(&result->all));
+	put(object, "read", json_direction(run, result, PERF_READ));
+	put(object, "write", json_direction(run, result, PERF_WRITE));
+	if (run->opts.verify)
+		put(object, "verify", json_verify(result));
+	put(object, "coherence", json_coherence(result));
+	return object;
+}

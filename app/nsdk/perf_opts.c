@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The words of `nsdk perf`, which are fio's. Whatever is wrong with one is said with its name, its
+ * value and what it takes.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "perf.h"
+
+enum {
+	OPT_RW = TOOL_OPT_FIRST,
+	OPT_RWMIXREAD,
+	OPT_BS,
+	OPT_IODEPTH,
+	OPT_NUMJOBS,
+	OPT_CPUS_ALLOWED,
+	OPT_RUNTIME,
+	OPT_TIME_BASED,
+	OPT_NUMBER_IOS,
+	OPT_SIZE,
+	OPT_OFFSET,
+	OPT_VERIFY,
+	OPT_POLICY,
+	OPT_NS,
+	OPT_SEED,
+	OPT_IO_TIMEOUT,
+	OPT_STOP_TIMEOUT,
+};
+
+static const struct option perf_options[] = {
+	{ "rw", required_argument, NULL, OPT_RW },
+	{ "readwrite", required_argument, NULL, OPT_RW },
+	{ "rwmixread", required_argument, NULL, OPT_RWMIXREAD },
+	{ "bs", required_argument, NULL, OPT_BS },
+	{ "blocksize", required_argument, NULL, OPT_BS },
+	{ "iodepth", required_argument, NULL, OPT_IODEPTH },
+	{ "numjobs", required_argument, NULL, OPT_NUMJOBS },
+	{ "cpus_allowed", required_argument, NULL, OPT_CPUS_ALLOWED },
+	{ "runtime", required_argument, NULL, OPT_RUNTIME },
+	{ "time_based", no_argument, NULL, OPT_TIME_BASED },
+	{ "number_ios", required_argument, NULL, OPT_NUMBER_IOS },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "offset", required_argument, NULL, OPT_OFFSET },
+	{ "verify", no_argument, NULL, OPT_VERIFY },
+	{ "policy", required_argument, NULL, OPT_POLICY },
+	{ "ns", required_argument, NULL, OPT_NS },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "randseed", required_argument, NULL, OPT_SEED },
+	{ "io_timeout", required_argument, NULL, OPT_IO_TIMEOUT },
+	{ "stop_timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
+	TOOL_COMMON_OPTIONS,
+};
+
+static const struct {
+	const char *name;
+	bool reads, writes, random;
+} patterns[] = {
+	{ "read", true, false, false },     { "write", false, true, false },
+	{ "randread", true, false, true },  { "randwrite", false, true, true },
+	{ "rw", true, true, false },        { "readwrite", true, true, false },
+	{ "randrw", true, true, true },
+};
+
+static int parse_rw(const struct tool_command *command, struct perf_opts *opts)
+{
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		if (strcmp(optarg, patterns[i].name) != 0)
+			continue;
+		opts->rw = patterns[i].name;
+		opts->reads = patterns[i].reads;
+		opts->writes = patterns[i].writes;
+		opts->random = patterns[i].random;
+		return TOOL_DONE;
+	}
+	return tool_usage(command,
+			  "--rw=%s: read, write, randread, randwrite, rw or randrw is wanted", optarg);
+}
+
+static int parse_number(const struct tool_command *command, const char *name, uint64_t min,
+			uint64_t max, uint64_t *out)
+{
+	if (tool_parse_u64(optarg, min, max, out) == 0)
+		return TOOL_DONE;
+	if (max == UINT64_MAX)
+		return tool_usage(command, "--%s=%s: a whole number of at least %llu is wanted",
+				  name, optarg, (unsigned long long)min);
+	return tool_usage(command, "--%s=%s: a whole number from %llu to %llu is wanted", name,
+			  optarg, (unsigned long long)min, (unsigned long long)max);
+}
+
+static int parse_unsigned(const struct tool_command *command, const char *name, unsigned min,
+			  unsigned max, unsigned *out)
+{
+	uint64_t value = 0;
+	int status = parse_number(command, name, min, max, &value);
+
+	if (status == TOOL_DONE)
+		*out = (unsigned)value;
+	return status;
+}
+
+static int parse_duration(const struct tool_command *command, const char *name, uint64_t *out_ns)
+{
+	if (tool_parse_duration(optarg, out_ns) == 0 && *out_ns != 0)
+		return TOOL_DONE;
+	return tool_usage(command,
+			  "--%s=%s: a time above 0 is wanted, in seconds or with us, ms, s, m, h or d",
+			  name, optarg);
+}
+
+static int parse_amount(const struct tool_command *command, const char *name, bool zero_is_fine,
+			struct tool_amount *out)
+{
+	if (tool_parse_amount(optarg, out) == 0 && (zero_is_fine || out->value != 0))
+		return TOOL_DONE;
+	return tool_usage(command,
+			  "--%s=%s: bytes%s are wanted, as 4096, 64k, 1g, or a percentage as 20%%",
+			  name, optarg, zero_is_fine ? "" : " above 0");
+}
+
+static int parse_bs(const struct tool_command *command, uint64_t *out)
+{
+	if (tool_parse_bytes(optarg, out) == 0 && *out >= 512 && *out <= (1u << 30) &&
+	    *out % 512 == 0)
+		return TOOL_DONE;
+	return tool_usage(command,
+			  "--bs=%s: a multiple of 512 bytes up to 1g is wanted, as 512, 4k or 1m",
+			  optarg);
+}
+
+static int parse_cpus(const struct tool_command *command, struct perf_opts *opts)
+{
+	nsdk_cpumask_t mask;
+	int rc;
+
+	/* Our sentence names the option; the library's could not. */
+	tool_log_capture_begin();
+	rc = nsdk_cpumask_parse(optarg, &mask);
+	tool_log_capture_end(NULL, 0);
+	if (rc != 0)
+		return tool_usage(command, "--cpus_allowed=%s: a CPU list is wanted, as 0 or 0,2-3",
+				  optarg);
+	opts->cpus_allowed = optarg;
+	return TOOL_DONE;
+}
+
+static int parse_one(const struct tool_command *command, int opt, struct perf_opts *opts)
+{
+	uint64_t value;
+	int status;
+
+	switch (opt) {
+	case OPT_RW:
+		return parse_rw(command, opts);
+	case OPT_RWMIXREAD:
+		return parse_unsigned(command, "rwmixread", 0, 100, &opts->rwmixread);
+	case OPT_BS:
+		return parse_bs(command, &opts->bs_bytes);
+	case OPT_IODEPTH:
+		return parse_unsigned(command, "iodepth", 1, 65535, &opts->iodepth);
+	case OPT_NUMJOBS:
+		return parse_unsigned(command, "numjobs", 1, PERF_MAX_JOBS, &opts->numjobs);
+	case OPT_CPUS_ALLOWED:
+		return parse_cpus(command, opts);
+	case OPT_RUNTIME:
+		return parse_duration(command, "runtime", &opts->runtime_ns);
+	case OPT_TIME_BASED:
+		opts->time_based = true;
+		return TOOL_DONE;
+	case OPT_NUMBER_IOS:
+		return parse_number(command, "number_ios", 1, UINT64_MAX, &opts->number_ios);
+	case OPT_SIZE:
+		return parse_amount(command, "size", false, &opts->size);
+	case OPT_OFFSET:
+		return parse_amount(command, "offset", true, &opts->offset);
+	case OPT_VERIFY:
+		opts->verify = true;
+		return TOOL_DONE;
+	case OPT_POLICY:
+		if (nsdk_policy_parse(optarg, &opts->policy) == 0)
+			return TOOL_DONE;
+		return tool_usage(command, "--policy=%s: coherent, auto or nosnoop is wanted",
+				  optarg);
+	case OPT_NS:
+		status = parse_number(command, "ns", 1, 0xfffffffe, &value);
+		if (status == TOOL_DONE)
+			opts->nsid = (uint32_t)value;
+		return status;
+	case OPT_SEED:
+		return parse_number(command, "seed", 0, UINT64_MAX, &opts->seed);
+	case OPT_IO_TIMEOUT:
+		return parse_duration(command, "io_timeout", &opts->io_timeout_ns);
+	case OPT_STOP_TIMEOUT:
+		return parse_duration(command, "stop_timeout", &opts->stop_timeout_ns);
+	default:
+		return TOOL_USAGE;
+	}
+}
+
+/* What only shows once all the options are known. */
+static int check_together(const struct tool_command *command, struct perf_opts *opts)
+{
+	if (opts->device_count == 0)
+		return tool_usage(command, "a device is missing, as 0000:00:03.0 or emu:nvme");
+	if (opts->device_count > PERF_MAX_DEVICES)
+		return tool_usage(command, "%u devices are more than the %u there may be",
+				  opts->device_count, PERF_MAX_DEVICES);
+	for (unsigned i = 0; i < opts->device_count; i++) {
+		if (!tool_is_device(opts->devices[i]))
+			return tool_usage(command,
+					  "'%s' is not a device such as 0000:00:03.0 or emu:nvme",
+					  opts->devices[i]);
+	}
+	if (opts->numjobs > PERF_MAX_JOBS / opts->device_count)
+		return tool_usage(command, "--numjobs=%u on %u devices is more than %u jobs",
+				  opts->numjobs, opts->device_count, PERF_MAX_JOBS);
+	if (opts->time_based && opts->runtime_ns == 0)
+		return tool_usage(command, "--time_based wants --runtime, to know when to end");
+	if (!opts->writes)
+		opts->rwmixread = 100;
+	else if (!opts->reads)
+		opts->rwmixread = 0;
+	return TOOL_DONE;
+}
+
+int perf_opts_parse(const struct tool_command *command, int argc, char **argv,
+		    struct perf_opts *out, bool *stop)
+{
+	int opt, status;
+
+	*stop = false;
+	*out = (struct perf_opts){
+		.rw = "read",
+		.reads = true,
+		.rwmixread = 50,
+		.bs_bytes = 4096,
+		.iodepth = 1,
+		.numjobs = 1,
+		.policy = NSDK_POLICY_COHERENT,
+		.seed = 1,
+		.io_timeout_ns = 30 * 1000000000ULL,
+		.stop_timeout_ns = 5 * 1000000000ULL,
+	};
+	tool_args_init(&out->args, command, perf_options, argc, argv);
+	while ((opt = tool_args_next(&out->args)) != TOOL_OPT_END) {
+		if (opt == TOOL_OPT_STOP) {
+			*stop = true;
+			return out->args.status;
+		}
+		status = parse_one(command, opt, out);
+		if (status != TOOL_DONE)
+			return status;
+	}
+	out->devices = argv + optind;
+	out->device_count = (unsigned)(argc - optind);
+	return check_together(command, out);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The progress line: once a second, on a terminal only, from a thread of its own, so that the lcores
+ * never wait for a terminal.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "perf.h"
+
+struct perf_progress {
+	const struct perf_run *run;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool started; /* the jobs run */
+	bool ended;
+	uint64_t start_ns;
+	uint64_t last_ns;
+	uint64_t last_ios;
+};
+
+struct sums {
+	uint64_t ios, errors, verify_errors, other_ios;
+	int stage; /* the least advanced job's */
+};
+
+static void add_up(const struct perf_run *run, struct sums *out)
+{
+	*out = (struct sums){ .stage = PERF_OVER };
+	for (unsigned i = 0; i < run->job_count; i++) {
+		const struct perf_counters *c = &run->jobs[i].counters;
+		int stage = atomic_load_explicit(&c->stage, memory_order_relaxed);
+
+		out->ios += atomic_load_explicit(&c->ios[PERF_READ], memory_order_relaxed) +
+			    atomic_load_explicit(&c->ios[PERF_WRITE], memory_order_relaxed);
+		out->errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
+		out->verify_errors += atomic_load_explicit(&c->verify_errors, memory_order_relaxed);
+		out->other_ios += atomic_load_explicit(&c->other_ios, memory_order_relaxed);
+		if (stage < out->stage)
+			out->stage = stage;
+	}
+}
+
+/* How far PERF_RUN is, from 0 to 1: by I/Os or by time, whichever ends it first. */
+static double share_done(const struct perf_run *run, uint64_t ios, double elapsed_s)
+{
+	const struct perf_opts *opts = &run->opts;
+	double by_ios = 0, by_time = 0;
+	uint64_t goal = 0;
+
+	for (unsigned i = 0; i < run->job_count; i++)
+		goal += opts->time_based ? opts->number_ios : run->jobs[i].reach;
+	if (goal != 0)
+		by_ios = (double)ios / (double)goal;
+	if (opts->runtime_ns != 0)
+		by_time = elapsed_s * 1e9 / (double)opts->runtime_ns;
+	by_ios = by_ios > by_time ? by_ios : by_time;
+	return by_ios > 1 ? 1 : by_ios;
+}
+
+static void draw(struct perf_progress *progress, uint64_t now_ns)
+{
+	static const char *const stages[] = {
+		[PERF_LAY] = "laying down", [PERF_RUN] = "", [PERF_READ_BACK] = "reading back",
+		[PERF_OVER] = "ending",
+	};
+	const struct perf_run *run = progress->run;
+	char line[200], iops_text[32], bw_text[32], left[48] = "";
+	double elapsed_s, iops, share;
+	struct sums sums;
+	uint64_t all;
+
+	add_up(run, &sums);
+	all = sums.ios + sums.other_ios;
+	iops = (double)(all - progress->last_ios) * 1e9 / (double)(now_ns - progress->last_ns);
+	elapsed_s = (double)(now_ns - progress->start_ns) / 1e9;
+	share = share_done(run, sums.ios, elapsed_s);
+	if (sums.stage == PERF_RUN && share > 0)
+		snprintf(left, sizeof(left), ", %.0f %%, %.0f s left", share * 100,
+			 elapsed_s / share - elapsed_s);
+	snprintf(line, sizeof(line), "%s%s%.0f s%s, %s IOPS, %s/s, %llu errors",
+		 sums.stage < 0 ? "" : stages[sums.stage], sums.stage == PERF_RUN ? "" : ", ",
+		 elapsed_s, left, tool_format_count(iops, iops_text, sizeof(iops_text)),
+		 tool_format_bytes(iops * (double)run->opts.bs_bytes, bw_text, sizeof(bw_text)),
+		 (unsigned long long)(sums.errors + sums.verify_errors));
+	tool_status_line(line);
+	progress->last_ios = all;
+	progress->last_ns = now_ns;
+}
+
+static void *progress_thread(void *ctx)
+{
+	struct perf_progress *progress = ctx;
+	struct timespec at;
+
+	pthread_mutex_lock(&progress->lock);
+	while (!progress->started && !progress->ended)
+		pthread_cond_wait(&progress->wake, &progress->lock);
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	while (!progress->ended) {
+		at.tv_sec++;
+		pthread_cond_timedwait(&progress->wake, &progress->lock, &at);
+		if (!progress->ended)
+			draw(progress, nsdk_clock_ns());
+	}
+	pthread_mutex_unlock(&progress->lock);
+	return NULL;
+}
+
+struct perf_progress *perf_progress_create(const struct perf_run *run)
+{
+	struct perf_progress *progress;
+	pthread_condattr_t attr;
+	sigset_t all, before;
+	int rc;
+
+	if (!isatty(STDERR_FILENO))
+		return NULL;
+	progress = calloc(1, sizeof(*progress));
+	if (progress == NULL)
+		return NULL;
+	progress->run = run;
+	pthread_mutex_init(&progress->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&progress->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&progress->thread, NULL, progress_thread, progress);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc == 0)
+		return progress;
+	pthread_cond_destroy(&progress->wake);
+	pthread_mutex_destroy(&progress->lock);
+	free(progress);
+	return NULL;
+}
+
+void perf_progress_start(struct perf_progress *progress)
+{
+	if (progress == NULL)
+		return;
+	pthread_mutex_lock(&progress->lock);
+	progress->started = true;
+	progress->start_ns = nsdk_clock_ns();
+	progress->last_ns = progress->start_ns;
+	pthread_cond_signal(&progress->wake);
+	pthread_mutex_unlock(&progress->lock);
+}
+
+void perf_progress_destroy(struct perf_progress *progress)
+{
+	if (progress == NULL)
+		return;
+	pthread_mutex_lock(&progress->lock);
+	progress->ended = true;
+	pthread_cond_signal(&progress->wake);
+	pthread_mutex_unlock(&progress->lock);
+	pthread_join(progress->thread, NULL);
+	tool_status_line(NULL);
+	pthread_cond_destroy(&progress->wake);
+	pthread_mutex_destroy(&progress->lock);
+	free(progress);
+}
