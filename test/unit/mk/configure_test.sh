@@ -120,6 +120,24 @@ else
 	echo 'ok - configure: another option rebuilds'
 fi
 
+# A DPDK of one's own, laid out as its `ninja install` does.
+dpdk=$tmp/dpdk
+mkdir -p "$dpdk/include" "$dpdk/lib"
+here=$(sed -n 's/^DPDK_CFLAGS *:= //p' "$tmp/build/config.mk")
+for word in $here; do
+	[[ ! -d $word ]] || cp -rsn "$word"/* "$dpdk/include/"
+done
+archive=$(gcc -print-file-name=librte_eal.a)
+cp -s "$(dirname "$(realpath "$archive")")"/librte_{eal,kvargs,ring,telemetry}.a "$dpdk/lib/"
+expect 'finds a DPDK elsewhere' 0 "yes, $dpdk/lib" -- --with-dpdk="$dpdk"
+if grep -q "^DPDK_CFLAGS.*-isystem $dpdk/include" "$tmp/build/config.mk" &&
+	grep -q "^LIBS.*-L$dpdk/lib" "$tmp/build/config.mk"; then
+	echo 'ok - configure: and uses that one'
+else
+	echo "not ok - configure: and uses that one: $(grep -E '^(DPDK_CFLAGS|LIBS)' "$tmp/build/config.mk")"
+	status=1
+fi
+
 # A Makefile that is not ours stays.
 rm -rf "$tmp/build"
 mkdir "$tmp/build"

@@ -45,7 +45,7 @@ END
 cat > "$tmp/bin/dpkg-query" << 'END'
 #!/bin/bash
 for entry in ${INSTALLED:-}; do
-	[[ ${entry%%=*} == "${!#}" ]] && echo "installed ${entry#*=}"
+	[[ " $* " == *" ${entry%%=*} "* ]] && echo "${entry%%=*} installed ${entry#*=}"
 done
 exit 0
 END
