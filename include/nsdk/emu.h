@@ -55,10 +55,16 @@ struct nsdk_cache_model_stats {
 	uint64_t seed;         /**< of the adversary: the same seed, the same choices */
 };
 
-/** All zero while no emulated device with no-snoop exists. Threading: any. */
+/**
+ * All zero until an emulated device with no-snoop exists; kept when the last one goes. Every line of
+ * a violation is counted. Threading: any.
+ */
 void nsdk_cache_model_stats(struct nsdk_cache_model_stats *out);
 
-/** Copy at most @p max of the first violations; returns how many are kept (64 at most). */
+/**
+ * Copy at most @p max of the first violations; returns how many are kept (64 at most). Of lines one
+ * after the other that the same transfer met, the first is kept.
+ */
 unsigned nsdk_cache_model_violations(struct nsdk_violation *out, unsigned max);
 
 /** Forget counts and violations. */

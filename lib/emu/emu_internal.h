@@ -5,6 +5,8 @@
 #ifndef NSDK_EMU_INTERNAL_H
 #define NSDK_EMU_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include <nsdk/bus.h>
 #include <nsdk/emu.h>
 
@@ -16,8 +18,8 @@ struct nsdk_emu_dma {
 	struct nsdk_ioas *ioas;
 	struct nsdk_cache_model *cache; /* NULL: no-snoop is off, DMA is plain copies */
 	/* Bus mastering and Enable No Snoop as config space has them at this moment. */
-	bool bus_master;
-	bool nosnoop_enabled;
+	atomic_bool bus_master;
+	atomic_bool nosnoop_enabled;
 };
 
 /*
@@ -25,7 +27,8 @@ struct nsdk_emu_dma {
  * @p owner names who, for violations ("emu:nvme sqid 1 cid 7").
  * @return 0; -EFAULT the address space has no such mapping (an IOMMU fault); -EPERM bus mastering is
  * off. A partial transfer may have happened, as on a bus.
- * Threading: any.
+ * Threading: any. Writes become visible to the host in the order they are made, each in ascending
+ * order of its aligned 8-byte units, with release order: see dma.c.
  */
 int nsdk_emu_dma_read(struct nsdk_emu_dma *dma, uint64_t iova, void *to, size_t bytes, bool nosnoop,
 		      const char *owner);
@@ -35,7 +38,9 @@ int nsdk_emu_dma_write(struct nsdk_emu_dma *dma, uint64_t iova, const void *from
 /*
  * The device says that it has reported [iova, bytes) as written to the host (the completion was
  * consumed: CQ head moved past it): every line of it that a no-snoop write put into memory must
- * have been taken back by the CPU by now, or it is a stale CPU read.
+ * have been taken back by the CPU by now, or it is a stale CPU read. Once for each transfer, in the
+ * order of the completions; later writes to the same lines, of a command that the host has submitted
+ * meanwhile, are not held against it.
  */
 void nsdk_emu_dma_consumed(struct nsdk_emu_dma *dma, uint64_t iova, size_t bytes, const char *owner);
 
@@ -45,7 +50,10 @@ void nsdk_emu_dma_consumed(struct nsdk_emu_dma *dma, uint64_t iova, size_t bytes
 int nsdk_cache_model_get(uint64_t seed, struct nsdk_cache_model **out);
 void nsdk_cache_model_put(struct nsdk_cache_model *model);
 
-/* A device can reach [va, bytes) from now on, or no longer. */
+/*
+ * A device can reach [va, bytes) from now on, or no longer. Ranges may be mapped several times. Lines
+ * that no line operation has written back before the first map are fresh: memory holds garbage there.
+ */
 void nsdk_cache_model_map(struct nsdk_cache_model *model, void *va, size_t bytes);
 void nsdk_cache_model_unmap(struct nsdk_cache_model *model, void *va, size_t bytes);
 
@@ -57,7 +65,10 @@ void nsdk_cache_model_write(struct nsdk_cache_model *model, void *va, const void
 void nsdk_cache_model_consumed(struct nsdk_cache_model *model, const void *va, size_t bytes,
 			       const char *owner);
 
-/* One turn of the adversary: maybe evict dirty lines, maybe prefetch stale ones. */
+/*
+ * One turn of the adversary: maybe evict dirty lines, maybe prefetch stale ones. The model takes a
+ * turn after every no-snoop transfer and every fence by itself; more of them do no harm.
+ */
 void nsdk_cache_model_adversary(struct nsdk_cache_model *model);
 
 /* The line operations that go to the model (a process-wide table, as the CPU's are). */

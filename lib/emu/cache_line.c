@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What happens to one line. All of the model's physics is here.
+ *
+ * Three values: live, what the CPU sees (the application's own memory); dram, what memory holds;
+ * agreed, what both held when they last did. A line is dirty when live differs from agreed. Bytes in
+ * line->device are newer in dram than the CPU's copy; where there are none, dram equals agreed.
+ */
+#include <string.h>
+
+#include "cache_internal.h"
+
+#define MISSING_FENCE "the fence: nsdk_flush_batch_commit() was not called"
+#define MISSING_FRESH "the flush of a fresh page before it was mapped"
+#define MISSING_TO_DEVICE "nsdk_sync_for_device(TO_DEVICE) before the doorbell"
+#define MISSING_FROM_DEVICE "nsdk_sync_for_device(FROM_DEVICE) before the doorbell"
+#define MISSING_FOR_CPU "nsdk_sync_for_cpu(FROM_DEVICE) after the completion"
+#define MISSING_LINES "a buffer of whole cache lines: nsdk_dma_alloc()"
+
+static uint64_t bits(unsigned offset, unsigned bytes)
+{
+	return (bytes >= 64 ? UINT64_MAX : ((uint64_t)1 << bytes) - 1) << offset;
+}
+
+/* The bytes that differ. */
+static uint64_t differ(const void *a, const void *b)
+{
+	const uint8_t *x = a, *y = b;
+	uint64_t mask = 0;
+
+	if (memcmp(a, b, NSDK_LINE_BYTES) == 0)
+		return 0;
+	for (unsigned i = 0; i < NSDK_LINE_BYTES; i++)
+		mask |= (uint64_t)(x[i] != y[i]) << i;
+	return mask;
+}
+
+static const char *missing_before_doorbell(const struct emu_cache_page *page, unsigned line,
+					   const char *sync)
+{
+	uint64_t bit = (uint64_t)1 << line;
+
+	if (page->pending & bit)
+		return MISSING_FENCE;
+	return page->image->fresh & bit ? MISSING_FRESH : sync;
+}
+
+bool emu_cache_line_is_dirty(const struct emu_cache_page *page, unsigned line)
+{
+	uint64_t live[8];
+
+	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
+	return memcmp(live, page->image->agreed + line * NSDK_LINE_BYTES, sizeof(live)) != 0;
+}
+
+void emu_cache_line_writeback(struct emu_cache_page *page, unsigned line,
+			      struct emu_cache_actor *actor)
+{
+	struct emu_cache_image *image = page->image;
+	struct emu_cache_line *state = &image->lines[line];
+	uint8_t *dram = image->dram + line * NSDK_LINE_BYTES;
+	uint8_t *agreed = image->agreed + line * NSDK_LINE_BYTES;
+	uint64_t live[8], dirty;
+
+	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
+	dirty = differ(live, agreed);
+	if (!dirty)
+		return;
+	if (state->device) {
+		/* The whole line goes, so what the device wrote is lost, whichever bytes are dirty. */
+		if (dirty & state->device)
+			emu_cache_report(actor, state->owner, NSDK_VIOLATION_LATE_WRITEBACK, page, line,
+					 missing_before_doorbell(page, line, MISSING_FROM_DEVICE));
+		else
+			emu_cache_report(actor, state->owner, NSDK_VIOLATION_SHARED_LINE, page, line,
+					 MISSING_LINES);
+	}
+	memcpy(dram, live, sizeof(live));
+	memcpy(agreed, live, sizeof(live));
+	state->device = 0;
+	image->fresh &= ~((uint64_t)1 << line);
+}
+
+void emu_cache_line_refresh(struct emu_cache_page *page, unsigned line)
+{
+	struct emu_cache_line *state = &page->image->lines[line];
+	uintptr_t va = page->va + line * NSDK_LINE_BYTES;
+
+	if (!state->device)
+		return;
+	for (unsigned offset = 0; offset < NSDK_LINE_BYTES; offset += 8) {
+		uint8_t *dram = page->image->dram + line * NSDK_LINE_BYTES + offset;
+		uint8_t *agreed = page->image->agreed + line * NSDK_LINE_BYTES + offset;
+		uint64_t was, is;
+
+		memcpy(&was, agreed, 8);
+		memcpy(&is, dram, 8);
+		if (was != is) {
+			/* A word that the CPU stored to meanwhile stays as it is: it is dirty. */
+			if (!emu_cache_live_replace(va + offset, was, is))
+				continue;
+			memcpy(agreed, &is, 8);
+		}
+		state->device &= ~bits(offset, 8);
+	}
+}
+
+void emu_cache_line_invalidate(struct emu_cache_page *page, unsigned line, bool acquired,
+			       struct emu_cache_actor *actor)
+{
+	struct emu_cache_line *state = &page->image->lines[line];
+
+	emu_cache_line_writeback(page, line, actor);
+	emu_cache_line_refresh(page, line);
+	/* Without the acquire the CPU may have dropped the line before the device wrote it. */
+	if (acquired)
+		state->seen = state->writes;
+}
+
+void emu_cache_line_read(struct emu_cache_page *page, unsigned line, unsigned offset, unsigned bytes,
+			 uint8_t *to, struct emu_cache_actor *actor)
+{
+	const uint8_t *dram = page->image->dram + line * NSDK_LINE_BYTES;
+	const uint8_t *agreed = page->image->agreed + line * NSDK_LINE_BYTES;
+	uint64_t live[8];
+
+	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
+	if (differ(live, agreed) & differ(live, dram) & bits(offset, bytes))
+		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_DEVICE_READ, page, line,
+				 missing_before_doorbell(page, line, MISSING_TO_DEVICE));
+	memcpy(to, dram + offset, bytes);
+}
+
+void emu_cache_line_write(struct emu_cache_page *page, unsigned line, unsigned offset,
+			  unsigned bytes, const uint8_t *from, struct emu_cache_actor *actor)
+{
+	struct emu_cache_line *state = &page->image->lines[line];
+	uint64_t live[8], dirty, written = bits(offset, bytes);
+	size_t owner_chars;
+
+	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
+	dirty = differ(live, page->image->agreed + line * NSDK_LINE_BYTES);
+	/*
+	 * Dirty bytes beside the transfer are another owner's. Dirty bytes under it may yet do no
+	 * harm, if they are dropped with nobody looking; they are reported when they are written back.
+	 */
+	if (dirty && !(dirty & written))
+		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_SHARED_LINE, page, line,
+				 MISSING_LINES);
+	memcpy(page->image->dram + line * NSDK_LINE_BYTES + offset, from, bytes);
+	state->device |= written;
+	state->writes++;
+	owner_chars = strnlen(actor->owner, sizeof(state->owner) - 1);
+	memcpy(state->owner, actor->owner, owner_chars);
+	state->owner[owner_chars] = '\0';
+	if (dirty)
+		return;
+	/*
+	 * Did the CPU prefetch the line after it was given to the device? Mostly yes: that is what
+	 * the second invalidation is for. But a program may not count on it, so sometimes no.
+	 */
+	if (emu_cache_adversary_says(4))
+		emu_cache_line_refresh(page, line);
+	else
+		emu_cache_count(EMU_CACHE_PREFETCHES, 1);
+}
+
+void emu_cache_line_write_snooped(struct emu_cache_page *page, unsigned line, unsigned offset,
+				  unsigned bytes, const uint8_t *from)
+{
+	size_t at = line * NSDK_LINE_BYTES + offset;
+
+	memcpy(page->image->dram + at, from, bytes);
+	memcpy(page->image->agreed + at, from, bytes);
+	page->image->lines[line].device &= ~bits(offset, bytes);
+	emu_cache_live_write((void *)(page->va + at), from, bytes);
+}
+
+/* a - b of counts that wrap. */
+static int32_t ahead(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b);
+}
+
+/*
+ * The host has made use of a transfer to this line. Which of several? A buffer may be given to the
+ * device again, and be written again, before the host tells the device that it is done with the
+ * first transfer. But it can only be given again after the first was taken back; so the n-th use
+ * needs n writes taken back, and later writes do not matter.
+ */
+void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
+			     struct emu_cache_actor *actor)
+{
+	struct emu_cache_line *state = &page->image->lines[line];
+
+	if (state->taken == state->writes) {
+		/* A transfer may write a line in several pieces: all are accounted for now. */
+		state->consumed = state->writes;
+		return;
+	}
+	if (state->consumed != state->writes)
+		state->consumed++;
+	if (ahead(state->taken, state->consumed) < 0)
+		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_CPU_READ, page, line,
+				 page->pending & (uint64_t)1 << line ? MISSING_FENCE : MISSING_FOR_CPU);
+}

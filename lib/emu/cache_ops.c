@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The line operations of the model, as the engine sees them: one more table beside the CPU's.
+ *
+ * An operation waits in a list of its thread until that thread's next fence; the adversary may let it
+ * take effect at once. That is what CLWB and CLFLUSHOPT do on a CPU: they are done some time between
+ * the instruction and the fence. When the thread never fences, they may never have happened.
+ *
+ * Only a fence for the CPU, after an acquire for the CPU, makes the CPU's later loads see what the
+ * device wrote; the other fence orders stores alone. emu_cache_line.taken keeps account of that.
+ */
+#include <stdlib.h>
+
+#include "cache_internal.h"
+#include "lib/coherence/coherence_internal.h"
+
+/* Lines of one page. */
+struct waiting {
+	uintptr_t page_va;
+	uint64_t lines;
+	bool invalidate;
+	bool acquired;
+	bool done; /* the adversary was early; only the fence's part is left */
+};
+
+struct thread_ops {
+	struct waiting *list;
+	size_t count, room;
+	bool acquired;
+	uint64_t life; /* of the model */
+};
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool key_valid;
+static _Atomic uint64_t model_life;
+
+static void free_ops(void *arg)
+{
+	struct thread_ops *ops = arg;
+
+	free(ops->list);
+	free(ops);
+}
+
+static void make_key(void)
+{
+	key_valid = pthread_key_create(&key, free_ops) == 0;
+}
+
+/* NULL: no memory; operations then take effect at once, which a cache may do. */
+static struct thread_ops *my_ops(void)
+{
+	struct thread_ops *ops;
+	uint64_t life = atomic_load_explicit(&model_life, memory_order_relaxed);
+
+	pthread_once(&key_once, make_key);
+	if (!key_valid)
+		return NULL;
+	ops = pthread_getspecific(key);
+	if (!ops) {
+		ops = calloc(1, sizeof(*ops));
+		if (ops && pthread_setspecific(key, ops) != 0) {
+			free(ops);
+			ops = NULL;
+		}
+		if (!ops)
+			return NULL;
+	}
+	if (ops->life != life) {
+		ops->count = 0;
+		ops->acquired = false;
+		ops->life = life;
+	}
+	return ops;
+}
+
+void emu_cache_ops_forget(void)
+{
+	atomic_fetch_add_explicit(&model_life, 1, memory_order_relaxed);
+}
+
+static bool push(struct thread_ops *ops, const struct waiting *op)
+{
+	struct waiting *list;
+	size_t room;
+
+	if (ops->count == ops->room) {
+		room = ops->room ? 2 * ops->room : 256;
+		list = realloc(ops->list, room * sizeof(*list));
+		if (!list)
+			return false;
+		ops->list = list;
+		ops->room = room;
+	}
+	ops->list[ops->count++] = *op;
+	return true;
+}
+
+/* The page's shard is locked. */
+static void take_effect(struct emu_cache_page *page, const struct waiting *op)
+{
+	struct emu_cache_actor actor = {
+		.owner = "the CPU",
+		.operation = op->invalidate ? "invalidation" : "write-back",
+	};
+
+	/* A fresh page flushed as a whole, as they are by the thousand: no image is needed. */
+	if (!page->image && op->lines == UINT64_MAX && emu_cache_live_is_zero(page->va))
+		page->zero = true;
+	if ((page->zero && !page->image && emu_cache_live_is_zero(page->va)) ||
+	    !emu_cache_page_image(page))
+		return;
+	for (uint64_t left = op->lines; left != 0; left &= left - 1) {
+		unsigned line = (unsigned)__builtin_ctzll(left);
+
+		if (op->invalidate)
+			emu_cache_line_invalidate(page, line, op->acquired, &actor);
+		else
+			emu_cache_line_writeback(page, line, &actor);
+	}
+}
+
+/* The page's shard is locked. */
+static void fenced(struct emu_cache_page *page, const struct waiting *op, bool for_cpu)
+{
+	if (!op->done)
+		take_effect(page, op);
+	page->pending &= ~op->lines;
+	if (!for_cpu || !op->invalidate || !op->acquired || !page->image)
+		return;
+	for (uint64_t left = op->lines; left != 0; left &= left - 1) {
+		struct emu_cache_line *line = &page->image->lines[__builtin_ctzll(left)];
+
+		line->taken = line->seen;
+	}
+}
+
+static void operate(uintptr_t page_va, uint64_t lines, bool invalidate)
+{
+	/* A page that no device can reach yet is remembered too: it may be a fresh one. */
+	struct emu_cache_page *page = emu_cache_page_lock(page_va, true);
+	struct thread_ops *ops = my_ops();
+	struct waiting op = {
+		.page_va = page_va,
+		.lines = lines,
+		.invalidate = invalidate,
+		.acquired = ops && ops->acquired,
+	};
+
+	if (!page)
+		goto unlock;
+	op.done = emu_cache_adversary_says(4);
+	if (op.done)
+		take_effect(page, &op);
+	if (ops && push(ops, &op))
+		page->pending |= lines;
+	else
+		fenced(page, &op, true);
+unlock:
+	emu_cache_page_unlock(page_va);
+}
+
+static void operate_range(const void *va, size_t lines, bool invalidate)
+{
+	uintptr_t at = (uintptr_t)va, page_va;
+
+	emu_cache_count(invalidate ? EMU_CACHE_INVALIDATES : EMU_CACHE_WRITEBACKS, lines);
+	if (!emu_cache_enter())
+		return;
+	emu_cache_adversary_notes(at);
+	while (lines > 0) {
+		unsigned first = at % EMU_CACHE_PAGE_BYTES / NSDK_LINE_BYTES;
+		size_t n = EMU_CACHE_PAGE_LINES - first;
+
+		if (n > lines)
+			n = lines;
+		page_va = at - at % EMU_CACHE_PAGE_BYTES;
+		operate(page_va, (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1) << first, invalidate);
+		at += n * NSDK_LINE_BYTES;
+		lines -= n;
+	}
+	emu_cache_leave();
+}
+
+static void model_writeback(const void *va, size_t lines)
+{
+	operate_range(va, lines, false);
+}
+
+static void model_writeback_invalidate(const void *va, size_t lines)
+{
+	operate_range(va, lines, true);
+}
+
+static void model_acquire_for_cpu(void)
+{
+	struct thread_ops *ops = my_ops();
+
+	if (ops)
+		ops->acquired = true;
+}
+
+static void fence(bool for_cpu)
+{
+	struct thread_ops *ops;
+
+	emu_cache_count(EMU_CACHE_FENCES, 1);
+	ops = my_ops();
+	if (!emu_cache_enter()) {
+		if (ops)
+			ops->acquired = false;
+		return;
+	}
+	if (ops) {
+		for (size_t i = 0; i < ops->count; i++) {
+			/* NULL: unmapped since then, and perhaps not there any more. */
+			struct emu_cache_page *page =
+				emu_cache_page_lock(ops->list[i].page_va, false);
+
+			if (page)
+				fenced(page, &ops->list[i], for_cpu);
+			emu_cache_page_unlock(ops->list[i].page_va);
+		}
+		ops->count = 0;
+		ops->acquired = false;
+	}
+	emu_cache_adversary_turn();
+	emu_cache_leave();
+}
+
+static void model_fence_for_device(void)
+{
+	fence(false);
+}
+
+static void model_fence_for_cpu(void)
+{
+	fence(true);
+}
+
+const struct nsdk_line_ops *nsdk_cache_model_line_ops(void)
+{
+	static const struct nsdk_line_ops ops = {
+		.name = "cache model",
+		.writeback = model_writeback,
+		.writeback_invalidate = model_writeback_invalidate,
+		.acquire_for_cpu = model_acquire_for_cpu,
+		.fence_for_device = model_fence_for_device,
+		.fence_for_cpu = model_fence_for_cpu,
+	};
+
+	return &ops;
+}
