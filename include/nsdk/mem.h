@@ -70,7 +70,7 @@ enum nsdk_dma_attr {
 struct nsdk_dma_pool_opts {
 	size_t opts_bytes;         /**< sizeof(struct nsdk_dma_pool_opts) */
 	enum nsdk_dma_attr attr;   /**< coherent or no-snoop */
-	int numa_node;             /**< -1: the node of the calling thread */
+	int numa_node;             /**< preferred; -1: the node of the calling thread */
 	size_t page_bytes;         /**< 0: 2 MiB, falling back to small pages only if the domain says
 					no_huge; NSDK_PAGE_2M; NSDK_PAGE_1G */
 	size_t initial_bytes;      /**< taken at once; 0: one page */

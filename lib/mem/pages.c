@@ -288,14 +288,15 @@ int nsdk_pages_check(void *va, size_t bytes)
 {
 	const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	unsigned char resident[1024];
-	int error = 0;
+	int error;
 
 	/* Brings the pages in, which the IOMMU interface would do next anyway. */
 	if (madvise(va, bytes, MADV_POPULATE_WRITE) == 0)
 		return 0;
 	error = errno;
-	if (error == EINVAL) {
-		/* Before Linux 5.14: what can be told without a write is that something is mapped. */
+	/* Said of pages that may not be written, too; but for no pages at all only before Linux 5.14. */
+	if (error == EINVAL && madvise(va, 0, MADV_POPULATE_WRITE) != 0) {
+		/* What can be told there without a write is that something is mapped. */
 		error = 0;
 		for (size_t at = 0, part; at < bytes && !error; at += part) {
 			part = bytes - at < sizeof(resident) * page_bytes ? bytes - at :
