@@ -63,6 +63,15 @@ const struct nsdk_snoop_verdict *nsdk_device_verdict(const struct nsdk_device *d
 /** Whether the device has vanished (removed, or its registers read all ones). Cheap; any thread. */
 bool nsdk_device_is_gone(const struct nsdk_device *dev);
 
+/**
+ * Ask the kernel whether the device is about to be removed (hot-unplug, unbind) or has failed, and
+ * mark it as gone then. The kernel waits with the removal until the device is detached.
+ *
+ * @return as nsdk_device_is_gone(). Two system calls: for a timed poller, a few times a second.
+ * Source: VFIO_PCI_REQ_IRQ_INDEX and VFIO_PCI_ERR_IRQ_INDEX (linux/vfio.h).
+ */
+bool nsdk_device_check(struct nsdk_device *dev);
+
 /** Read or write config space, little endian, 1, 2 or 4 bytes. @return 0 or -errno. Not for I/O paths. */
 int nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);
 /** The write to nsdk_device_cfg_read(). */

@@ -35,10 +35,13 @@ struct nsdk_bus_ops {
 	int (*reset)(struct nsdk_device *dev);
 	/* NULL for hardware: nsdk_device_poll() is then one branch. */
 	void (*poll)(struct nsdk_device *dev);
+	/* Look for signs that the device is going or gone, and nsdk_device_set_gone(); may be NULL. */
+	void (*check)(struct nsdk_device *dev);
 };
 
 struct nsdk_device {
 	const struct nsdk_bus_ops *ops;
+	const char *bus_name;             /* ops->name unless open says better */
 	void *priv;                       /* the bus's own */
 	const struct nsdk_line_ops *line_ops; /* NULL: the CPU's; else the cache model's */
 	struct nsdk_ioas *ioas;
@@ -59,6 +62,18 @@ int nsdk_device_fd(const struct nsdk_device *dev);
 
 extern const struct nsdk_bus_ops nsdk_bus_vfio; /* lib/bus/vfio*.c */
 extern const struct nsdk_bus_ops nsdk_bus_emu;  /* lib/bus/emu.c */
+
+/*
+ * Give the device an address space, as opts say: the one given, or one of its own in the handle given
+ * or shared. Fills in dev->iommu, ioas and ioas_owned. @return 0; -EINVAL what is given is of another
+ * backend (soft is for emulated devices, the others for hardware); -errno; logged.
+ *
+ * Before the call a bus chooses @p backend: AUTO where it does not care. After close(), and after an
+ * open() that failed, the put is called for every bus; calling it twice does no harm.
+ */
+int nsdk_bus_space_get(struct nsdk_device *dev, const struct nsdk_device_opts *opts,
+		       enum nsdk_iommu_backend backend);
+void nsdk_bus_space_put(struct nsdk_device *dev);
 
 /* A reference to the process's shared iommu handle of a backend; -errno, logged. */
 int nsdk_bus_iommu_get(enum nsdk_iommu_backend backend, struct nsdk_iommu **out);
