@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * nsdk doctor: why does it not work here?
+ *
+ * The doctor looks at what NSDK needs, from the kernel to each device, and says for every problem
+ * the command that mends it. It never fails for what is missing: that is what it is there to say.
+ * It changes nothing. Of a device that is bound to vfio-pci it asks the kernel whether its DMA may
+ * bypass the caches, which means opening it for a moment.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "doctor.h"
+#include "tool.h"
+
+static const char doctor_help[] =
+	"usage: nsdk doctor [DEVICE]... [OPTION]...\n"
+	"\n"
+	"Say what works here and what does not: kernel, IOMMU, iommufd, VFIO, hugepages, locked\n"
+	"memory, permissions, the CPU's cache instructions, and of each device its driver, its\n"
+	"IOMMU group, and whether its DMA may bypass the caches:\n"
+	"  enforced   the IOMMU forces DMA through the caches; no-snoop has no effect\n"
+	"  permitted  no-snoop takes effect\n"
+	"  unknown    not asked (the device is not bound to vfio-pci) or no answer\n"
+	"  refused    no IOMMU protects memory from the device; NSDK will not drive it\n"
+	"Every problem comes with the command that mends it. Nothing is changed.\n"
+	"\n"
+	"Without DEVICE: every NVMe controller, and whatever else is bound to vfio-pci.\n"
+	"\n"
+	"  --json[=FILE]  {\"kernel\", \"iommufd\": {\"available\", \"reason\"}, \"vfio\": {\"cdev\",\n"
+	"                 \"group\"}, \"hugepages\": [], \"memlock\": {}, \"cpu\": {}, \"devices\":\n"
+	"                 [{\"bdf\", \"driver\", \"verdict\": {\"state\", \"reason\"}, …}], …}\n"
+	"  --verbose, --help\n"
+	"\n"
+	"Exit status: 0 answered, whether or not there are problems; 1 could not answer; 2 wrong\n"
+	"usage.\n"
+	"\n"
+	"Examples:\n"
+	"  nsdk doctor\n"
+	"  nsdk doctor --json | jq '.problems'\n";
+
+const char *doctor_root = "";
+
+static const struct option doctor_options[] = { TOOL_COMMON_OPTIONS };
+
+void doctor_find(struct doctor_facts *facts, const char *topic, enum doctor_state state,
+		 const char *mend, const char *format, ...)
+{
+	struct doctor_finding *finding = calloc(1, sizeof(*finding));
+	va_list args;
+
+	if (finding == NULL)
+		return;
+	finding->topic = topic;
+	finding->state = state;
+	va_start(args, format);
+	vsnprintf(finding->text, sizeof(finding->text), format, args);
+	va_end(args);
+	snprintf(finding->mend, sizeof(finding->mend), "%s", mend == NULL ? "" : mend);
+	STAILQ_INSERT_TAIL(&facts->findings, finding, link);
+	facts->problems += state == DOCTOR_PROBLEM;
+}
+
+static void full_path(const char *path, char *out, size_t out_bytes)
+{
+	snprintf(out, out_bytes, "%s%s", doctor_root, path);
+}
+
+int doctor_try_open(const char *path)
+{
+	char full[512];
+	int fd;
+
+	full_path(path, full, sizeof(full));
+	fd = open(full, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+bool doctor_exists(const char *path)
+{
+	char full[512];
+
+	full_path(path, full, sizeof(full));
+	return access(full, F_OK) == 0;
+}
+
+bool doctor_read(const char *path, char *buf, size_t buf_bytes)
+{
+	char full[512];
+	ssize_t n;
+	int fd;
+
+	full_path(path, full, sizeof(full));
+	fd = open(full, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, buf_bytes - 1);
+	close(fd);
+	if (n < 0)
+		return false;
+	if (n > 0 && buf[n - 1] == '\n')
+		n--;
+	buf[n] = '\0';
+	return true;
+}
+
+void doctor_free(struct doctor_facts *facts)
+{
+	struct doctor_finding *finding;
+	struct doctor_device *device;
+
+	while ((finding = STAILQ_FIRST(&facts->findings)) != NULL) {
+		STAILQ_REMOVE_HEAD(&facts->findings, link);
+		free(finding);
+	}
+	while ((device = STAILQ_FIRST(&facts->devices)) != NULL) {
+		STAILQ_REMOVE_HEAD(&facts->devices, link);
+		free(device);
+	}
+	free(facts);
+}
+
+static int doctor_main(const struct tool_command *self, int argc, char **argv)
+{
+	struct doctor_facts *facts;
+	struct tool_args args;
+	int status = TOOL_DONE;
+
+	tool_args_init(&args, self, doctor_options, argc, argv);
+	if (tool_args_next(&args) == TOOL_OPT_STOP)
+		return args.status;
+	for (int i = optind; i < argc; i++)
+		if (!tool_is_device(argv[i]))
+			return tool_usage(self,
+					  "'%s' is not a device such as 0000:00:03.0 or emu:nvme",
+					  argv[i]);
+	facts = calloc(1, sizeof(*facts));
+	if (facts == NULL) {
+		tool_say("no memory");
+		return TOOL_FAILED;
+	}
+	STAILQ_INIT(&facts->findings);
+	STAILQ_INIT(&facts->devices);
+	doctor_look_at_system(facts);
+	doctor_look_at_devices(facts, argv + optind, (unsigned)(argc - optind));
+	if (!args.json || args.json_file != NULL)
+		doctor_report(facts);
+	if (args.json)
+		status = tool_json_print(&args, doctor_json(facts));
+	doctor_free(facts);
+	return status;
+}
+
+const struct tool_command tool_doctor = {
+	.name = "doctor",
+	.summary = "why it does not work here, and what mends it",
+	.help = doctor_help,
+	.run = doctor_main,
+};
