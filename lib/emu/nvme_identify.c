@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Identify (Base 5.17, NVM 4.1.5).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <nsdk/version.h>
+
+#include "nvme_internal.h"
+
+#define IDENTIFY_BYTES 4096u
+
+/* CNS values that nsdk/nvme_spec.h does without. */
+#define CNS_CSI_ACTIVE_NS_LIST 0x07
+#define CNS_INDEPENDENT_NS 0x08
+#define CNS_CSI_ALLOCATED_NS_LIST 0x1a
+#define CNS_IO_COMMAND_SETS 0x1c
+
+#define CSI_NVM 0u
+
+#define ONCS_SAVE_SELECT (1u << 4)
+#define LPA_COMMANDS (1u << 1)
+#define LPA_OFFSET (1u << 2)
+#define VWC_FLUSH_ALL (3u << 1) /* flush to NSID FFFFFFFFh is supported */
+#define CNTRLTYPE_IO 1u
+#define FRMW_ONE_SLOT_READ_ONLY 0x03u
+#define DLFEAT_ZEROES 0x01u /* deallocated blocks read as zeroes */
+#define DLFEAT_WZ_DEALLOCATE 0x08u
+
+/* Namespace identification descriptors (Base figure 277) */
+#define NIDT_UUID 3u
+#define NIDT_CSI 4u
+#define UUID_BYTES 16u
+
+static void put_text(char *field, size_t bytes, const char *text)
+{
+	size_t chars = strlen(text);
+
+	memset(field, ' ', bytes);
+	memcpy(field, text, chars < bytes ? chars : bytes);
+}
+
+/* FNV-1a: what is told of a device must stay the same as long as its blocks do. */
+static uint64_t hash(const char *text, uint64_t more)
+{
+	uint64_t value = UINT64_C(0xcbf29ce484222325) ^ more;
+
+	for (; *text; text++)
+		value = (value ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+	return (value ^ value >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+/* A version 8 UUID (made by rules of its own), from where the blocks are and the NSID. */
+static void fill_uuid(const struct emu_nvme *ctrl, uint64_t number, uint8_t *out)
+{
+	uint64_t halves[2] = { hash(ctrl->opts.file, number), hash(ctrl->opts.file, ~number) };
+
+	memcpy(out, halves, UUID_BYTES);
+	out[6] = (uint8_t)(0x80 | (out[6] & 0x0f));
+	out[8] = (uint8_t)(0x80 | (out[8] & 0x3f));
+}
+
+static void fill_controller(const struct emu_nvme *ctrl, void *out)
+{
+	struct nsdk_nvme_id_ctrl *id = out;
+	uint64_t bytes = ctrl->ns_blocks * ctrl->opts.namespaces << ctrl->lba_shift;
+	uint8_t uuid[UUID_BYTES];
+	char text[32];
+
+	id->vid = 0xfff0; /* as in config space */
+	id->ssvid = 0xfff0;
+	snprintf(text, sizeof(text), "NSDK%016llx",
+		 (unsigned long long)hash(ctrl->opts.file, 0));
+	put_text(id->sn, sizeof(id->sn), text);
+	put_text(id->mn, sizeof(id->mn), "NSDK emulated NVMe");
+	put_text(id->fr, sizeof(id->fr), "1.0");
+	id->mdts = (uint8_t)ctrl->opts.mdts;
+	id->ver = EMU_NVME_VERSION;
+	id->rtd3e = 1000000;
+	id->cntrltype = CNTRLTYPE_IO;
+	id->acl = 3;
+	id->aerl = EMU_NVME_AERS - 1;
+	id->frmw = FRMW_ONE_SLOT_READ_ONLY;
+	id->lpa = LPA_COMMANDS | LPA_OFFSET;
+	id->elpe = EMU_NVME_ERRORS - 1;
+	id->wctemp = 343;
+	id->cctemp = 373;
+	memcpy(id->tnvmcap, &bytes, sizeof(bytes));
+	id->sqes = 0x66;
+	id->cqes = 0x44;
+	id->nn = ctrl->opts.namespaces;
+	id->oncs = NSDK_NVME_ONCS_COMPARE | NSDK_NVME_ONCS_WRITE_UNCORRECTABLE | NSDK_NVME_ONCS_DSM |
+		   NSDK_NVME_ONCS_WRITE_ZEROES | ONCS_SAVE_SELECT | NSDK_NVME_ONCS_VERIFY;
+	id->vwc = VWC_FLUSH_ALL | (ctrl->opts.write_cache ? NSDK_NVME_VWC_PRESENT : 0);
+	id->mnan = ctrl->opts.namespaces;
+	fill_uuid(ctrl, 0, uuid);
+	snprintf(id->subnqn, sizeof(id->subnqn),
+		 "nqn.2014-08.org.nvmexpress:uuid:%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+		 "%02x%02x%02x%02x%02x%02x",
+		 uuid[0], uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8],
+		 uuid[9], uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
+	id->psd[0].mp = 500; /* hundredths of a watt */
+}
+
+static void fill_namespace(const struct emu_nvme *ctrl, void *out)
+{
+	struct nsdk_nvme_id_ns *id = out;
+
+	id->nsze = ctrl->ns_blocks;
+	id->ncap = ctrl->ns_blocks;
+	id->nuse = ctrl->ns_blocks;
+	id->dlfeat = DLFEAT_ZEROES | DLFEAT_WZ_DEALLOCATE;
+	id->lbaf[0].lbads = (uint8_t)ctrl->lba_shift;
+}
+
+static void fill_independent_namespace(uint8_t *out)
+{
+	out[14] = 1; /* NSTAT: ready */
+}
+
+static void fill_descriptors(const struct emu_nvme *ctrl, uint32_t nsid, uint8_t *out)
+{
+	out[0] = NIDT_UUID;
+	out[1] = UUID_BYTES;
+	fill_uuid(ctrl, nsid, out + 4);
+	out += 4 + UUID_BYTES;
+	out[0] = NIDT_CSI;
+	out[1] = 1;
+	out[4] = CSI_NVM;
+}
+
+/* The NSIDs above one. */
+static uint16_t fill_list(const struct emu_nvme *ctrl, uint32_t above, void *out)
+{
+	uint32_t *list = out;
+
+	if (above >= NSDK_NVME_NSID_ALL - 1)
+		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
+	for (uint32_t nsid = above + 1, i = 0;
+	     nsid <= ctrl->opts.namespaces && i < NSDK_NVME_NS_LIST_ENTRIES; nsid++)
+		list[i++] = nsid;
+	return 0;
+}
+
+static bool needs_namespace(unsigned cns)
+{
+	switch (cns) {
+	case NSDK_NVME_CNS_NS:
+	case NSDK_NVME_CNS_NS_DESC_LIST:
+	case NSDK_NVME_CNS_CSI_NS:
+	case CNS_INDEPENDENT_NS:
+	case NSDK_NVME_CNS_ALLOCATED_NS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int emu_nvme_identify(struct emu_nvme_req *req)
+{
+	const struct emu_nvme *ctrl = req->ctrl;
+	uint32_t nsid = req->cmd->nsid;
+	unsigned cns = req->cmd->cdw10 & 0xff, csi = req->cmd->cdw11 >> 24;
+	union {
+		uint8_t bytes[IDENTIFY_BYTES];
+		uint64_t aligned;
+	} out = { .bytes = { 0 } };
+	uint16_t status = 0;
+
+	if (needs_namespace(cns) && (nsid == 0 || nsid > ctrl->opts.namespaces))
+		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
+	switch (cns) {
+	case NSDK_NVME_CNS_NS:
+	case NSDK_NVME_CNS_ALLOCATED_NS:
+		fill_namespace(ctrl, out.bytes);
+		break;
+	case NSDK_NVME_CNS_CTRLR:
+		fill_controller(ctrl, out.bytes);
+		break;
+	case NSDK_NVME_CNS_ACTIVE_NS_LIST:
+	case NSDK_NVME_CNS_ALLOCATED_NS_LIST:
+		status = fill_list(ctrl, nsid, out.bytes);
+		break;
+	case NSDK_NVME_CNS_NS_DESC_LIST:
+		fill_descriptors(ctrl, nsid, out.bytes);
+		break;
+	case NSDK_NVME_CNS_CSI_NS:
+	case NSDK_NVME_CNS_CSI_CTRLR:
+		/* All zero for the NVM command set: no protection, no limits. */
+		if (csi != CSI_NVM)
+			status = EMU_NVME_GENERIC(INVALID_FIELD);
+		break;
+	case CNS_CSI_ACTIVE_NS_LIST:
+	case CNS_CSI_ALLOCATED_NS_LIST:
+		status = csi == CSI_NVM ? fill_list(ctrl, nsid, out.bytes) :
+					  EMU_NVME_GENERIC(INVALID_FIELD);
+		break;
+	case CNS_INDEPENDENT_NS:
+		fill_independent_namespace(out.bytes);
+		break;
+	case CNS_IO_COMMAND_SETS:
+		out.bytes[0] = 1; /* combination 0: the NVM command set */
+		break;
+	default:
+		status = EMU_NVME_GENERIC(INVALID_FIELD);
+	}
+	if (status)
+		return status;
+	return emu_nvme_data_reply(req, out.bytes, sizeof(out.bytes), sizeof(out.bytes));
+}

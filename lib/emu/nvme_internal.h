@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to lib/emu/nvme*.c: the NVMe controller model. Its essay is in nvme.c.
+ */
+#ifndef NSDK_EMU_NVME_INTERNAL_H
+#define NSDK_EMU_NVME_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include <nsdk/nvme_spec.h>
+
+#include "emu_internal.h"
+
+#define EMU_NVME_ROOM "emu"
+#define EMU_NVME_PAGE 4096u /* the smallest memory page, CAP.MPSMIN */
+#define EMU_NVME_AERS 4u    /* Asynchronous Event Requests that may be outstanding */
+#define EMU_NVME_ERRORS 64u /* entries of the error log */
+#define EMU_NVME_VERSION 0x00020000u
+#define EMU_NVME_MAX_QUEUES 2047u /* with the admin queue as many as MSI-X has vectors */
+#define EMU_NVME_MAX_NAMESPACES 1024u
+#define EMU_NVME_OWNER_CHARS 48
+
+/* The store is locked and moved in pieces of this size: see nvme_store.c. */
+#define EMU_NVME_EXTENT_BYTES ((size_t)64 << 10)
+#define EMU_NVME_EXTENT_LOCKS 32u
+
+/* ---- Options ---- */
+
+enum emu_nvme_nosnoop {
+	EMU_NVME_NOSNOOP_NONE, /* Enable No Snoop is hardwired to 0 */
+	EMU_NVME_NOSNOOP_DATA, /* the data of commands */
+	EMU_NVME_NOSNOOP_ALL,  /* queues and PRP lists as well */
+};
+
+enum emu_nvme_fault {
+	EMU_NVME_FAULT_NONE,
+	EMU_NVME_FAULT_NEVER_READY, /* CSTS.RDY stays 0 */
+	EMU_NVME_FAULT_FATAL,       /* CSTS.CFS after so many commands; once */
+	EMU_NVME_FAULT_GONE,        /* pulled out after so many commands */
+	EMU_NVME_FAULT_TIMEOUT,     /* one command never completes */
+	EMU_NVME_FAULT_BAD_STATUS,  /* one command fails with Internal Error */
+};
+
+struct emu_nvme_opts {
+	uint64_t size_bytes; /* of one namespace; 0: what the file has, or the default */
+	unsigned lba_bytes;
+	char file[1024]; /* "": memory */
+	unsigned namespaces;
+	unsigned mdts;
+	enum emu_nvme_nosnoop nosnoop;
+	uint64_t latency_ns;
+	uint64_t seed;
+	unsigned queues;
+	unsigned entries; /* of a queue, at most */
+	bool thread;
+	int cpu; /* of the thread; -1: any */
+	unsigned iova_bits;
+	uint64_t ready_ns;
+	bool write_cache;
+	enum emu_nvme_fault fault;
+	bool fault_in_admin; /* count admin commands instead of I/O commands */
+	uint64_t fault_at;
+};
+
+/* @return 0; -EINVAL, one sentence logged. */
+int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out);
+
+/* ---- Storage (nvme_store.c): all namespaces, one after another ---- */
+
+struct emu_nvme_store {
+	uint8_t *ram; /* NULL: fd */
+	int fd;
+	uint64_t bytes;
+	size_t page_bytes; /* of the machine */
+	unsigned lba_shift;
+	/* One bit a block that Write Uncorrectable marked, looked at only once there is one. */
+	uint8_t *bad;
+	size_t bad_bytes;
+	atomic_bool any_bad;
+	pthread_mutex_t extents[EMU_NVME_EXTENT_LOCKS];
+};
+
+struct emu_nvme_req;
+
+/* Fills in opts->size_bytes where it is 0. @return 0 or -errno, one sentence logged. */
+int emu_nvme_store_open(struct emu_nvme_store *store, struct emu_nvme_opts *opts);
+void emu_nvme_store_close(struct emu_nvme_store *store);
+
+/*
+ * Between the store and the host's data of a request; offset and bytes are in the store and
+ * multiples of the block. They return a status. Threading: any; each block is read and written
+ * whole.
+ */
+uint16_t emu_nvme_store_read(struct emu_nvme_store *store, struct emu_nvme_req *req,
+			     uint64_t offset, uint64_t bytes);
+uint16_t emu_nvme_store_write(struct emu_nvme_store *store, struct emu_nvme_req *req,
+			      uint64_t offset, uint64_t bytes);
+uint16_t emu_nvme_store_compare(struct emu_nvme_store *store, struct emu_nvme_req *req,
+				uint64_t offset, uint64_t bytes);
+uint16_t emu_nvme_store_verify(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
+uint16_t emu_nvme_store_zero(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
+uint16_t emu_nvme_store_spoil(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
+uint16_t emu_nvme_store_flush(struct emu_nvme_store *store);
+
+/* ---- Queues ---- */
+
+struct emu_nvme;
+
+/* A command that was fetched and is not due yet (latency_us). */
+struct emu_nvme_pending {
+	struct nsdk_nvme_cmd cmd;
+	uint64_t due_ns;
+	bool conflict; /* its cid was that of another one */
+	bool done;     /* aborted: its completion has been posted */
+};
+
+struct emu_nvme_sq {
+	bool exists;
+	uint16_t id;
+	uint16_t cqid;
+	uint32_t entries;
+	uint32_t head;     /* the next to fetch */
+	uint32_t tail;     /* as the doorbell said last */
+	uint32_t bad_tail; /* the doorbell value that was refused last, or UINT32_MAX */
+	uint64_t iova;
+	struct emu_nvme_sq *next; /* of the same completion queue */
+	/* A ring of entries, in the order fetched; only with latency_us. */
+	struct emu_nvme_pending *pending;
+	uint32_t pending_first, pending_count;
+	uint64_t *cids; /* one bit for each cid that is pending */
+	int32_t hung_cid; /* the command that fault=timeout swallowed, or -1 */
+	char owner[EMU_NVME_OWNER_CHARS];
+};
+
+/* Host memory that no-snoop writes of one command went to. */
+struct emu_nvme_range {
+	uint64_t iova;
+	uint64_t bytes;
+};
+
+/* What the host takes as written when it moves the head past this completion. */
+struct emu_nvme_slot {
+	struct emu_nvme_range *ranges;
+	uint32_t count, room;
+	bool entry; /* the completion itself went past the caches */
+	char owner[EMU_NVME_OWNER_CHARS];
+};
+
+/* Counters of the SMART log; one writer at a time, under the lock of the completion queue. */
+struct emu_nvme_counters {
+	_Atomic uint64_t units_read, units_written; /* of 512 bytes */
+	_Atomic uint64_t reads, writes;             /* commands */
+	_Atomic uint64_t media_errors;
+};
+
+/* A completion queue and all submission queues that complete to it: one domain, one lock. */
+struct emu_nvme_cq {
+	pthread_mutex_t lock;
+	bool exists;
+	bool phase;
+	bool interrupts; /* IEN */
+	bool signal;     /* something was posted since the last interrupt */
+	uint16_t id;
+	uint16_t vector;
+	uint32_t entries;
+	uint32_t head; /* as the doorbell said last */
+	uint32_t tail; /* the next to post */
+	uint32_t bad_head;
+	uint64_t iova;
+	struct emu_nvme_sq *sqs;
+	struct emu_nvme_slot *slots; /* NULL with nosnoop=none */
+	uint8_t *scratch;            /* EMU_NVME_EXTENT_BYTES */
+	struct emu_nvme_counters counters;
+	char owner[EMU_NVME_OWNER_CHARS];
+};
+
+/* ---- The controller ---- */
+
+enum emu_nvme_state {
+	EMU_NVME_OFF,      /* CC.EN is 0 */
+	EMU_NVME_STARTING, /* CC.EN is 1, CSTS.RDY is still 0 */
+	EMU_NVME_RUNNING,
+	EMU_NVME_SHUT,     /* CC.SHN was said: no commands any more */
+	EMU_NVME_FATAL,    /* CSTS.CFS */
+};
+
+/* Base figure 206 */
+struct emu_nvme_error {
+	uint64_t count;
+	uint16_t sqid, cid, status, location;
+	uint64_t lba;
+	uint32_t nsid;
+	uint8_t vendor, trtype;
+	uint8_t reserved30[2];
+	uint64_t specific;
+	uint16_t transport;
+	uint8_t reserved42[22];
+};
+_Static_assert(sizeof(struct emu_nvme_error) == 64, "Base figure 206");
+
+/* Asynchronous events: one of each type waits at most. */
+enum emu_nvme_event {
+	EMU_NVME_EVENT_ERROR,
+	EMU_NVME_EVENT_SMART,
+};
+#define EMU_NVME_EVENTS 2u
+
+struct emu_nvme_features {
+	uint32_t arbitration;
+	uint32_t over_temperature, under_temperature; /* kelvin */
+	uint32_t error_recovery[EMU_NVME_MAX_NAMESPACES]; /* by NSID - 1 */
+	unsigned queues; /* of each kind, allocated */
+	uint32_t coalescing;
+	bool coalescing_off[EMU_NVME_MAX_QUEUES + 1]; /* by vector */
+	uint32_t atomicity;
+	uint32_t events;
+};
+
+struct emu_nvme {
+	struct nsdk_emu_model model; /* first */
+	struct emu_nvme_opts opts;
+	struct emu_nvme_store store;
+	uint64_t ns_blocks;
+	unsigned lba_shift;
+
+	/* BARs. */
+	uint8_t *bar0, *bar4;
+	size_t bar0_bytes, bar4_bytes;
+	_Atomic uint32_t *doorbells;
+
+	/* Config space; under registers. */
+	uint8_t cfg[256];
+	uint8_t cfg_writable[256];
+
+	/* Registers; under registers, but for what is atomic. */
+	pthread_mutex_t registers;
+	_Atomic int state; /* enum emu_nvme_state */
+	atomic_bool gone;
+	uint64_t cap;
+	uint32_t cc, aqa, intm;
+	uint64_t asq, acq;
+	bool subsystem_reset; /* CSTS.NSSRO */
+	bool shut_down;       /* CSTS.SHST is 10b */
+	bool was_ready;       /* since it was enabled */
+	uint64_t ready_ns;
+	/* Written with all queues at rest, read under any queue's lock. */
+	unsigned page_bytes;
+	unsigned iosqes, iocqes;
+
+	/* Queues. */
+	struct emu_nvme_sq *sqs; /* opts.queues + 1 of each */
+	struct emu_nvme_cq *cqs;
+	_Atomic unsigned cqs_used; /* one more than the highest that exists */
+
+	/* Interrupts; changed with all queues at rest. */
+	int *vectors; /* eventfds, -1: unarmed */
+	atomic_bool *vector_pending; /* a message that found its vector unarmed */
+	unsigned vector_count;
+
+	/* Admin state; under the lock of completion queue 0. */
+	uint16_t aer_cids[EMU_NVME_AERS];
+	unsigned aer_count;
+	struct emu_nvme_features features;
+	atomic_bool write_cache; /* a feature too; writes look at it */
+
+	/* Events and the error log: any queue adds to them, so they have a lock of their own, the
+	 * last to be taken. */
+	pthread_mutex_t notes;
+	bool event_waits[EMU_NVME_EVENTS], event_masked[EMU_NVME_EVENTS];
+	uint32_t event_dw0[EMU_NVME_EVENTS];
+	atomic_bool event_any;
+	struct emu_nvme_error errors[EMU_NVME_ERRORS];
+	uint64_t error_count;
+
+	uint64_t power_on_ns;
+	uint64_t unsafe_shutdowns;
+	_Atomic uint64_t fault_count;
+
+	pthread_t thread;
+	bool thread_runs;
+	atomic_bool thread_stop;
+};
+
+/* ---- One command being carried out ---- */
+
+/* Where in the host's memory the data of a command goes on (nvme_prp.c). */
+struct emu_nvme_prp {
+	uint64_t iova;       /* of the next byte */
+	uint32_t page_left;  /* bytes that may be moved there */
+	uint64_t rest_bytes; /* behind that */
+	bool list;
+	uint64_t list_iova;  /* of the next entry to read */
+	uint32_t list_left;  /* entries in that memory page, the link to the next one included */
+	uint32_t have, next; /* entries that were read */
+	uint64_t entries[32];
+};
+
+struct emu_nvme_req {
+	struct emu_nvme *ctrl;
+	struct emu_nvme_cq *cq;
+	struct emu_nvme_sq *sq;
+	const struct nsdk_nvme_cmd *cmd;
+	struct emu_nvme_slot *slot; /* NULL: nothing goes past the caches */
+	const char *owner;
+	uint64_t lba; /* for the error log */
+	uint32_t dw0;
+	bool nosnoop_data, nosnoop_lists;
+	struct emu_nvme_prp prp;
+	char owner_text[EMU_NVME_OWNER_CHARS];
+};
+
+/* Instead of a status: the command is not completed now. */
+#define EMU_NVME_LATER (-1)
+
+static inline uint16_t emu_nvme_error(unsigned sct, unsigned sc)
+{
+	return (uint16_t)(NSDK_NVME_STATUS(sct, sc) | NSDK_NVME_STATUS_DNR_BIT);
+}
+#define EMU_NVME_GENERIC(name) emu_nvme_error(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_##name)
+#define EMU_NVME_SPECIFIC(name) emu_nvme_error(NSDK_NVME_SCT_COMMAND, NSDK_NVME_SC_##name)
+/* Those that may go well when tried again. */
+#define EMU_NVME_PASSING(name) NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_##name)
+
+/* Begin the data of a request: @p bytes at PRP1 and PRP2. @return a status. */
+uint16_t emu_nvme_data_begin(struct emu_nvme_req *req, uint64_t bytes);
+/* The next bytes of it. @return a status; after a bad one no more may be moved. */
+uint16_t emu_nvme_data_to_host(struct emu_nvme_req *req, const void *from, uint64_t bytes);
+uint16_t emu_nvme_data_from_host(struct emu_nvme_req *req, void *to, uint64_t bytes);
+/* All of it, from a structure that may be shorter than what the host asked for: zeroes follow. */
+uint16_t emu_nvme_data_reply(struct emu_nvme_req *req, const void *from, size_t from_bytes,
+			     uint64_t bytes);
+/* Whether so many bytes are above the Maximum Data Transfer Size. */
+bool emu_nvme_data_exceeds(const struct emu_nvme *ctrl, uint64_t bytes);
+
+/* nvme_queue.c; under the lock of the completion queue unless it says otherwise. */
+int emu_nvme_cq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32_t entries,
+		       bool interrupts, unsigned vector);
+void emu_nvme_cq_destroy(struct emu_nvme *ctrl, unsigned id);
+int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32_t entries,
+		       unsigned cqid);
+void emu_nvme_sq_destroy(struct emu_nvme *ctrl, unsigned id);
+bool emu_nvme_cq_has_room(const struct emu_nvme_cq *cq);
+void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
+		   uint16_t cid, uint32_t dw0, uint16_t status);
+void emu_nvme_interrupt(struct emu_nvme *ctrl, struct emu_nvme_cq *cq);
+/* Complete with Abort Requested a command that was fetched and not carried out. */
+bool emu_nvme_sq_abort(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, uint16_t cid);
+/* Complete everything not carried out, because the queue is being deleted. */
+void emu_nvme_sq_drain(struct emu_nvme *ctrl, struct emu_nvme_sq *sq);
+/* A turn of all queues; takes their locks. @return whether there was anything to do. */
+bool emu_nvme_queues_turn(struct emu_nvme *ctrl);
+
+/* nvme_admin.c, nvme_io.c, …: carry out a command. @return a status or EMU_NVME_LATER. */
+int emu_nvme_admin(struct emu_nvme_req *req);
+int emu_nvme_io(struct emu_nvme_req *req);
+int emu_nvme_identify(struct emu_nvme_req *req);
+int emu_nvme_get_features(struct emu_nvme_req *req);
+int emu_nvme_set_features(struct emu_nvme_req *req);
+int emu_nvme_get_log_page(struct emu_nvme_req *req);
+
+void emu_nvme_features_reset(struct emu_nvme *ctrl);
+/* Of the SMART log: bit 1, the temperature is beyond a threshold. */
+unsigned emu_nvme_critical_warning(const struct emu_nvme *ctrl);
+/* The features there are, for the log page that lists them. */
+bool emu_nvme_feature_exists(const struct emu_nvme *ctrl, unsigned fid);
+/* Commands Supported and Effects of an opcode, 0 when there is no such command. */
+uint32_t emu_nvme_admin_effects(unsigned opcode);
+uint32_t emu_nvme_io_effects(unsigned opcode);
+
+/* nvme_event.c: asynchronous events and the error log. */
+#define EMU_NVME_TEMPERATURE 303u /* kelvin: 30 degrees Celsius, always */
+void emu_nvme_event_raise(struct emu_nvme *ctrl, enum emu_nvme_event event, unsigned info,
+			  unsigned log_page);
+/* The host has read the log page of this event: it may come again. */
+void emu_nvme_event_unmask(struct emu_nvme *ctrl, unsigned log_page);
+/* Complete Asynchronous Event Requests for what has happened; under the lock of queue 0. */
+void emu_nvme_event_deliver(struct emu_nvme *ctrl);
+void emu_nvme_event_reset(struct emu_nvme *ctrl);
+int emu_nvme_event_request(struct emu_nvme_req *req);
+void emu_nvme_error_note(struct emu_nvme *ctrl, uint16_t sqid, uint16_t cid, uint16_t status,
+			 uint64_t lba, uint32_t nsid);
+
+/* nvme_regs.c */
+void emu_nvme_regs_init(struct emu_nvme *ctrl);
+uint64_t emu_nvme_regs_read(struct emu_nvme *ctrl, size_t offset, unsigned width);
+void emu_nvme_regs_write(struct emu_nvme *ctrl, size_t offset, unsigned width, uint64_t value);
+/* Controller level reset; under registers, with all queues at rest. */
+void emu_nvme_regs_reset(struct emu_nvme *ctrl);
+/* Leave STARTING when it is time; takes registers if nobody has it. */
+void emu_nvme_regs_check_ready(struct emu_nvme *ctrl);
+/* Set the fatal status. Any thread. */
+void emu_nvme_fatal(struct emu_nvme *ctrl, const char *why);
+
+/* nvme_config.c */
+void emu_nvme_config_init(struct emu_nvme *ctrl);
+void emu_nvme_config_reset(struct emu_nvme *ctrl);
+int emu_nvme_config_read(struct emu_nvme *ctrl, unsigned offset, unsigned width, uint32_t *out);
+int emu_nvme_config_write(struct emu_nvme *ctrl, unsigned offset, unsigned width, uint32_t value);
+/* MSI-X Enable, as the arming of vectors sets it. */
+void emu_nvme_config_msix(struct emu_nvme *ctrl, bool on);
+/* Memory Space Enable is set and the function is in D0; under registers. */
+bool emu_nvme_config_decodes(const struct emu_nvme *ctrl);
+
+/* nvme.c: stop all queues and let them go on; under registers. */
+void emu_nvme_freeze(struct emu_nvme *ctrl);
+void emu_nvme_thaw(struct emu_nvme *ctrl);
+/* Function level reset; under registers, frozen. */
+void emu_nvme_function_reset(struct emu_nvme *ctrl);
+void emu_nvme_pull_out(struct emu_nvme *ctrl);
+
+#endif

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queues: doorbells, fetching commands, posting completions, and the turns that do all of it.
+ *
+ * A command is fetched and carried out only when its completion queue has room, so a completion is
+ * never held back and never overruns the host. With latency_us, I/O commands wait in between in a
+ * ring of their submission queue, and are carried out when they are due: the host's buffers are
+ * touched as late as real hardware may touch them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include <nsdk/env.h>
+
+#include "nvme_internal.h"
+
+/* Commands of one submission queue in one turn, so that a turn ends. */
+#define TURN_COMMANDS 32u
+
+#define ERROR_INFO_DOORBELL_VALUE 1u /* Base figure 146 */
+#define STATUS_MORE 0x4000u          /* the error log tells more */
+#define NO_CID 0xffffu
+
+static struct emu_nvme_cq *cq_of(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq)
+{
+	return &ctrl->cqs[sq->cqid];
+}
+
+/* Whether no-snoop TLPs really leave the function now, and somebody watches them. */
+static bool nosnoop_is_watched(const struct emu_nvme *ctrl)
+{
+	return ctrl->model.dma.cache && ctrl->model.dma.nosnoop_enabled;
+}
+
+/* ---- Making and ending queues ---- */
+
+int emu_nvme_cq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32_t entries,
+		       bool interrupts, unsigned vector)
+{
+	struct emu_nvme_cq *cq = &ctrl->cqs[id];
+	struct emu_nvme_slot *slots = NULL;
+	uint8_t *scratch;
+	unsigned used;
+
+	if (ctrl->opts.nosnoop != EMU_NVME_NOSNOOP_NONE) {
+		slots = calloc(entries, sizeof(*slots));
+		if (!slots)
+			return -ENOMEM;
+	}
+	scratch = malloc(EMU_NVME_EXTENT_BYTES);
+	if (!scratch) {
+		free(slots);
+		return -ENOMEM;
+	}
+	cq->exists = true;
+	cq->phase = true;
+	cq->interrupts = interrupts;
+	cq->signal = false;
+	cq->id = (uint16_t)id;
+	cq->vector = (uint16_t)vector;
+	cq->entries = entries;
+	cq->head = 0;
+	cq->tail = 0;
+	cq->bad_head = UINT32_MAX;
+	cq->iova = iova;
+	cq->sqs = NULL;
+	cq->slots = slots;
+	cq->scratch = scratch;
+	snprintf(cq->owner, sizeof(cq->owner), "emu:nvme cqid %u", id);
+	atomic_store_explicit(&ctrl->doorbells[2 * id + 1], 0, memory_order_relaxed);
+	used = atomic_load(&ctrl->cqs_used);
+	if (used <= id)
+		atomic_store(&ctrl->cqs_used, id + 1);
+	return 0;
+}
+
+void emu_nvme_cq_destroy(struct emu_nvme *ctrl, unsigned id)
+{
+	struct emu_nvme_cq *cq = &ctrl->cqs[id];
+
+	if (!cq->exists)
+		return;
+	if (cq->slots)
+		for (uint32_t i = 0; i < cq->entries; i++)
+			free(cq->slots[i].ranges);
+	free(cq->slots);
+	free(cq->scratch);
+	cq->slots = NULL;
+	cq->scratch = NULL;
+	cq->exists = false;
+}
+
+int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32_t entries,
+		       unsigned cqid)
+{
+	struct emu_nvme_sq *sq = &ctrl->sqs[id];
+
+	sq->pending = NULL;
+	sq->cids = NULL;
+	if (ctrl->opts.latency_ns && id > 0) {
+		sq->pending = malloc(entries * sizeof(*sq->pending));
+		sq->cids = calloc(65536 / 64, sizeof(*sq->cids));
+		if (!sq->pending || !sq->cids) {
+			free(sq->pending);
+			free(sq->cids);
+			return -ENOMEM;
+		}
+	}
+	sq->exists = true;
+	sq->id = (uint16_t)id;
+	sq->cqid = (uint16_t)cqid;
+	sq->entries = entries;
+	sq->head = 0;
+	sq->tail = 0;
+	sq->bad_tail = UINT32_MAX;
+	sq->iova = iova;
+	sq->pending_first = 0;
+	sq->pending_count = 0;
+	sq->hung_cid = -1;
+	snprintf(sq->owner, sizeof(sq->owner), "emu:nvme sqid %u", id);
+	atomic_store_explicit(&ctrl->doorbells[2 * id], 0, memory_order_relaxed);
+	sq->next = ctrl->cqs[cqid].sqs;
+	ctrl->cqs[cqid].sqs = sq;
+	return 0;
+}
+
+void emu_nvme_sq_destroy(struct emu_nvme *ctrl, unsigned id)
+{
+	struct emu_nvme_sq *sq = &ctrl->sqs[id];
+	struct emu_nvme_sq **link;
+
+	if (!sq->exists)
+		return;
+	for (link = &cq_of(ctrl, sq)->sqs; *link != sq; link = &(*link)->next)
+		;
+	*link = sq->next;
+	free(sq->pending);
+	free(sq->cids);
+	sq->pending = NULL;
+	sq->cids = NULL;
+	sq->exists = false;
+}
+
+/* ---- Completions ---- */
+
+bool emu_nvme_cq_has_room(const struct emu_nvme_cq *cq)
+{
+	return (cq->tail + 1 == cq->entries ? 0 : cq->tail + 1) != cq->head;
+}
+
+void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
+		   uint16_t cid, uint32_t dw0, uint16_t status)
+{
+	bool nosnoop = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL;
+	struct nsdk_nvme_cpl cpl = {
+		.dw0 = dw0,
+		.sqhd = (uint16_t)sq->head,
+		.sqid = sq->id,
+		.cid = cid,
+		.status = (uint16_t)(status | (cq->phase ? NSDK_NVME_STATUS_PHASE : 0)),
+	};
+	uint64_t iova = cq->iova + cq->tail * sizeof(cpl);
+
+	/* One write is visible in ascending order and with release order (dma.c): the host that sees
+	 * the phase, which comes last, sees the entry and all data that was written before it. */
+	if (nsdk_emu_dma_write(&ctrl->model.dma, iova, &cpl, sizeof(cpl), nosnoop, cq->owner)) {
+		emu_nvme_fatal(ctrl, "a completion could not be written to its queue");
+		return;
+	}
+	if (cq->slots)
+		cq->slots[cq->tail].entry = nosnoop && nosnoop_is_watched(ctrl);
+	cq->signal = true;
+	if (++cq->tail == cq->entries) {
+		cq->tail = 0;
+		cq->phase = !cq->phase;
+	}
+}
+
+void emu_nvme_interrupt(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
+{
+	if (!cq->signal)
+		return;
+	cq->signal = false;
+	if (!cq->interrupts)
+		return;
+	if (ctrl->vectors[cq->vector] >= 0)
+		eventfd_write(ctrl->vectors[cq->vector], 1);
+	else
+		atomic_store(&ctrl->vector_pending[cq->vector], true);
+}
+
+/* The host is done with a completion: what came with it must have been taken back by now. */
+static void consume(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, uint32_t index)
+{
+	struct emu_nvme_slot *slot = &cq->slots[index];
+
+	for (uint32_t i = 0; i < slot->count; i++)
+		nsdk_emu_dma_consumed(&ctrl->model.dma, slot->ranges[i].iova, slot->ranges[i].bytes,
+				      slot->owner);
+	if (slot->entry)
+		nsdk_emu_dma_consumed(&ctrl->model.dma,
+				      cq->iova + index * sizeof(struct nsdk_nvme_cpl),
+				      sizeof(struct nsdk_nvme_cpl), cq->owner);
+	slot->count = 0;
+	slot->entry = false;
+}
+
+static void refuse_doorbell(struct emu_nvme *ctrl, unsigned qid)
+{
+	emu_nvme_error_note(ctrl, (uint16_t)qid, NO_CID, 0, 0, 0);
+	emu_nvme_event_raise(ctrl, EMU_NVME_EVENT_ERROR, ERROR_INFO_DOORBELL_VALUE,
+			     NSDK_NVME_LOG_ERROR);
+}
+
+static bool take_head(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
+{
+	/* Acquire, against the host's doorbell: it read the entries before, so they may be written
+	 * again after. */
+	uint32_t head = atomic_load_explicit(&ctrl->doorbells[2 * cq->id + 1], memory_order_acquire);
+	uint32_t posted = cq->tail >= cq->head ? cq->tail - cq->head :
+						 cq->tail + cq->entries - cq->head;
+	uint32_t taken;
+
+	if (head == cq->head || head == cq->bad_head)
+		return false;
+	taken = head >= cq->head ? head - cq->head : head + cq->entries - cq->head;
+	if (head >= cq->entries || taken > posted) {
+		cq->bad_head = head;
+		refuse_doorbell(ctrl, cq->id);
+		return true;
+	}
+	cq->bad_head = UINT32_MAX;
+	for (; cq->head != head; cq->head = cq->head + 1 == cq->entries ? 0 : cq->head + 1)
+		if (cq->slots)
+			consume(ctrl, cq, cq->head);
+	return true;
+}
+
+static void take_tail(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
+{
+	/* Acquire, against the host's doorbell: the entries up to it are complete. */
+	uint32_t tail = atomic_load_explicit(&ctrl->doorbells[2 * sq->id], memory_order_acquire);
+
+	if (tail == sq->tail || tail == sq->bad_tail)
+		return;
+	if (tail >= sq->entries) {
+		sq->bad_tail = tail;
+		refuse_doorbell(ctrl, sq->id);
+		return;
+	}
+	sq->bad_tail = UINT32_MAX;
+	sq->tail = tail;
+}
+
+/* ---- Commands ---- */
+
+static bool running(struct emu_nvme *ctrl)
+{
+	return atomic_load_explicit(&ctrl->state, memory_order_acquire) == EMU_NVME_RUNNING &&
+	       !atomic_load_explicit(&ctrl->gone, memory_order_relaxed);
+}
+
+static bool fetch(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, struct nsdk_nvme_cmd *cmd)
+{
+	int rc = nsdk_emu_dma_read(&ctrl->model.dma, sq->iova + sq->head * sizeof(*cmd), cmd,
+				   sizeof(*cmd), ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL,
+				   sq->owner);
+
+	if (rc) {
+		emu_nvme_fatal(ctrl, "a command could not be read from its queue");
+		return false;
+	}
+	sq->head = sq->head + 1 == sq->entries ? 0 : sq->head + 1;
+	return true;
+}
+
+/* The number of this command when it counts towards the fault that was asked for, else 0. */
+static uint64_t fault_number(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq)
+{
+	if (ctrl->opts.fault < EMU_NVME_FAULT_FATAL || ctrl->opts.fault_in_admin != (sq->id == 0))
+		return 0;
+	return atomic_fetch_add_explicit(&ctrl->fault_count, 1, memory_order_relaxed) + 1;
+}
+
+static bool cid_is_taken(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq, uint16_t cid)
+{
+	if (sq->hung_cid == cid)
+		return true;
+	if (sq->id == 0)
+		for (unsigned i = 0; i < ctrl->aer_count; i++)
+			if (ctrl->aer_cids[i] == cid)
+				return true;
+	return false;
+}
+
+static bool worth_noting(uint16_t status)
+{
+	return status && status != EMU_NVME_PASSING(ABORT_REQUESTED) &&
+	       status != EMU_NVME_PASSING(ABORTED_SQ_DELETED);
+}
+
+static void complete(struct emu_nvme_req *req, uint16_t status)
+{
+	if (worth_noting(status)) {
+		status |= STATUS_MORE;
+		emu_nvme_error_note(req->ctrl, req->sq->id, req->cmd->cid, status, req->lba,
+				    req->cmd->nsid);
+		/* What a failed command wrote is not said to be there. */
+		if (req->slot)
+			req->slot->count = 0;
+	}
+	emu_nvme_post(req->ctrl, req->cq, req->sq, req->cmd->cid, req->dw0, status);
+}
+
+/* The host's memory is little endian, and so is every machine NSDK is built for. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "entries are read as they are");
+
+static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq,
+		const struct nsdk_nvme_cmd *cmd, bool conflict)
+{
+	uint64_t number = fault_number(ctrl, sq);
+	struct emu_nvme_req req;
+	int status;
+
+	/* Not the whole struct: it has room for PRP entries. */
+	req.ctrl = ctrl;
+	req.cq = cq;
+	req.sq = sq;
+	req.cmd = cmd;
+	req.slot = NULL;
+	req.owner = sq->owner;
+	req.lba = 0;
+	req.dw0 = 0;
+	req.nosnoop_data = ctrl->opts.nosnoop != EMU_NVME_NOSNOOP_NONE;
+	req.nosnoop_lists = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL;
+	if (ctrl->model.dma.cache) {
+		snprintf(req.owner_text, sizeof(req.owner_text), "emu:nvme sqid %u cid %u", sq->id,
+			 cmd->cid);
+		req.owner = req.owner_text;
+	}
+	if (cq->slots && nosnoop_is_watched(ctrl)) {
+		req.slot = &cq->slots[cq->tail];
+		req.slot->count = 0;
+		memcpy(req.slot->owner, req.owner_text, sizeof(req.owner_text));
+	}
+
+	if (number == ctrl->opts.fault_at && ctrl->opts.fault == EMU_NVME_FAULT_TIMEOUT &&
+	    number > 0) {
+		sq->hung_cid = cmd->cid;
+		return;
+	}
+	if (conflict || cid_is_taken(ctrl, sq, cmd->cid))
+		status = EMU_NVME_GENERIC(CID_CONFLICT);
+	else if (number > 0 && number == ctrl->opts.fault_at &&
+		 ctrl->opts.fault == EMU_NVME_FAULT_BAD_STATUS)
+		status = EMU_NVME_PASSING(INTERNAL_ERROR);
+	else if (cmd->flags & 0xc3) /* fused operations, SGLs: there are none */
+		status = EMU_NVME_GENERIC(INVALID_FIELD);
+	else
+		status = sq->id == 0 ? emu_nvme_admin(&req) : emu_nvme_io(&req);
+	if (status != EMU_NVME_LATER)
+		complete(&req, (uint16_t)status);
+
+	if (number > 0 && number == ctrl->opts.fault_at) {
+		if (ctrl->opts.fault == EMU_NVME_FAULT_FATAL)
+			emu_nvme_fatal(ctrl, "fault=fatal@ was asked for");
+		else if (ctrl->opts.fault == EMU_NVME_FAULT_GONE)
+			emu_nvme_pull_out(ctrl);
+	}
+}
+
+/* ---- Commands that wait ---- */
+
+static struct emu_nvme_pending *pending_at(const struct emu_nvme_sq *sq, uint32_t index)
+{
+	uint32_t at = sq->pending_first + index;
+
+	return &sq->pending[at >= sq->entries ? at - sq->entries : at];
+}
+
+static bool cid_bit(const struct emu_nvme_sq *sq, uint16_t cid)
+{
+	return sq->cids[cid / 64] >> cid % 64 & 1;
+}
+
+static void cid_flip(struct emu_nvme_sq *sq, uint16_t cid)
+{
+	sq->cids[cid / 64] ^= (uint64_t)1 << cid % 64;
+}
+
+static bool fetch_pending(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
+{
+	struct emu_nvme_pending *pending = pending_at(sq, sq->pending_count);
+
+	if (!fetch(ctrl, sq, &pending->cmd))
+		return false;
+	pending->due_ns = nsdk_clock_ns() + ctrl->opts.latency_ns;
+	pending->done = false;
+	pending->conflict = cid_bit(sq, pending->cmd.cid);
+	if (!pending->conflict)
+		cid_flip(sq, pending->cmd.cid);
+	sq->pending_count++;
+	return true;
+}
+
+/* Carry out the commands that are due. They are in order, as every one waits equally long. */
+static bool run_pending(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
+{
+	uint64_t now = sq->pending_count ? nsdk_clock_ns() : 0;
+	struct emu_nvme_pending *pending;
+	bool worked = false;
+
+	for (unsigned i = 0; i < TURN_COMMANDS && sq->pending_count && running(ctrl); i++) {
+		pending = pending_at(sq, 0);
+		if (!pending->done) {
+			if (pending->due_ns > now || !emu_nvme_cq_has_room(cq))
+				break;
+			run(ctrl, cq, sq, &pending->cmd, pending->conflict);
+			if (!pending->conflict)
+				cid_flip(sq, pending->cmd.cid);
+		}
+		sq->pending_first = sq->pending_first + 1 == sq->entries ? 0 : sq->pending_first + 1;
+		sq->pending_count--;
+		worked = true;
+	}
+	return worked;
+}
+
+bool emu_nvme_sq_abort(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, uint16_t cid)
+{
+	struct emu_nvme_cq *cq = cq_of(ctrl, sq);
+	struct emu_nvme_pending *pending;
+
+	if (!emu_nvme_cq_has_room(cq))
+		return false;
+	if (sq->hung_cid == cid) {
+		sq->hung_cid = -1;
+		emu_nvme_post(ctrl, cq, sq, cid, 0, EMU_NVME_PASSING(ABORT_REQUESTED));
+		return true;
+	}
+	for (uint32_t i = 0; i < sq->pending_count; i++) {
+		pending = pending_at(sq, i);
+		if (pending->cmd.cid != cid || pending->done || pending->conflict)
+			continue;
+		pending->done = true;
+		cid_flip(sq, cid);
+		emu_nvme_post(ctrl, cq, sq, cid, 0, EMU_NVME_PASSING(ABORT_REQUESTED));
+		return true;
+	}
+	return false;
+}
+
+void emu_nvme_sq_drain(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
+{
+	struct emu_nvme_cq *cq = cq_of(ctrl, sq);
+	struct emu_nvme_pending *pending;
+
+	if (sq->hung_cid >= 0 && emu_nvme_cq_has_room(cq))
+		emu_nvme_post(ctrl, cq, sq, (uint16_t)sq->hung_cid, 0,
+			      EMU_NVME_PASSING(ABORTED_SQ_DELETED));
+	for (uint32_t i = 0; i < sq->pending_count && emu_nvme_cq_has_room(cq); i++) {
+		pending = pending_at(sq, i);
+		if (!pending->done)
+			emu_nvme_post(ctrl, cq, sq, pending->cmd.cid, 0,
+				      EMU_NVME_PASSING(ABORTED_SQ_DELETED));
+	}
+}
+
+/* ---- Turns ---- */
+
+static bool sq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
+{
+	struct nsdk_nvme_cmd cmd;
+	bool worked = false;
+
+	take_tail(ctrl, sq);
+	for (unsigned i = 0; i < TURN_COMMANDS && sq->head != sq->tail && running(ctrl); i++) {
+		if (sq->pending) {
+			if (sq->pending_count == sq->entries || !fetch_pending(ctrl, sq))
+				break;
+		} else {
+			if (!emu_nvme_cq_has_room(cq) || !fetch(ctrl, sq, &cmd))
+				break;
+			run(ctrl, cq, sq, &cmd, false);
+		}
+		worked = true;
+	}
+	if (sq->pending)
+		worked |= run_pending(ctrl, cq, sq);
+	return worked;
+}
+
+static bool cq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
+{
+	bool worked;
+
+	/* Without bus mastering nothing can be fetched or posted; it waits as on a real bus. */
+	if (!ctrl->model.dma.bus_master)
+		return false;
+	worked = take_head(ctrl, cq);
+	if (cq->id == 0)
+		emu_nvme_event_deliver(ctrl);
+	/* Commands on this list cannot take themselves off it: the admin queue deletes other ones. */
+	for (struct emu_nvme_sq *sq = cq->sqs; sq && running(ctrl); sq = sq->next)
+		worked |= sq_turn(ctrl, cq, sq);
+	emu_nvme_interrupt(ctrl, cq);
+	return worked;
+}
+
+bool emu_nvme_queues_turn(struct emu_nvme *ctrl)
+{
+	struct emu_nvme_cq *cq;
+	bool worked = false;
+
+	if (!running(ctrl)) {
+		if (atomic_load(&ctrl->state) == EMU_NVME_STARTING)
+			emu_nvme_regs_check_ready(ctrl);
+		return false;
+	}
+	for (unsigned i = 0; i < atomic_load_explicit(&ctrl->cqs_used, memory_order_relaxed); i++) {
+		cq = &ctrl->cqs[i];
+		/* Another thread is at it: it sees every doorbell that we could see, now or in its
+		 * next turn. */
+		if (pthread_mutex_trylock(&cq->lock))
+			continue;
+		if (cq->exists && running(ctrl))
+			worked |= cq_turn(ctrl, cq);
+		pthread_mutex_unlock(&cq->lock);
+	}
+	return worked;
+}
