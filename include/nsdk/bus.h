@@ -132,6 +132,12 @@ int nsdk_device_reset(struct nsdk_device *dev);
  */
 void nsdk_device_poll(struct nsdk_device *dev);
 
+/**
+ * Whether nsdk_device_poll() does anything for this device; constant while it is attached, so that a
+ * driver can leave the call out of its shortest poll.
+ */
+bool nsdk_device_wants_poll(const struct nsdk_device *dev);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The NVMe driver: controllers.
+ *
+ * Model. A controller has an admin queue (admin.c), used rarely and with deadlines, and any number of
+ * queue pairs (qpair.c), used all the time and without. A command in flight is known by a tracker;
+ * its command id is the index of it, so a completion leads to its tracker without a search, and that
+ * one cache line holds all that completing needs. An I/O takes one of three ways:
+ *
+ *   short    one piece, at most two pages, not at the very end of the namespace: io.c fills the SQE
+ *            and the tracker in one go. Whatever it does not like goes the next way.
+ *   general  one command with a PRP list (prp.c), or a scattered payload.
+ *   split    several commands (split.c), because of MDTS or because of where the pieces lie.
+ *
+ * Collected SQEs go out with one doorbell, at the next submit or poll. A poll looks at one word of
+ * attention bits and at one completion slot, and everything unusual (SQEs to send, a model to run, a
+ * device that bypasses the caches, a failed controller) is a bit in that word (poll.c).
+ *
+ * No-snoop. The device may bypass the caches on anything, so queues, PRP lists and Identify data are
+ * synced like data. Each queue pair has two flush batches. Lines for the device (payload, PRP lists,
+ * SQEs) are written back with one fence before the doorbell. A poll takes back the line of the
+ * completion slot, reads it, takes back the payloads of all that is complete with one fence, and only
+ * then runs callbacks. The CPU never writes completion slots, so those lines are never dirty.
+ *
+ * Failure. Whoever finds out that the controller lies, has failed or is gone takes it out: it says so
+ * once, turns bus mastering off so that no DMA comes any more, and marks the controller failed. Each
+ * queue pair's own thread sees the mark (at once, or after some thousand empty polls) and completes
+ * what is outstanding with "Path: Internal Path Error", exactly once each; the buffers are the user's
+ * again.
+ *
+ * Lifetimes. Queue pairs live inside a controller, namespaces exactly as long as it. Memory that a
+ * device can reach is freed only once the controller is disabled and bus mastering is off.
+ *
+ * Threading. A queue pair belongs to one thread at a time. Everything else of a controller (attach,
+ * detach, poll, making and destroying queue pairs) is serialised by the caller.
+ */
+#include "nvme_internal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <nsdk/env.h>
+
+#include "lib/env/opts.h"
+
+/* Lets others run while we wait for a device: a model's thread may need this very CPU. */
+void nsdk_nvme_relax(void)
+{
+	sched_yield();
+}
+
+/* 0, or why the controller was taken out; the device does no DMA any more then. */
+int nsdk_nvme_ctrlr_failed(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	/* Pairs with the release in nsdk_nvme_ctrlr_fail(): who sees it may give buffers back. */
+	return __atomic_load_n(&ctrlr->failed, __ATOMIC_ACQUIRE);
+}
+
+/* Ends the device's DMA, now. */
+void nsdk_nvme_ctrlr_quiesce(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (!ctrlr->bus_master)
+		return;
+	ctrlr->bus_master = false;
+	/*
+	 * A config write is answered, and its answer pushes the device's earlier writes ahead of itself,
+	 * so nothing is under way behind this. A function that cannot even be configured is reset; if
+	 * that fails as well it is gone, and the IOMMU is what is left.
+	 */
+	if (nsdk_device_is_gone(ctrlr->dev))
+		return;
+	if (nsdk_device_set_bus_master(ctrlr->dev, false) != 0)
+		nsdk_device_reset(ctrlr->dev);
+}
+
+/* Takes the controller out; the first to say so counts. @return why it is out. Any thread. */
+int nsdk_nvme_ctrlr_fail(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *format, ...)
+{
+	char why[400];
+	va_list args;
+
+	pthread_mutex_lock(&ctrlr->lock);
+	if (ctrlr->failed) {
+		error = ctrlr->failed;
+		pthread_mutex_unlock(&ctrlr->lock);
+		return error;
+	}
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	/* That a device has vanished is the bus's to say. */
+	if (!nsdk_device_is_gone(ctrlr->dev))
+		nsdk_fail(error, "nvme", "%s: %s", nsdk_device_name(ctrlr->dev), why);
+	nsdk_nvme_ctrlr_quiesce(ctrlr);
+	/*
+	 * Release: whoever sees the failure also sees that DMA has ended, and may hand buffers back to
+	 * their owners.
+	 */
+	__atomic_store_n(&ctrlr->failed, error, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&ctrlr->lock);
+	return error;
+}
+
+/* A register read all ones. */
+int nsdk_nvme_ctrlr_gone(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return nsdk_nvme_ctrlr_fail(ctrlr, -ENODEV,
+				    "the controller's registers read all ones, so it is off the bus or "
+				    "powered down");
+}
+
+/* Looks at the status register. @return 0; why the controller is out. Any thread. */
+int nsdk_nvme_ctrlr_health(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err = nsdk_nvme_ctrlr_failed(ctrlr);
+	uint32_t csts;
+
+	if (err)
+		return err;
+	csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
+	if (csts == UINT32_MAX)
+		return nsdk_nvme_ctrlr_gone(ctrlr);
+	if (csts & NSDK_NVME_CSTS_CFS)
+		return nsdk_nvme_ctrlr_fail(ctrlr, -EIO,
+					    "the controller reports a fatal status (CSTS %08xh); attach it "
+					    "again to reset it", csts);
+	if (!(csts & NSDK_NVME_CSTS_RDY))
+		return nsdk_nvme_ctrlr_fail(ctrlr, -EIO,
+					    "the controller is no longer ready (CSTS %08xh); was it reset "
+					    "from outside?", csts);
+	return 0;
+}
+
+/* Frees whatever has been made; the controller is disabled, was never enabled, or is gone. */
+void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	nsdk_nvme_ctrlr_quiesce(ctrlr);
+	nsdk_nvme_admin_abort(ctrlr);
+	/* Out of the device's reach first, then freed. */
+	if (ctrlr->mem_attached)
+		nsdk_mem_detach(ctrlr->mem, ctrlr->dev);
+	if (ctrlr->pool) {
+		nsdk_nvme_admin_destroy(ctrlr);
+		nsdk_dma_free(ctrlr->pool, ctrlr->id_buffer);
+		nsdk_dma_pool_destroy(ctrlr->pool);
+	}
+	nsdk_nvme_ns_free_all(ctrlr);
+	nsdk_coherence_destroy(ctrlr->coh);
+	free(ctrlr->qpairs);
+	pthread_mutex_destroy(&ctrlr->lock);
+	free(ctrlr);
+}
+
+static int take_opts(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_opts *opts)
+{
+	struct nsdk_nvme_opts *own = &ctrlr->opts;
+	int err = nsdk_opts_take(own, sizeof(*own), opts, "nvme");
+
+	if (err)
+		return err;
+	if (!own->io_queues)
+		own->io_queues = 16;
+	if (!own->admin_entries)
+		own->admin_entries = 64;
+	if (!own->admin_timeout_ns)
+		own->admin_timeout_ns = 10 * NVME_NS_PER_S;
+	/* Number of Queues is a 16-bit field, and FFFFh is reserved (Base 5.27.1.5). */
+	if (own->io_queues > 65535)
+		return nsdk_fail(-EINVAL, "nvme", "%s: %u I/O queues were asked for; 65535 is the most",
+				 nsdk_device_name(ctrlr->dev), own->io_queues);
+	/* AQA has 12 bits for each size, 0's based. */
+	if (own->admin_entries < 2 || own->admin_entries > 4096)
+		return nsdk_fail(-EINVAL, "nvme",
+				 "%s: an admin queue of %u entries was asked for; it can have 2 to 4096",
+				 nsdk_device_name(ctrlr->dev), own->admin_entries);
+	return 0;
+}
+
+int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
+			   const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out)
+{
+	struct nsdk_dma_pool_opts pool_opts = { .opts_bytes = sizeof(pool_opts) };
+	struct nsdk_nvme_ctrlr *ctrlr;
+	int err;
+
+	*out = NULL;
+	ctrlr = calloc(1, sizeof(*ctrlr));
+	if (!ctrlr)
+		return nsdk_fail(-ENOMEM, "nvme", "%s: no memory for a controller",
+				 nsdk_device_name(dev));
+	ctrlr->dev = dev;
+	ctrlr->mem = mem;
+	pthread_mutex_init(&ctrlr->lock, NULL);
+
+	err = take_opts(ctrlr, opts);
+	if (err)
+		goto free_ctrlr;
+	ctrlr->qpairs = calloc(ctrlr->opts.io_queues + 1u, sizeof(struct nsdk_nvme_qpair *));
+	if (!ctrlr->qpairs) {
+		err = nsdk_fail(-ENOMEM, "nvme", "%s: no memory for %u queues",
+				nsdk_device_name(dev), ctrlr->opts.io_queues);
+		goto free_ctrlr;
+	}
+	err = nsdk_device_bar(dev, 0, &ctrlr->bar);
+	if (err)
+		goto free_ctrlr;
+	/* Before bus mastering is on: it decides whether the device may bypass the caches. */
+	err = nsdk_coherence_create(dev, ctrlr->opts.policy, &ctrlr->coh);
+	if (err)
+		goto free_ctrlr;
+	err = nsdk_mem_attach(mem, dev, ctrlr->coh);
+	if (err)
+		goto free_ctrlr;
+	ctrlr->mem_attached = true;
+	ctrlr->map = nsdk_mem_map_of(mem, dev);
+
+	pool_opts.attr = nsdk_nvme_ctrlr_dma_attr(ctrlr);
+	pool_opts.numa_node = nsdk_device_numa_node(dev);
+	err = nsdk_dma_pool_create(mem, &pool_opts, &ctrlr->pool);
+	if (err)
+		goto free_ctrlr;
+	err = nsdk_nvme_dma_get(ctrlr, NVME_PAGE_BYTES, NVME_PAGE_BYTES, "Identify data",
+				&ctrlr->id_buffer, &ctrlr->id_iova);
+	if (err)
+		goto free_ctrlr;
+	err = nsdk_nvme_init_begin(ctrlr);
+	if (err)
+		goto free_ctrlr;
+	err = nsdk_nvme_admin_create(ctrlr);
+	if (err)
+		goto free_ctrlr;
+	*out = ctrlr;
+	return 0;
+
+free_ctrlr:
+	nsdk_nvme_ctrlr_free(ctrlr);
+	return err;
+}
+
+int nsdk_nvme_attach_poll(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (ctrlr->state <= NVME_STATE_READY) {
+		int err = nsdk_nvme_init_step(ctrlr);
+
+		if (err == 0 || err == -EAGAIN)
+			return err;
+		nsdk_nvme_stop_begin(ctrlr, err);
+	}
+	return nsdk_nvme_shutdown_step(ctrlr);
+}
+
+int nsdk_nvme_attach(struct nsdk_device *dev, struct nsdk_mem *mem,
+		     const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out)
+{
+	struct nsdk_nvme_ctrlr *ctrlr;
+	int err;
+
+	*out = NULL;
+	err = nsdk_nvme_attach_start(dev, mem, opts, &ctrlr);
+	if (err)
+		return err;
+	for (;;) {
+		err = nsdk_nvme_attach_poll(ctrlr);
+		if (err != -EAGAIN)
+			break;
+		nsdk_nvme_relax();
+	}
+	if (!err)
+		*out = ctrlr;
+	return err;
+}
+
+int nsdk_nvme_detach_start(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (ctrlr->qpair_count)
+		return nsdk_fail(-EBUSY, "nvme",
+				 "%s: %u queue pairs are left; destroy them before the controller is "
+				 "detached", nsdk_device_name(ctrlr->dev), ctrlr->qpair_count);
+	nsdk_nvme_shutdown_begin(ctrlr);
+	return 0;
+}
+
+int nsdk_nvme_detach_poll(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return nsdk_nvme_shutdown_step(ctrlr);
+}
+
+int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!ctrlr)
+		return 0;
+	err = nsdk_nvme_detach_start(ctrlr);
+	if (err)
+		return err;
+	for (;;) {
+		err = nsdk_nvme_detach_poll(ctrlr);
+		if (err != -EAGAIN)
+			return err;
+		nsdk_nvme_relax();
+	}
+}
+
+int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int handled = nsdk_nvme_admin_poll(ctrlr);
+	int err;
+
+	if (handled < 0)
+		return handled;
+	err = nsdk_nvme_ctrlr_health(ctrlr);
+	return err ? err : handled;
+}
+
+const struct nsdk_nvme_id_ctrl *nsdk_nvme_ctrlr_data(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return &ctrlr->id;
+}
+
+uint64_t nsdk_nvme_ctrlr_cap(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->cap;
+}
+
+uint32_t nsdk_nvme_ctrlr_version(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->vs;
+}
+
+size_t nsdk_nvme_ctrlr_max_transfer_bytes(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->max_transfer_bytes;
+}
+
+unsigned nsdk_nvme_ctrlr_max_io_queues(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->io_queues;
+}
+
+struct nsdk_coherence *nsdk_nvme_ctrlr_coherence(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->coh;
+}
+
+struct nsdk_device *nsdk_nvme_ctrlr_device(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->dev;
+}
+
+enum nsdk_dma_attr nsdk_nvme_ctrlr_dma_attr(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return nsdk_coherence_active(ctrlr->coh) ? NSDK_DMA_NOSNOOP : NSDK_DMA_COHERENT;
+}

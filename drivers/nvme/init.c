@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
+ *
+ *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> QUEUES -> NS_LIST <-> NS -> READY
+ */
+#include "nvme_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <nsdk/env.h>
+
+static void go_to(struct nsdk_nvme_ctrlr *ctrlr, enum nvme_state state)
+{
+	ctrlr->state = state;
+	ctrlr->deadline_ns = nsdk_clock_ns() + ctrlr->opts.ready_timeout_ns;
+	ctrlr->init.submitted = false;
+	ctrlr->init.done = false;
+}
+
+/* What the registers say before anything is written. */
+int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	const char *name = nsdk_device_name(ctrlr->dev);
+	uint64_t timeout_ns;
+	uint32_t cc, csts;
+
+	if (ctrlr->bar.bytes < NSDK_NVME_REG_DOORBELLS + 16)
+		return nsdk_fail(-ENOTSUP, "nvme",
+				 "%s: BAR 0 has %zu bytes, too few for an NVMe controller; is it one?",
+				 name, ctrlr->bar.bytes);
+	ctrlr->cap = nsdk_device_read64(ctrlr->dev, &ctrlr->bar, NSDK_NVME_REG_CAP);
+	ctrlr->vs = nvme_read32(ctrlr, NSDK_NVME_REG_VS);
+	cc = nvme_read32(ctrlr, NSDK_NVME_REG_CC);
+	csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
+	if (ctrlr->cap == UINT64_MAX || csts == UINT32_MAX)
+		return nsdk_nvme_ctrlr_gone(ctrlr);
+	if (NSDK_NVME_CAP_MQES(ctrlr->cap) < 1)
+		return nsdk_fail(-ENOTSUP, "nvme",
+				 "%s: CAP is %016llxh, with queues of one entry; that is no usable "
+				 "NVMe controller", name, (unsigned long long)ctrlr->cap);
+	if (NSDK_NVME_CAP_MPSMIN(ctrlr->cap) != 0)
+		return nsdk_fail(-ENOTSUP, "nvme",
+				 "%s: the controller wants memory pages of at least %u KiB; only 4 KiB "
+				 "are supported", name, 4u << NSDK_NVME_CAP_MPSMIN(ctrlr->cap));
+	/* Bit 0: the NVM command set; bit 6: command sets to be told apart; 7: none for I/O. */
+	if (!(NSDK_NVME_CAP_CSS(ctrlr->cap) & (1u << 0 | 1u << 6)))
+		return nsdk_fail(-ENOTSUP, "nvme",
+				 "%s: the controller does not offer the NVM command set (CAP.CSS %02xh)",
+				 name, NSDK_NVME_CAP_CSS(ctrlr->cap));
+
+	ctrlr->doorbell_stride_bytes = 4u << NSDK_NVME_CAP_DSTRD(ctrlr->cap);
+	if (ctrlr->bar.bytes < NSDK_NVME_REG_DOORBELLS + 4 * (size_t)ctrlr->doorbell_stride_bytes)
+		return nsdk_fail(-ENOTSUP, "nvme",
+				 "%s: BAR 0 has %zu bytes, too few for doorbells %u bytes apart", name,
+				 ctrlr->bar.bytes, ctrlr->doorbell_stride_bytes);
+
+	timeout_ns = NSDK_NVME_CAP_TO(ctrlr->cap) * 500 * NVME_NS_PER_MS;
+	if (timeout_ns < 2 * NVME_NS_PER_S)
+		timeout_ns = 2 * NVME_NS_PER_S;
+	if (!ctrlr->opts.ready_timeout_ns)
+		ctrlr->opts.ready_timeout_ns = timeout_ns;
+
+	if ((cc & NSDK_NVME_CC_EN) && !(csts & (NSDK_NVME_CSTS_RDY | NSDK_NVME_CSTS_CFS))) {
+		/* EN may fall only once RDY has risen (Base 3.1.3.5). */
+		go_to(ctrlr, NVME_STATE_SETTLE);
+		return 0;
+	}
+	if (cc & NSDK_NVME_CC_EN)
+		nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc & ~NSDK_NVME_CC_EN);
+	go_to(ctrlr, NVME_STATE_DISABLE);
+	return 0;
+}
+
+/*
+ * CSTS while RDY is waited for.
+ * @return 0 RDY is as @p ready; -EAGAIN not yet; -ENODEV gone; -ETIMEDOUT.
+ */
+static int wait_ready(struct nsdk_nvme_ctrlr *ctrlr, bool ready, uint32_t *csts)
+{
+	nsdk_device_poll(ctrlr->dev);
+	*csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
+	if (*csts == UINT32_MAX)
+		return nsdk_nvme_ctrlr_gone(ctrlr);
+	if (((*csts & NSDK_NVME_CSTS_RDY) != 0) == ready)
+		return 0;
+	return nsdk_clock_ns() < ctrlr->deadline_ns ? -EAGAIN : -ETIMEDOUT;
+}
+
+static int step_settle(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	uint32_t csts, cc;
+	int err = wait_ready(ctrlr, true, &csts);
+
+	if (err == -ENODEV || (err == -EAGAIN && !(csts & NSDK_NVME_CSTS_CFS)))
+		return err;
+	/* A deadline that has passed or a fatal status: only disabling can help now. */
+	cc = nvme_read32(ctrlr, NSDK_NVME_REG_CC);
+	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc & ~NSDK_NVME_CC_EN);
+	go_to(ctrlr, NVME_STATE_DISABLE);
+	return -EAGAIN;
+}
+
+static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	const struct nvme_ring *ring = &ctrlr->admin.ring;
+	uint32_t cc, csts;
+	int err = wait_ready(ctrlr, false, &csts);
+
+	if (err == -ETIMEDOUT)
+		return nsdk_fail(err, "nvme",
+				 "%s: the controller did not become disabled within %llu ms (CSTS "
+				 "%08xh); power-cycle the device", nsdk_device_name(ctrlr->dev),
+				 (unsigned long long)(ctrlr->opts.ready_timeout_ns / NVME_NS_PER_MS),
+				 csts);
+	if (err)
+		return err;
+
+	/* All queues and the Identify buffer are in place: the device may start DMA now. */
+	err = nsdk_device_set_bus_master(ctrlr->dev, true);
+	if (err)
+		return err;
+	ctrlr->bus_master = true;
+
+	/* We poll; without MSI-X the controller would pull its interrupt pin (Base 3.1.3.3). */
+	nvme_write32(ctrlr, NSDK_NVME_REG_INTMS, UINT32_MAX);
+	nvme_write32(ctrlr, NSDK_NVME_REG_AQA, (ring->entries - 1) << 16 | (ring->entries - 1));
+	nsdk_device_write64(ctrlr->dev, &ctrlr->bar, NSDK_NVME_REG_ASQ, ring->sq_iova);
+	nsdk_device_write64(ctrlr->dev, &ctrlr->bar, NSDK_NVME_REG_ACQ, ring->cq_iova);
+	/* The fields first, then the bit that makes them count. */
+	cc = 6u << NSDK_NVME_CC_IOSQES_SHIFT | 4u << NSDK_NVME_CC_IOCQES_SHIFT;
+	if (!(NSDK_NVME_CAP_CSS(ctrlr->cap) & 1u))
+		cc |= 6u << NSDK_NVME_CC_CSS_SHIFT;
+	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc);
+	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc | NSDK_NVME_CC_EN);
+	ctrlr->enabled = true;
+	go_to(ctrlr, NVME_STATE_ENABLE);
+	return -EAGAIN;
+}
+
+static int step_enable(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	uint32_t csts;
+	int err = wait_ready(ctrlr, true, &csts);
+
+	if (err == -ENODEV)
+		return err;
+	if (csts & NSDK_NVME_CSTS_CFS)
+		return nsdk_nvme_ctrlr_fail(ctrlr, -EIO,
+					    "the controller reports a fatal status while it gets ready "
+					    "(CSTS %08xh); power-cycle the device", csts);
+	if (err == -ETIMEDOUT)
+		return nsdk_fail(err, "nvme",
+				 "%s: the controller did not get ready within %llu ms (CSTS %08xh); "
+				 "power-cycle the device, or allow it more time",
+				 nsdk_device_name(ctrlr->dev),
+				 (unsigned long long)(ctrlr->opts.ready_timeout_ns / NVME_NS_PER_MS),
+				 csts);
+	if (err)
+		return err;
+	go_to(ctrlr, NVME_STATE_IDENTIFY);
+	return -EAGAIN;
+}
+
+/* Waits for the one admin command of this state. @return 0 answered; -EAGAIN; -errno failed. */
+static int answer(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err = nsdk_nvme_admin_poll(ctrlr);
+
+	if (err < 0)
+		return err;
+	if (ctrlr->init.done)
+		return 0;
+	err = nsdk_nvme_ctrlr_health(ctrlr);
+	return err ? err : -EAGAIN;
+}
+
+/* The same, where any error status is the end. */
+static int good_answer(struct nsdk_nvme_ctrlr *ctrlr, const char *what)
+{
+	int err = answer(ctrlr);
+
+	if (err)
+		return err;
+	if (!nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
+		return nsdk_fail(-EIO, "nvme", "%s: %s failed: %s", nsdk_device_name(ctrlr->dev), what,
+				 nsdk_nvme_status_text(ctrlr->init.cpl.status));
+	return 0;
+}
+
+/* Submits the command of a state at its first step. @return 1 it has been submitted before. */
+static int once(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (ctrlr->init.submitted)
+		return 1;
+	ctrlr->init.submitted = true;
+	return 0;
+}
+
+static int step_identify(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_start(ctrlr, NSDK_NVME_CNS_CTRLR, 0);
+		return err ? err : -EAGAIN;
+	}
+	err = good_answer(ctrlr, "Identify Controller");
+	if (!err)
+		err = nsdk_nvme_identify_ctrlr_done(ctrlr);
+	if (err)
+		return err;
+	go_to(ctrlr, NVME_STATE_QUEUES);
+	return -EAGAIN;
+}
+
+/* Set Features, Number of Queues (Base 5.27.1.5): both counts are 0's based. */
+static int step_queues(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	uint32_t asked = ctrlr->opts.io_queues;
+	size_t fit = (ctrlr->bar.bytes - NSDK_NVME_REG_DOORBELLS) /
+			     (2 * (size_t)ctrlr->doorbell_stride_bytes) - 1;
+	uint32_t sqs, cqs;
+	int err;
+
+	if (!once(ctrlr)) {
+		struct nsdk_nvme_cmd cmd = {
+			.opcode = NSDK_NVME_ADMIN_SET_FEATURES,
+			.cdw10 = NSDK_NVME_FEAT_NUMBER_OF_QUEUES,
+			.cdw11 = (asked - 1) << 16 | (asked - 1),
+		};
+
+		err = nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns,
+					     nsdk_nvme_init_cb, NULL);
+		return err ? err : -EAGAIN;
+	}
+	err = good_answer(ctrlr, "Set Features, Number of Queues");
+	if (err)
+		return err;
+	sqs = (ctrlr->init.cpl.dw0 & 0xffff) + 1;
+	cqs = (ctrlr->init.cpl.dw0 >> 16) + 1;
+	/* It may grant more than was asked for, and its BAR may have fewer doorbells. */
+	ctrlr->io_queues = asked;
+	if (ctrlr->io_queues > sqs)
+		ctrlr->io_queues = sqs;
+	if (ctrlr->io_queues > cqs)
+		ctrlr->io_queues = cqs;
+	if (ctrlr->io_queues > fit)
+		ctrlr->io_queues = (uint32_t)fit;
+
+	ctrlr->init.nsid = 0;
+	/* The list came with version 1.1. */
+	ctrlr->init.no_list = ctrlr->vs < 0x00010100;
+	go_to(ctrlr, ctrlr->init.no_list ? NVME_STATE_NS : NVME_STATE_NS_LIST);
+	return -EAGAIN;
+}
+
+/* One page of the list; all of its namespaces are identified before the next is asked for. */
+static int step_ns_list(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	uint32_t next;
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_start(ctrlr, NSDK_NVME_CNS_ACTIVE_NS_LIST,
+					       ctrlr->init.nsid);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	if (!nsdk_nvme_cpl_ok(&ctrlr->init.cpl)) {
+		if (ctrlr->init.nsid != 0 ||
+		    (ctrlr->init.cpl.status & 0xffe) !=
+			    NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_INVALID_FIELD))
+			return good_answer(ctrlr, "Identify, Active Namespace List");
+		/* Some that claim to be new enough do not know it. */
+		ctrlr->init.no_list = true;
+		go_to(ctrlr, NVME_STATE_NS);
+		return -EAGAIN;
+	}
+	err = nsdk_nvme_identify_list_done(ctrlr, &next);
+	if (err)
+		return err;
+	ctrlr->init.nsid = next;
+	go_to(ctrlr, NVME_STATE_NS);
+	return -EAGAIN;
+}
+
+static int ready(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err = nsdk_nvme_aer_start(ctrlr);
+
+	if (err)
+		return err;
+	go_to(ctrlr, NVME_STATE_READY);
+	return 0;
+}
+
+/* The next namespace to identify, 0 when there is none left. */
+static int next_ns(struct nsdk_nvme_ctrlr *ctrlr, uint32_t *nsid)
+{
+	uint32_t last = ctrlr->id.nn;
+	int err;
+
+	*nsid = 0;
+	if (!ctrlr->init.no_list) {
+		if (ctrlr->ns_identified < ctrlr->ns_count)
+			*nsid = ctrlr->namespaces[ctrlr->ns_identified]->nsid;
+		return 0;
+	}
+	if (last > NVME_MAX_NAMESPACES)
+		last = NVME_MAX_NAMESPACES;
+	if (ctrlr->init.nsid >= last)
+		return 0;
+	err = nsdk_nvme_ns_add(ctrlr, ++ctrlr->init.nsid);
+	if (!err)
+		*nsid = ctrlr->init.nsid;
+	return err;
+}
+
+static int step_ns(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!once(ctrlr)) {
+		uint32_t nsid;
+
+		err = next_ns(ctrlr, &nsid);
+		if (err)
+			return err;
+		if (nsid == 0) {
+			if (ctrlr->init.no_list || ctrlr->init.nsid == 0)
+				return ready(ctrlr);
+			/* The page was full: there may be more. */
+			go_to(ctrlr, NVME_STATE_NS_LIST);
+			return -EAGAIN;
+		}
+		err = nsdk_nvme_identify_start(ctrlr, NSDK_NVME_CNS_NS, nsid);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	if ((ctrlr->init.cpl.status & 0xffe) ==
+	    NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_INVALID_NAMESPACE)) {
+		/* Counting up meets ids that are not in use; a listed one may have gone meanwhile. */
+		err = -ENOENT;
+	} else {
+		err = good_answer(ctrlr, "Identify Namespace");
+		if (err)
+			return err;
+		/* The device wrote it: taken back before the CPU looks. */
+		nsdk_sync_for_cpu(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES,
+				  NSDK_DMA_FROM_DEVICE);
+		err = nsdk_nvme_ns_fill(ctrlr->namespaces[ctrlr->ns_identified], ctrlr->id_buffer);
+	}
+	if (err == -ENOENT)
+		nsdk_nvme_ns_remove(ctrlr, ctrlr->ns_identified);
+	else
+		ctrlr->ns_identified++;
+	go_to(ctrlr, NVME_STATE_NS);
+	return -EAGAIN;
+}
+
+/* One step. @return 0 ready; -EAGAIN not yet; other -errno it failed, which has been said. */
+int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	switch (ctrlr->state) {
+	case NVME_STATE_SETTLE:
+		return step_settle(ctrlr);
+	case NVME_STATE_DISABLE:
+		return step_disable(ctrlr);
+	case NVME_STATE_ENABLE:
+		return step_enable(ctrlr);
+	case NVME_STATE_IDENTIFY:
+		return step_identify(ctrlr);
+	case NVME_STATE_QUEUES:
+		return step_queues(ctrlr);
+	case NVME_STATE_NS_LIST:
+		return step_ns_list(ctrlr);
+	case NVME_STATE_NS:
+		return step_ns(ctrlr);
+	default:
+		return 0;
+	}
+}

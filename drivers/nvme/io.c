@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * I/O commands (NVM Command Set 3): checking, building the SQE, and giving it to the ring.
+ *
+ * The short way is written out for reads, writes and compares of at most two pages, because that is
+ * what runs a million times a second; its checks are only as many as decide that it applies, and what
+ * does not is checked properly on the general way, which also knows the right error.
+ *
+ * Slots of the submission queue are zero where no command of this driver has anything to say (dwords
+ * 2, 3, 13 to 15 and the metadata pointer), so the short way need not write those.
+ */
+#include "nvme_internal.h"
+
+#include <errno.h>
+
+#define NVME_NOINLINE __attribute__((noinline))
+
+#define RW_FLAGS (NSDK_NVME_RW_FUA | NSDK_NVME_RW_LIMITED_RETRY)
+#define WZ_FLAGS (RW_FLAGS | NSDK_NVME_WZ_DEALLOCATE)
+
+/* Why there is no tracker to be had. */
+int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp)
+{
+	int err;
+
+	if (qp->attention & NVME_DEAD)
+		return qp->error;
+	err = nsdk_nvme_ctrlr_failed(qp->ctrlr);
+	return err ? err : -EAGAIN;
+}
+
+static inline void next_sqe(struct nsdk_nvme_qpair *qp)
+{
+	if (NVME_UNLIKELY(++qp->sqe == qp->ring.sq_end))
+		qp->sqe = qp->ring.sq;
+	qp->attention |= NVME_UNSENT;
+}
+
+/* No-snoop, short way: the payload is part of what the next doorbell gives to the device. */
+NVME_NOINLINE static void give_short(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t,
+				     uintptr_t va, size_t bytes, enum nsdk_dma_dir dir)
+{
+	t->from_device.va = va;
+	t->from_device.iov = NULL;
+	t->from_device_bytes = dir == NSDK_DMA_FROM_DEVICE ? (uint32_t)bytes : 0;
+	nsdk_flush_batch_for_device(qp->to_device, (const void *)va, bytes, dir);
+}
+
+/*
+ * Gives one command to the ring; nothing is changed unless all of it works.
+ *
+ * @param payload  NULL: none. Checked by the caller but for its translation.
+ * @return 0; -EAGAIN and what else nsdk_nvme_refuse() gives; -EFAULT, -EINVAL from the PRPs.
+ */
+int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
+		    const struct nvme_payload *payload, size_t bytes, enum nsdk_dma_dir dir,
+		    nsdk_nvme_cb cb, void *ctx)
+{
+	struct nvme_tracker *t = qp->free;
+	struct nvme_prps prps = { 0 };
+	size_t list_offset;
+	uint64_t *list;
+	int err;
+
+	if (!t)
+		return nsdk_nvme_refuse(qp);
+	if (payload) {
+		list_offset = (size_t)t->cid * qp->prp_list_bytes;
+		list = (uint64_t *)(void *)(qp->prp_lists + list_offset);
+		err = nsdk_nvme_prp_build(qp->ctrlr->map, *payload, bytes, list,
+					  qp->prp_list_bytes / sizeof(uint64_t),
+					  qp->prp_list_iovas[list_offset / NVME_PAGE_BYTES] +
+						  list_offset % NVME_PAGE_BYTES, &prps);
+		if (err)
+			return err;
+		cmd->prp1 = prps.prp1;
+		cmd->prp2 = prps.prp2;
+		if (qp->nosnoop) {
+			/* Part of what the next doorbell gives to the device. */
+			nsdk_nvme_payload_flush(qp->to_device, *payload, bytes, dir, false);
+			if (prps.list_entries)
+				nsdk_flush_batch_for_device(qp->to_device, list,
+							    prps.list_entries * sizeof(uint64_t),
+							    NSDK_DMA_TO_DEVICE);
+		}
+	}
+	if (qp->nosnoop) {
+		t->from_device_bytes = 0;
+		if (payload && dir == NSDK_DMA_FROM_DEVICE) {
+			t->from_device = *payload;
+			t->from_device_bytes = (uint32_t)bytes;
+		}
+	}
+	qp->free = t->next_free;
+	t->cb = cb;
+	t->ctx = ctx;
+	cmd->cid = t->cid;
+	*qp->sqe = *cmd;
+	next_sqe(qp);
+	qp->outstanding++;
+	return 0;
+}
+
+/* What every command on a namespace needs. */
+static int check_common(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpair *qp,
+			nsdk_nvme_cb cb)
+{
+	if (!cb || ns->ctrlr != qp->ctrlr)
+		return -EINVAL;
+	return ns->refusal;
+}
+
+static int check_range(const struct nsdk_nvme_ns *ns, uint64_t lba, uint32_t blocks)
+{
+	return blocks == 0 || lba >= ns->blocks || blocks > ns->blocks - lba ? -EINVAL : 0;
+}
+
+/* Everything that the short way does not do, errors included. */
+NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+				    uint8_t opcode, const struct nvme_payload *payload, int iovcnt,
+				    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+				    void *ctx)
+{
+	enum nsdk_dma_dir dir = opcode == NSDK_NVME_NVM_READ ? NSDK_DMA_FROM_DEVICE :
+							       NSDK_DMA_TO_DEVICE;
+	struct nsdk_nvme_cmd cmd = {
+		.opcode = opcode,
+		.nsid = ns->nsid,
+		.cdw10 = (uint32_t)lba,
+		.cdw11 = (uint32_t)(lba >> 32),
+		.cdw12 = flags | ((blocks - 1) & 0xffff),
+	};
+	size_t bytes = (size_t)blocks << ns->block_shift;
+	int err;
+
+	err = check_common(ns, qp, cb);
+	if (!err && (flags & ~RW_FLAGS))
+		err = -EINVAL;
+	if (!err)
+		err = check_range(ns, lba, blocks);
+	if (!err)
+		err = nsdk_nvme_payload_check(qp->ctrlr->map, payload, bytes, iovcnt,
+					      qp->align_mask);
+	if (err)
+		return err;
+	if (blocks > ns->max_blocks || nsdk_nvme_payload_reach(payload, bytes, bytes) < bytes) {
+		cmd.cdw12 = flags;
+		return nsdk_nvme_split_start(ns, qp, &cmd, payload, dir, lba, blocks, cb, ctx);
+	}
+	return nsdk_nvme_issue(qp, &cmd, payload, bytes, dir, cb, ctx);
+}
+
+NVME_NOINLINE static int rw_not_short(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+				      uint8_t opcode, uintptr_t va, uint64_t lba, uint32_t blocks,
+				      uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+{
+	struct nvme_payload payload = { .va = va };
+
+	return rw_general(ns, qp, opcode, &payload, 1, lba, blocks, flags, cb, ctx);
+}
+
+/*
+ * The short way: one piece of at most two pages, inside one piece of the window, not at the very end
+ * of the namespace. Anything else, and anything wrong, goes the general way.
+ */
+__attribute__((always_inline)) static inline int
+rw(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode, enum nsdk_dma_dir dir,
+   uintptr_t va, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+{
+	const size_t piece = (size_t)1 << NSDK_WINDOW_SHIFT;
+	uint64_t bytes = (uint64_t)blocks << ns->block_shift;
+	uintptr_t offset = va - qp->window_va;
+	struct nvme_tracker *t = qp->free;
+	struct nsdk_nvme_cmd *sqe;
+	uint64_t entry, iova, second = 0;
+	size_t in_page;
+
+	if (NVME_UNLIKELY(!t || !cb || bytes - 1 >= ns->fast_bytes || lba >= ns->fast_lba_end ||
+			  (va & qp->align_mask) || (flags & ~RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
+			  offset >= qp->window_bytes))
+		goto general;
+	entry = atomic_load_explicit(&qp->window[offset >> NSDK_WINDOW_SHIFT],
+				     memory_order_relaxed);
+	if (NVME_UNLIKELY(entry == 0))
+		goto general;
+	iova = entry - 1 + (offset & (piece - 1));
+	in_page = (va & NVME_PAGE_MASK) + bytes;
+	if (in_page > NVME_PAGE_BYTES) {
+		if (NVME_UNLIKELY(in_page > 2 * NVME_PAGE_BYTES ||
+				  (offset & (piece - 1)) + bytes > piece))
+			goto general;
+		second = (iova & ~(uint64_t)NVME_PAGE_MASK) + NVME_PAGE_BYTES;
+	}
+
+	qp->free = t->next_free;
+	t->cb = cb;
+	t->ctx = ctx;
+	sqe = qp->sqe;
+	/* Dword 0: opcode, no fusing, PRPs, command id. */
+	*(uint32_t *)(void *)sqe = t->cid_dw0 | opcode;
+	sqe->nsid = ns->nsid;
+	sqe->prp1 = iova;
+	sqe->prp2 = second;
+	*(uint64_t *)(void *)&sqe->cdw10 = lba;
+	sqe->cdw12 = flags | (blocks - 1);
+	next_sqe(qp);
+	qp->outstanding++;
+	if (NVME_UNLIKELY(qp->nosnoop))
+		give_short(qp, t, va, bytes, dir);
+	return 0;
+
+general:
+	return rw_not_short(ns, qp, opcode, va, lba, blocks, flags, cb, ctx);
+}
+_Static_assert(offsetof(struct nsdk_nvme_cmd, cdw10) % 8 == 0, "the LBA is stored as one word");
+
+int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, uint64_t lba,
+		   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+{
+	return rw(ns, qp, NSDK_NVME_NVM_READ, NSDK_DMA_FROM_DEVICE, (uintptr_t)buf, lba, blocks,
+		  flags, cb, ctx);
+}
+
+int nsdk_nvme_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
+		    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+{
+	return rw(ns, qp, NSDK_NVME_NVM_WRITE, NSDK_DMA_TO_DEVICE, (uintptr_t)buf, lba, blocks,
+		  flags, cb, ctx);
+}
+
+int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
+		      uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+{
+	return rw_not_short(ns, qp, NSDK_NVME_NVM_COMPARE, (uintptr_t)buf, lba, blocks, flags, cb,
+			    ctx);
+}
+
+static int rwv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode,
+	       const struct iovec *iov, int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags,
+	       nsdk_nvme_cb cb, void *ctx)
+{
+	struct nvme_payload payload = { .iov = iov };
+
+	if (!iov || iovcnt < 1)
+		return -EINVAL;
+	return rw_general(ns, qp, opcode, &payload, iovcnt, lba, blocks, flags, cb, ctx);
+}
+
+int nsdk_nvme_readv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+		    int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+		    void *ctx)
+{
+	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, flags, cb, ctx);
+}
+
+int nsdk_nvme_writev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+		     int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+		     void *ctx)
+{
+	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, flags, cb, ctx);
+}
+
+int nsdk_nvme_flush(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, nsdk_nvme_cb cb, void *ctx)
+{
+	struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_NVM_FLUSH, .nsid = ns->nsid };
+	int err = check_common(ns, qp, cb);
+
+	return err ? err : nsdk_nvme_issue(qp, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, cb, ctx);
+}
+
+int nsdk_nvme_write_zeroes(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
+			   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+{
+	struct nsdk_nvme_cmd cmd = {
+		.opcode = NSDK_NVME_NVM_WRITE_ZEROES,
+		.nsid = ns->nsid,
+		.cdw10 = (uint32_t)lba,
+		.cdw11 = (uint32_t)(lba >> 32),
+		.cdw12 = flags,
+	};
+	int err = check_common(ns, qp, cb);
+
+	if (!err && (flags & ~WZ_FLAGS))
+		err = -EINVAL;
+	if (!err)
+		err = check_range(ns, lba, blocks);
+	if (err)
+		return err;
+	if (blocks > NVME_COMMAND_BLOCKS)
+		return nsdk_nvme_split_start(ns, qp, &cmd, NULL, NSDK_DMA_TO_DEVICE, lba, blocks, cb,
+					     ctx);
+	cmd.cdw12 |= blocks - 1;
+	return nsdk_nvme_issue(qp, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, cb, ctx);
+}
+
+int nsdk_nvme_dsm(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		  const struct nsdk_nvme_dsm_range *ranges, unsigned count, uint32_t attributes,
+		  nsdk_nvme_cb cb, void *ctx)
+{
+	struct nvme_payload payload = { .va = (uintptr_t)ranges };
+	size_t bytes = count * sizeof(*ranges);
+	struct nsdk_nvme_cmd cmd = {
+		.opcode = NSDK_NVME_NVM_DATASET_MANAGEMENT,
+		.nsid = ns->nsid,
+		.cdw10 = count - 1,
+		.cdw11 = attributes,
+	};
+	int err = check_common(ns, qp, cb);
+
+	if (!err && (count == 0 || count > NSDK_NVME_DSM_MAX_RANGES))
+		err = -EINVAL;
+	for (unsigned i = 0; !err && i < count; i++)
+		/* A range of no blocks is allowed, and may begin anywhere. */
+		if (ranges[i].blocks && check_range(ns, ranges[i].slba, ranges[i].blocks))
+			err = -EINVAL;
+	if (!err)
+		/* The device only reads it: lines shared with others are written back, not lost. */
+		err = nsdk_nvme_payload_check(qp->ctrlr->map, &payload, bytes, 1, 3);
+	if (err)
+		return err;
+	return nsdk_nvme_issue(qp, &cmd, &payload, bytes, NSDK_DMA_TO_DEVICE, cb, ctx);
+}

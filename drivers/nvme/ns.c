@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Namespaces: the active ones, in order of their ids, found once at bring-up.
+ */
+#include "nvme_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Makes room for an active namespace; Identify Namespace fills it in. */
+int nsdk_nvme_ns_add(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
+{
+	struct nsdk_nvme_ns *ns;
+
+	if (ctrlr->ns_count == NVME_MAX_NAMESPACES)
+		return nsdk_fail(-ENOTSUP, "nvme",
+				 "%s: more than %u active namespaces are not supported",
+				 nsdk_device_name(ctrlr->dev), NVME_MAX_NAMESPACES);
+	if (ctrlr->ns_count == ctrlr->ns_capacity) {
+		uint32_t capacity = ctrlr->ns_capacity ? 2 * ctrlr->ns_capacity : 8;
+		struct nsdk_nvme_ns **grown = realloc(ctrlr->namespaces,
+						      capacity * sizeof(struct nsdk_nvme_ns *));
+
+		if (!grown)
+			goto no_memory;
+		ctrlr->namespaces = grown;
+		ctrlr->ns_capacity = capacity;
+	}
+	ns = calloc(1, sizeof(*ns));
+	if (!ns)
+		goto no_memory;
+	ns->ctrlr = ctrlr;
+	ns->nsid = nsid;
+	ctrlr->namespaces[ctrlr->ns_count++] = ns;
+	return 0;
+
+no_memory:
+	return nsdk_fail(-ENOMEM, "nvme", "%s: no memory for namespace %u",
+			 nsdk_device_name(ctrlr->dev), nsid);
+}
+
+void nsdk_nvme_ns_remove(struct nsdk_nvme_ctrlr *ctrlr, uint32_t index)
+{
+	free(ctrlr->namespaces[index]);
+	ctrlr->ns_count--;
+	memmove(&ctrlr->namespaces[index], &ctrlr->namespaces[index + 1],
+		(ctrlr->ns_count - index) * sizeof(ctrlr->namespaces[0]));
+}
+
+void nsdk_nvme_ns_free_all(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	while (ctrlr->ns_count)
+		nsdk_nvme_ns_remove(ctrlr, ctrlr->ns_count - 1);
+	free(ctrlr->namespaces);
+	ctrlr->namespaces = NULL;
+}
+
+/*
+ * Takes Identify Namespace data in. A namespace that cannot be driven stays visible, and refuses
+ * I/O. @return 0; -ENOENT it is not active after all.
+ */
+int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
+{
+	const char *device = nsdk_device_name(ns->ctrlr->dev);
+	const struct nsdk_nvme_lbaf *format;
+	uint32_t fast_blocks;
+	size_t max_blocks;
+	unsigned index;
+
+	ns->id = *id;
+	if (id->nsze == 0)
+		return -ENOENT;
+	ns->blocks = id->nsze;
+	/* The upper bits of the index are defined where there are more than 16 formats. */
+	index = id->flbas & 0xf;
+	if (id->nlbaf >= 16)
+		index |= (id->flbas & 0x60u) >> 1;
+	format = &id->lbaf[index];
+	if (index > id->nlbaf || format->lbads < 9 || format->lbads > 16 ||
+	    id->nsze > UINT64_MAX >> format->lbads) {
+		ns->refusal = -EIO;
+		nsdk_log(NSDK_LOG_WARN, "nvme",
+			 "%s: namespace %u cannot be used: Identify reports format %u of %u, with "
+			 "2^%u bytes a block and %llu blocks", device, ns->nsid, index,
+			 id->nlbaf + 1u, format->lbads, (unsigned long long)id->nsze);
+		return 0;
+	}
+	ns->block_shift = format->lbads;
+	if (format->ms != 0) {
+		ns->refusal = -ENOTSUP;
+		nsdk_log(NSDK_LOG_WARN, "nvme",
+			 "%s: namespace %u cannot be used: its blocks carry %u bytes of metadata, which "
+			 "is not supported; format it without (nvme format --lbaf=N)",
+			 device, ns->nsid, format->ms);
+		return 0;
+	}
+	max_blocks = ns->ctrlr->max_transfer_bytes >> ns->block_shift;
+	if (max_blocks == 0) {
+		ns->refusal = -ENOTSUP;
+		nsdk_log(NSDK_LOG_WARN, "nvme",
+			 "%s: namespace %u cannot be used: a block of %u bytes is larger than the "
+			 "controller's largest transfer, %zu bytes", device, ns->nsid,
+			 1u << ns->block_shift, ns->ctrlr->max_transfer_bytes);
+		return 0;
+	}
+	/* The field in the command has 16 bits, 0's based. */
+	ns->max_blocks = max_blocks > 65536 ? 65536 : (uint32_t)max_blocks;
+
+	ns->fast_bytes = 2 * NVME_PAGE_BYTES;
+	if (ns->fast_bytes > ns->ctrlr->max_transfer_bytes)
+		ns->fast_bytes = (uint32_t)ns->ctrlr->max_transfer_bytes;
+	fast_blocks = ns->fast_bytes >> ns->block_shift;
+	if (fast_blocks == 0)
+		ns->fast_bytes = 0;
+	else if (ns->blocks >= fast_blocks)
+		ns->fast_lba_end = ns->blocks - fast_blocks + 1;
+	return 0;
+}
+
+/* The index of the first namespace whose id is at least @p nsid. */
+static uint32_t ns_lower_bound(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
+{
+	uint32_t low = 0, high = ctrlr->ns_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (ctrlr->namespaces[middle]->nsid < nsid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint32_t nsdk_nvme_ns_next(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t after)
+{
+	uint32_t index;
+
+	if (after == UINT32_MAX)
+		return 0;
+	index = ns_lower_bound(ctrlr, after + 1);
+	return index < ctrlr->ns_count ? ctrlr->namespaces[index]->nsid : 0;
+}
+
+struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
+{
+	uint32_t index = ns_lower_bound(ctrlr, nsid);
+
+	if (index < ctrlr->ns_count && ctrlr->namespaces[index]->nsid == nsid)
+		return ctrlr->namespaces[index];
+	return NULL;
+}
+
+uint32_t nsdk_nvme_ns_id(const struct nsdk_nvme_ns *ns)
+{
+	return ns->nsid;
+}
+
+const struct nsdk_nvme_id_ns *nsdk_nvme_ns_data(const struct nsdk_nvme_ns *ns)
+{
+	return &ns->id;
+}
+
+uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns)
+{
+	return ns->block_shift ? 1u << ns->block_shift : 0;
+}
+
+uint64_t nsdk_nvme_ns_blocks(const struct nsdk_nvme_ns *ns)
+{
+	return ns->blocks;
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to drivers/nvme: the controller, the rings, the queue pair and its trackers. The essay is
+ * at the top of ctrlr.c.
+ */
+#ifndef NSDK_NVME_INTERNAL_H
+#define NSDK_NVME_INTERNAL_H
+
+#include <pthread.h>
+
+#include <nsdk/log.h>
+#include <nsdk/nvme.h>
+
+#include "lib/coherence/coherence_internal.h"
+#include "lib/mem/mem_internal.h"
+
+#define NVME_LIKELY(x) __builtin_expect(!!(x), 1)
+#define NVME_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* CC.MPS is always 0: a PRP describes 4 KiB, whatever the CPU's page is. */
+#define NVME_PAGE_BYTES 4096u
+#define NVME_PAGE_MASK ((uintptr_t)NVME_PAGE_BYTES - 1)
+
+/*
+ * The largest transfer of one command, whatever MDTS says. Its PRP list (one entry for each page
+ * but the first) is half a page, so a list never crosses a page and lists are never chained.
+ */
+#define NVME_MAX_TRANSFER_BYTES ((size_t)1 << 20)
+
+/* What the field for the number of blocks in a command can say. */
+#define NVME_COMMAND_BLOCKS 65536u
+
+#define NVME_MAX_NAMESPACES 4096u /* more active ones than this are not believed */
+#define NVME_MAX_AERS 4u          /* asynchronous event requests kept at the controller */
+
+/* Empty polls with I/O outstanding between two looks at the controller's health: some 0.1 to 1 ms. */
+#define NVME_IDLE_POLLS 32768u
+
+#define NVME_NS_PER_MS 1000000ull
+#define NVME_NS_PER_S 1000000000ull
+
+/* "Path: Internal Path Error": what an I/O ends with that the controller never answered for. */
+#define NVME_STATUS_INTERNAL_PATH NSDK_NVME_STATUS(NSDK_NVME_SCT_PATH, 0)
+#define NVME_STATUS_ABORTED_SQ_DELETED \
+	NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_ABORTED_SQ_DELETED)
+
+struct nvme_split;
+
+/* ---- Rings (queue.c) ---- */
+
+/*
+ * A submission queue and its completion queue, in DMA memory, and their doorbells. The ends are
+ * kept as pointers: the next slot to write or read is then one load away.
+ */
+struct nvme_ring {
+	struct nsdk_nvme_cmd *sq, *sq_end;
+	struct nsdk_nvme_cpl *cq, *cq_end;
+	volatile uint32_t *sq_doorbell, *cq_doorbell;
+	uint64_t sq_iova, cq_iova;
+	uint32_t entries;
+	uint16_t qid;
+};
+
+/* ---- Payloads (prp.c) ---- */
+
+/* A place in the user's memory: in one piece, or in a list of pieces. */
+struct nvme_payload {
+	const struct iovec *iov; /* NULL: one piece at va */
+	union {
+		uintptr_t va;      /* without iov */
+		size_t iov_offset; /* with: bytes into the first piece */
+	};
+};
+
+/* ---- Trackers ---- */
+
+/*
+ * What is known of one command in flight; the command id is its index. One cache line, the only one
+ * that a completion touches. It is outstanding exactly while cb is not NULL.
+ */
+struct nvme_tracker {
+	nsdk_nvme_cb cb;
+	void *ctx;
+	struct nvme_tracker *next_free;
+	/* No-snoop only: what has to be taken back before the callback; 0 bytes: nothing. */
+	struct nvme_payload from_device;
+	uint32_t from_device_bytes;
+	uint32_t cid_dw0;  /* the command id where dword 0 of an SQE has it */
+	uint16_t cid;
+	bool arrived;      /* no-snoop only: its completion is among those just collected */
+} __attribute__((aligned(NSDK_LINE_BYTES)));
+_Static_assert(sizeof(struct nvme_tracker) == NSDK_LINE_BYTES, "a tracker is one cache line");
+
+/* ---- Queue pairs (qpair.c, poll.c) ---- */
+
+/* Reasons for a poll to leave its shortest way, looked at as one word; its owner's thread alone. */
+enum nvme_attention {
+	NVME_UNSENT = 1,  /* SQEs wait for their doorbell */
+	NVME_MODEL = 2,   /* the device is a model that needs nsdk_device_poll() */
+	NVME_NOSNOOP = 4, /* completions have to be taken back from the device first */
+	NVME_POLLING = 8, /* inside a poll: a callback must not start another */
+	NVME_DEAD = 16,   /* failed or being destroyed: nothing is accepted any more */
+};
+
+struct nsdk_nvme_qpair {
+	/* First line: all that a poll needs. */
+	uint32_t attention;              /* enum nvme_attention */
+	uint32_t idle_polls;             /* counts down to a look at the controller's health */
+	const struct nsdk_nvme_cpl *cqe; /* next completion to look at */
+	uint64_t phase;                  /* inverse of the phase bit expected there, where the upper
+					    half of a CQE has it (bit 48) */
+	struct nvme_tracker *trackers;
+	struct nvme_tracker *free;       /* last used first, as it is warm; NULL: full or dead */
+	uint32_t tracker_count;
+	uint32_t entries;
+	uint32_t sqid_dw2;               /* the queue id where dword 2 of a CQE has it */
+	uint32_t outstanding;            /* commands, of users and of splits */
+
+	/* Second line: what submitting needs on top. */
+	struct nsdk_nvme_cmd *sqe;       /* next slot to fill */
+	struct nsdk_nvme_cmd *sqe_unsent; /* no-snoop: first slot that the device was not given */
+	uintptr_t window_va;             /* the window of the memory domain, see mem_internal.h */
+	size_t window_bytes;
+	_Atomic uint64_t *window;
+	struct nsdk_nvme_ctrlr *ctrlr;
+	uint32_t align_mask;             /* of addresses: dwords, or lines on the no-snoop path */
+	bool nosnoop;
+
+	/* The rest. */
+	struct nvme_ring ring __attribute__((aligned(NSDK_LINE_BYTES)));
+	struct nsdk_device *dev;
+	struct nsdk_flush_batch *to_device;
+	struct nsdk_flush_batch *from_device;
+	uint8_t *prp_lists;              /* one for each tracker */
+	uint64_t *prp_list_iovas;        /* one for each 4 KiB of them */
+	uint32_t prp_list_bytes;
+	int error;                       /* why it is dead */
+	/* I/O that goes out as several commands (split.c). */
+	struct nvme_split *splits;
+	struct nvme_split *split_free;
+	struct nvme_split *split_waiting, **split_waiting_end; /* with commands still to issue */
+	uint32_t split_count;            /* splits in use */
+	uint32_t split_children;         /* commands of splits in flight */
+	uint32_t split_children_max;     /* so that a split leaves trackers to the others */
+	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
+} __attribute__((aligned(NSDK_LINE_BYTES)));
+
+/* ---- Namespaces (ns.c) ---- */
+
+struct nsdk_nvme_ns {
+	struct nsdk_nvme_ctrlr *ctrlr;
+	uint64_t blocks;
+	/*
+	 * An I/O of at most fast_bytes that starts below fast_lba_end cannot run over the end, needs
+	 * no split and no PRP list. 0 keeps every I/O off the short way.
+	 */
+	uint64_t fast_lba_end;
+	uint32_t fast_bytes;
+	uint32_t nsid;
+	uint32_t max_blocks;  /* of one command */
+	uint8_t block_shift;
+	int refusal;          /* 0, or why this driver does no I/O here */
+	struct nsdk_nvme_id_ns id;
+};
+
+/* ---- The admin queue (admin.c) ---- */
+
+/* @p cpl is NULL when the controller failed before it answered. */
+typedef void (*nvme_admin_cb)(struct nsdk_nvme_ctrlr *ctrlr, void *ctx,
+			      const struct nsdk_nvme_cpl *cpl);
+
+struct nvme_admin_request {
+	nvme_admin_cb cb; /* NULL: free */
+	void *ctx;
+	uint64_t deadline_ns; /* 0: none */
+	uint8_t opcode;
+};
+
+struct nvme_admin {
+	struct nvme_ring ring;
+	struct nvme_admin_request *requests;
+	uint32_t request_count;
+	struct nsdk_nvme_cmd *sqe;
+	const struct nsdk_nvme_cpl *cqe;
+	uint16_t phase; /* expected */
+	bool polling;
+};
+
+/* ---- The controller ---- */
+
+enum nvme_state {
+	/* Upwards (init.c) */
+	NVME_STATE_SETTLE,    /* somebody is enabling it: it must be ready before it is disabled */
+	NVME_STATE_DISABLE,   /* CC.EN is 0, waiting for RDY to follow */
+	NVME_STATE_ENABLE,    /* CC.EN is 1, waiting for RDY */
+	NVME_STATE_IDENTIFY,
+	NVME_STATE_QUEUES,
+	NVME_STATE_NS_LIST,
+	NVME_STATE_NS,
+	NVME_STATE_READY,
+	/* Downwards (shutdown.c) */
+	NVME_STATE_SHUTDOWN,  /* CC.SHN is set, waiting for SHST */
+	NVME_STATE_STOP,      /* CC.EN is 0 for good, waiting for RDY to follow */
+};
+
+struct nsdk_nvme_ctrlr {
+	struct nsdk_device *dev;
+	struct nsdk_mem *mem;
+	struct nsdk_coherence *coh;
+	struct nsdk_dma_pool *pool; /* queues, PRP lists, Identify */
+	const struct nsdk_dma_map *map;
+	struct nsdk_bar bar;
+	struct nsdk_nvme_opts opts;
+
+	uint64_t cap;
+	uint32_t vs;
+	uint32_t doorbell_stride_bytes;
+	bool mem_attached;
+	bool bus_master;
+	bool enabled;        /* CC.EN was written 1 by us */
+
+	enum nvme_state state;
+	uint64_t deadline_ns;
+	int result;          /* what the way down ends with */
+
+	struct nvme_admin admin;
+	void *id_buffer;     /* 4 KiB of DMA memory */
+	uint64_t id_iova;
+
+	/* The admin command that bring-up waits for. */
+	struct {
+		bool submitted, done;
+		struct nsdk_nvme_cpl cpl;
+		uint32_t nsid;       /* the next to ask about */
+		bool no_list;        /* count up instead of asking for the list */
+	} init;
+
+	struct nsdk_nvme_id_ctrl id;
+	size_t max_transfer_bytes;
+
+	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
+	uint32_t ns_count, ns_identified, ns_capacity;
+
+	uint32_t io_queues;  /* granted */
+
+	struct {
+		uint64_t window_start_ns;
+		uint32_t in_window;
+		bool silenced;
+	} aer;
+
+	struct nsdk_nvme_qpair **qpairs; /* by queue id, from 1 */
+	uint32_t qpair_count;
+
+	/* Makes the thread that finds the controller dead the only one; never on the I/O path. */
+	pthread_mutex_t lock;
+	/* 0, or why it was taken out. Set last, once the device can do no more DMA. */
+	int failed;
+};
+
+/* queue.c */
+int nsdk_nvme_ring_create(struct nsdk_nvme_ctrlr *ctrlr, uint16_t qid, uint32_t entries,
+			  struct nvme_ring *ring);
+void nsdk_nvme_ring_destroy(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_ring *ring);
+int nsdk_nvme_dma_get(struct nsdk_nvme_ctrlr *ctrlr, size_t bytes, size_t align_bytes,
+		      const char *what, void **va, uint64_t *iova);
+
+/* prp.c */
+struct nvme_prps {
+	uint64_t prp1, prp2;
+	unsigned list_entries; /* used in the list; 0: no list */
+};
+int nsdk_nvme_prp_build(const struct nsdk_dma_map *map, struct nvme_payload payload, size_t bytes,
+			uint64_t *list, unsigned list_max, uint64_t list_iova,
+			struct nvme_prps *out);
+size_t nsdk_nvme_payload_reach(const struct nvme_payload *payload, size_t bytes, size_t max_bytes);
+void nsdk_nvme_payload_advance(struct nvme_payload *payload, size_t bytes);
+int nsdk_nvme_payload_check(const struct nsdk_dma_map *map, const struct nvme_payload *payload,
+			    size_t bytes, int iovcnt, uint32_t align_mask);
+void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload payload,
+			     size_t bytes, enum nsdk_dma_dir dir, bool for_cpu);
+
+/* admin.c */
+int nsdk_nvme_admin_create(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_admin_destroy(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
+			   uint64_t timeout_ns, nvme_admin_cb cb, void *ctx);
+int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
+			 struct nsdk_nvme_cpl *cpl);
+void nsdk_nvme_admin_abort(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* identify.c */
+int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid);
+int nsdk_nvme_identify_ctrlr_done(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_identify_list_done(struct nsdk_nvme_ctrlr *ctrlr, uint32_t *next);
+void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl);
+
+/* ns.c */
+int nsdk_nvme_ns_add(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid);
+int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id);
+void nsdk_nvme_ns_remove(struct nsdk_nvme_ctrlr *ctrlr, uint32_t index);
+void nsdk_nvme_ns_free_all(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* aer.c */
+int nsdk_nvme_aer_start(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* init.c, shutdown.c */
+int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_stop_begin(struct nsdk_nvme_ctrlr *ctrlr, int result);
+void nsdk_nvme_shutdown_begin(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_shutdown_step(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* ctrlr.c */
+void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_ctrlr_quiesce(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_ctrlr_health(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_ctrlr_fail(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int nsdk_nvme_ctrlr_gone(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_ctrlr_failed(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_relax(void);
+
+static inline uint32_t nvme_read32(struct nsdk_nvme_ctrlr *ctrlr, enum nsdk_nvme_reg reg)
+{
+	return nsdk_device_read32(ctrlr->dev, &ctrlr->bar, reg);
+}
+
+static inline void nvme_write32(struct nsdk_nvme_ctrlr *ctrlr, enum nsdk_nvme_reg reg,
+				uint32_t value)
+{
+	nsdk_device_write32(ctrlr->dev, &ctrlr->bar, reg, value);
+}
+
+/* io.c */
+int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
+		    const struct nvme_payload *payload, size_t bytes, enum nsdk_dma_dir dir,
+		    nsdk_nvme_cb cb, void *ctx);
+
+/* split.c */
+int nsdk_nvme_splits_create(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_splits_destroy(struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+			  const struct nsdk_nvme_cmd *cmd, const struct nvme_payload *payload,
+			  enum nsdk_dma_dir dir, uint64_t lba, uint32_t blocks, nsdk_nvme_cb cb,
+			  void *ctx);
+void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status);
+
+/* poll.c */
+void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error);
+void nsdk_nvme_qpair_drain(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t status);
+
+/*
+ * Rings a doorbell: @p value is the new tail or head.
+ *
+ * The SQEs (and with no-snoop, their cache lines' write-back, which the flush batch has fenced) must
+ * reach memory before the device sees the doorbell and fetches them. x86 keeps stores in order, and
+ * a store to uncached device memory does not overtake those to cached memory before it, so there
+ * only the compiler has to be held. A BAR mapped write-combining would need an SFENCE here; it never
+ * is. Arm orders stores to normal and to device memory only by a barrier that reaches the outer
+ * shareable domain, where the device is.
+ */
+static inline void nvme_doorbell(volatile uint32_t *doorbell, uint32_t value)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("dmb oshst" ::: "memory");
+#endif
+	__atomic_store_n(doorbell, value, __ATOMIC_RELEASE);
+}
+
+/*
+ * The upper half of a CQE in one load: SQHD, SQID, CID and status with the phase bit. What the
+ * device wrote before the phase bit (all of the CQE, and the data it announces) must not be read
+ * before it: x86 keeps loads in order, elsewhere the acquire does that.
+ */
+static inline uint64_t nvme_cqe_upper(const struct nsdk_nvme_cpl *cqe)
+{
+	uint64_t upper = __atomic_load_n((const uint64_t *)(const void *)&cqe->sqhd,
+					 __ATOMIC_RELAXED);
+
+#if defined(__aarch64__)
+	__asm__ volatile("dmb oshld" ::: "memory");
+#else
+	__atomic_signal_fence(__ATOMIC_ACQUIRE);
+#endif
+	return upper;
+}
+#define NVME_UPPER_PHASE ((uint64_t)1 << 48)
+#define NVME_UPPER_CID(upper) ((uint32_t)((upper) >> 32 & 0xffff))
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * I/O that goes out as several commands: larger than the controller's largest transfer, or scattered
+ * in a way that PRPs cannot say in one.
+ *
+ * A split walks along its I/O and issues commands as trackers come free, in order, so an I/O of any
+ * size needs no memory but its own record. It takes at most three quarters of a queue pair's trackers
+ * so that other I/O gets through. After an error nothing more is issued; the callback runs when all
+ * that was is back. Records are made with the queue pair, as many as it has trackers.
+ */
+#include "nvme_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct nvme_split {
+	nsdk_nvme_cb cb;
+	void *ctx;
+	struct nsdk_nvme_ns *ns;
+	struct nsdk_nvme_qpair *qp;
+	struct nvme_split *next;     /* of the free ones, or of the waiting ones */
+	/* What is still to be issued. */
+	struct nvme_payload payload;
+	uint64_t lba;
+	uint32_t blocks;
+	uint32_t flags;              /* of dword 12 */
+	uint32_t children;           /* commands in flight */
+	enum nsdk_dma_dir dir;
+	uint8_t opcode;
+	bool has_payload;
+	bool waiting;                /* in line for trackers; then blocks is not 0 */
+	bool failed;
+	struct nsdk_nvme_cpl cpl;    /* the first error, else the last one so far */
+};
+
+int nsdk_nvme_splits_create(struct nsdk_nvme_qpair *qp)
+{
+	qp->splits = calloc(qp->tracker_count, sizeof(*qp->splits));
+	if (!qp->splits)
+		return nsdk_fail(-ENOMEM, "nvme", "%s: no memory for %u requests",
+				 nsdk_device_name(qp->dev), qp->tracker_count);
+	for (uint32_t i = qp->tracker_count; i-- > 0;) {
+		qp->splits[i].qp = qp;
+		qp->splits[i].next = qp->split_free;
+		qp->split_free = &qp->splits[i];
+	}
+	qp->split_waiting_end = &qp->split_waiting;
+	qp->split_children_max = qp->tracker_count - qp->tracker_count / 4;
+	return 0;
+}
+
+void nsdk_nvme_splits_destroy(struct nsdk_nvme_qpair *qp)
+{
+	free(qp->splits);
+}
+
+/* Calls back; the record may be used again by the callback. */
+static void finish(struct nvme_split *split)
+{
+	struct nsdk_nvme_qpair *qp = split->qp;
+	struct nsdk_nvme_cpl cpl = split->cpl;
+	nsdk_nvme_cb cb = split->cb;
+	void *ctx = split->ctx;
+
+	split->next = qp->split_free;
+	qp->split_free = split;
+	qp->split_count--;
+	qp->poll_correction++;
+	cb(ctx, &cpl);
+}
+
+static void fail(struct nvme_split *split, const struct nsdk_nvme_cpl *cpl)
+{
+	if (!split->failed)
+		split->cpl = *cpl;
+	split->failed = true;
+	split->blocks = 0;
+}
+
+/* The blocks of the next command; 0: PRPs cannot say even one block from here. */
+static uint32_t child_blocks(const struct nsdk_nvme_ns *ns, const struct nvme_payload *payload,
+			     uint32_t blocks)
+{
+	size_t max_bytes = (size_t)ns->max_blocks << ns->block_shift;
+
+	return (uint32_t)(nsdk_nvme_payload_reach(payload, (size_t)blocks << ns->block_shift,
+						  max_bytes) >> ns->block_shift);
+}
+
+static void child_done(void *ctx, const struct nsdk_nvme_cpl *cpl);
+
+static int issue_child(struct nvme_split *split)
+{
+	struct nsdk_nvme_qpair *qp = split->qp;
+	struct nsdk_nvme_ns *ns = split->ns;
+	uint32_t blocks = split->blocks < NVME_COMMAND_BLOCKS ? split->blocks : NVME_COMMAND_BLOCKS;
+	struct nsdk_nvme_cmd cmd = {
+		.opcode = split->opcode,
+		.nsid = ns->nsid,
+		.cdw10 = (uint32_t)split->lba,
+		.cdw11 = (uint32_t)(split->lba >> 32),
+	};
+	int err;
+
+	if (split->has_payload)
+		blocks = child_blocks(ns, &split->payload, split->blocks);
+	cmd.cdw12 = split->flags | (blocks - 1);
+	err = nsdk_nvme_issue(qp, &cmd, split->has_payload ? &split->payload : NULL,
+			      (size_t)blocks << ns->block_shift, split->dir, child_done, split);
+	if (err)
+		return err;
+	qp->split_children++;
+	split->children++;
+	split->lba += blocks;
+	split->blocks -= blocks;
+	if (split->has_payload)
+		nsdk_nvme_payload_advance(&split->payload, (size_t)blocks << ns->block_shift);
+	return 0;
+}
+
+/* Issues what there is room for. */
+static void advance(struct nvme_split *split)
+{
+	struct nsdk_nvme_qpair *qp = split->qp;
+
+	while (split->blocks && qp->free && qp->split_children < qp->split_children_max) {
+		struct nsdk_nvme_cpl cpl = {
+			.sqid = qp->ring.qid,
+			.status = NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC,
+						   NSDK_NVME_SC_DATA_TRANSFER_ERROR),
+		};
+
+		/* All of it was checked at the start, so its memory has been taken away meanwhile. */
+		if (issue_child(split) != 0)
+			fail(split, &cpl);
+	}
+}
+
+/* Waits at the end of the line, so that none is overtaken for ever. */
+static void wait_in_line(struct nvme_split *split)
+{
+	struct nsdk_nvme_qpair *qp = split->qp;
+
+	split->waiting = true;
+	split->next = NULL;
+	*qp->split_waiting_end = split;
+	qp->split_waiting_end = &split->next;
+}
+
+static void leave_line(struct nvme_split *split)
+{
+	struct nsdk_nvme_qpair *qp = split->qp;
+	struct nvme_split **link = &qp->split_waiting;
+
+	while (*link != split)
+		link = &(*link)->next;
+	*link = split->next;
+	if (!*link)
+		qp->split_waiting_end = link;
+	split->waiting = false;
+}
+
+/* One that has nothing more to issue waits no longer, and is finished once all of it is back. */
+static void settle(struct nvme_split *split)
+{
+	if (split->blocks)
+		return;
+	if (split->waiting)
+		leave_line(split);
+	if (split->children == 0)
+		finish(split);
+}
+
+/* Trackers may have come free: those that wait go on, the oldest first. */
+void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp)
+{
+	while (qp->split_waiting) {
+		struct nvme_split *split = qp->split_waiting;
+
+		advance(split);
+		if (split->blocks)
+			return;
+		settle(split);
+	}
+}
+
+static void child_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	struct nvme_split *split = ctx;
+	struct nsdk_nvme_qpair *qp = split->qp;
+
+	qp->split_children--;
+	qp->poll_correction--;
+	split->children--;
+	if (!nsdk_nvme_cpl_ok(cpl))
+		fail(split, cpl);
+	else if (!split->failed)
+		split->cpl = *cpl;
+	/*
+	 * The tracker that has just come free is used at once, by this split or the next in line:
+	 * callbacks that follow in this poll may submit, and would take all there are for ever.
+	 */
+	advance(split);
+	settle(split);
+	nsdk_nvme_splits_advance(qp);
+}
+
+/* Nothing is in flight any more and nothing will be: finishes those that still waited. */
+void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status)
+{
+	while (qp->split_waiting) {
+		struct nsdk_nvme_cpl cpl = { .sqid = qp->ring.qid, .status = status };
+		struct nvme_split *split = qp->split_waiting;
+
+		fail(split, &cpl);
+		settle(split);
+	}
+}
+
+/* Whether block boundaries let PRPs say all of it, some way or other. */
+static bool can_be_split(const struct nsdk_nvme_ns *ns, struct nvme_payload payload, uint32_t blocks)
+{
+	if (!payload.iov)
+		return true;
+	while (blocks) {
+		uint32_t step = child_blocks(ns, &payload, blocks);
+
+		if (step == 0)
+			return false;
+		nsdk_nvme_payload_advance(&payload, (size_t)step << ns->block_shift);
+		blocks -= step;
+	}
+	return true;
+}
+
+/*
+ * @param cmd      opcode, and the flags of dword 12.
+ * @param payload  NULL: none.
+ * @return 0; -EINVAL; -EAGAIN and what else nsdk_nvme_refuse() gives.
+ */
+int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+			  const struct nsdk_nvme_cmd *cmd, const struct nvme_payload *payload,
+			  enum nsdk_dma_dir dir, uint64_t lba, uint32_t blocks, nsdk_nvme_cb cb,
+			  void *ctx)
+{
+	struct nvme_split *split = qp->split_free;
+
+	if (payload && !can_be_split(ns, *payload, blocks))
+		return -EINVAL;
+	if (!split || !qp->free)
+		return nsdk_nvme_refuse(qp);
+	qp->split_free = split->next;
+	qp->split_count++;
+	*split = (struct nvme_split){
+		.cb = cb,
+		.ctx = ctx,
+		.ns = ns,
+		.qp = qp,
+		.lba = lba,
+		.blocks = blocks,
+		.flags = cmd->cdw12,
+		.dir = dir,
+		.opcode = cmd->opcode,
+		.has_payload = payload != NULL,
+	};
+	if (payload)
+		split->payload = *payload;
+	if (!qp->split_waiting && qp->split_children < qp->split_children_max) {
+		int err = issue_child(split);
+
+		if (err) {
+			qp->split_count--;
+			split->next = qp->split_free;
+			qp->split_free = split;
+			return err;
+		}
+		advance(split);
+	}
+	if (split->blocks)
+		wait_in_line(split);
+	return 0;
+}
