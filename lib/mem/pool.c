@@ -212,7 +212,7 @@ int nsdk_dma_pool_destroy(struct nsdk_dma_pool *pool)
 		return 0;
 	mem = pool->mem;
 	if (pool->arena.buffers)
-		return nsdk_fail(-EBUSY, "mem", "%llu buffer%s of the DMA pool out; free %s first",
+		return nsdk_fail(-EBUSY, "mem", "%llu buffer%s out of the DMA pool that is to end; free %s first",
 				 (unsigned long long)pool->arena.buffers,
 				 pool->arena.buffers == 1 ? " is" : "s are",
 				 pool->arena.buffers == 1 ? "it" : "them");
