@@ -207,11 +207,10 @@ perf()
 	fi
 }
 
-# One object for each device, whether there is one device or several
+# An array of results; nsdk perf makes one for several devices only
 with_results()
 {
-	jq 'def results: if type == "array" then .[] elif has("devices") then .devices[] else . end;
-		[results]' "$1"
+	jq 'if type == "array" then . else [.] end' "$1"
 }
 
 # As nvme-cli says it; both sides go through the same program, so numbers and strings compare

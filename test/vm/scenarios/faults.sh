@@ -34,7 +34,7 @@ same "it stays the kernel's" nvme "$(driver_of $other)"
 umount /mnt
 
 # In use by another process
-nsdk perf $other --rw=randread --runtime=60 --json >"$WORK/first.json" 2>"$WORK/first.err" &
+nsdk perf $other --rw=randread --runtime=60 --time_based --json >"$WORK/first.json" 2>"$WORK/first.err" &
 first=$!
 until_true 20 test "$(driver_of $other)" = vfio-pci
 sleep 3
@@ -46,7 +46,7 @@ same "SIGTERM: the other process gave its result" true \
 same "SIGTERM: the device is the kernel's again" nvme "$(driver_of $other)"
 
 # SIGINT reaches a foreground process only, so timeout sends it
-timeout --signal=INT --kill-after=30 5 nsdk perf $device --rw=randrw --runtime=100 --json \
+timeout --signal=INT --kill-after=30 5 nsdk perf $device --rw=randrw --runtime=100 --time_based --json \
 	>"$WORK/int.json" 2>"$WORK/int.err"
 same "SIGINT: perf ends with its result so far" true \
 	"$(jq -e '.ios > 0 and .errors == 0' "$WORK/int.json")"
@@ -55,7 +55,7 @@ check "SIGINT: and works" kernel_disk_works $device
 
 # Killed in the middle
 for _ in 1 2; do
-	nsdk perf $device --rw=randrw --runtime=100 >/dev/null 2>&1 &
+	nsdk perf $device --rw=randrw --runtime=100 --time_based >/dev/null 2>&1 &
 	victim=$!
 	sleep 4
 	kill -KILL $victim

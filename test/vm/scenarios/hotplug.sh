@@ -13,7 +13,7 @@ need_nsdk
 device=0000:01:00.0
 
 perf "a device behind a root port" '.ios == 1000' $device --rw=randrw --verify --number_ios=1000
-nsdk perf $device --rw=randrw --runtime=100 --json >"$WORK/gone.json" 2>"$WORK/err" &
+nsdk perf $device --rw=randrw --runtime=100 --time_based --json >"$WORK/gone.json" 2>"$WORK/err" &
 pid=$!
 until_true 20 test "$(driver_of $device)" = vfio-pci
 sleep 3
