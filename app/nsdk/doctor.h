@@ -52,7 +52,7 @@ STAILQ_HEAD(doctor_devices, doctor_device);
 
 struct doctor_facts {
 	char kernel[80];
-	char machine[32];
+	char machine[66];
 	unsigned uid;
 	char user[64];
 	struct {

@@ -253,30 +253,6 @@ static int detach_devices(struct perf_run *run)
 	return result;
 }
 
-/* What the cache model saw, one sentence each; a run with one is a failed run. */
-static void say_violations(void)
-{
-	struct nsdk_violation violations[64];
-	struct nsdk_cache_model_stats stats;
-	unsigned kept;
-
-	nsdk_cache_model_stats(&stats);
-	if (stats.violations_total == 0)
-		return;
-	kept = nsdk_cache_model_violations(violations, 64);
-	for (unsigned i = 0; i < kept; i++) {
-		const struct nsdk_violation *v = &violations[i];
-
-		tool_say("cache model: %s at offset %zu of buffer %p, by %s in %s; missing: %s",
-			 nsdk_violation_name(v->kind), v->offset_bytes, v->buffer, v->owner,
-			 v->operation, v->missing);
-	}
-	if (stats.violations_total > kept)
-		tool_say("cache model: %llu more violations are not shown; its seed is %llu",
-			 (unsigned long long)(stats.violations_total - kept),
-			 (unsigned long long)stats.seed);
-}
-
 /* @return whether everything was good. */
 static bool show_results(struct perf_run *run, struct tool_json_out *json)
 {
@@ -284,7 +260,6 @@ static bool show_results(struct perf_run *run, struct tool_json_out *json)
 	struct perf_result *result;
 	bool good = true;
 
-	say_violations();
 	if (run->opts.args.json && run->opts.device_count > 1)
 		array = json_object_new_array();
 	for (unsigned i = 0; i < run->opts.device_count; i++) {
@@ -324,6 +299,7 @@ static int perf_all(struct perf_run *run, struct tool_json_out *json)
 {
 	struct nsdk_mem_opts mem = { .opts_bytes = sizeof(mem), .no_huge = all_emulated(run) };
 	struct perf_progress *progress = perf_progress_create(run);
+	struct nsdk_cache_model_stats model;
 	int status = TOOL_FAILED;
 
 	if (start_env(run) != 0)
@@ -351,6 +327,10 @@ static int perf_all(struct perf_run *run, struct tool_json_out *json)
 give_back:
 	destroy_jobs(run);
 	if (detach_devices(run) != 0)
+		status = TOOL_FAILED;
+	/* The model has said what it saw; it counts, even if it was in the last command of all. */
+	nsdk_cache_model_stats(&model);
+	if (model.violations_total != 0 && status == TOOL_DONE)
 		status = TOOL_FAILED;
 	if (nsdk_mem_destroy(run->mem) != 0)
 		status = TOOL_FAILED;

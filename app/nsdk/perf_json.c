@@ -7,6 +7,8 @@
 
 #include <json-c/json.h>
 
+#include <nsdk/emu.h>
+
 #include "perf.h"
 
 static void put(struct json_object *object, const char *key, struct json_object *value)
@@ -77,6 +79,28 @@ static struct json_object *json_coherence(const struct perf_result *result)
 	put_u64(object, "wbinvd", result->coherence.wbinvd);
 	put_u64(object, "violations", result->violations);
 	return object;
+}
+
+/* The first violations that the cache model saw, in this process. */
+static struct json_object *json_violations(void)
+{
+	struct json_object *array = json_object_new_array();
+	struct nsdk_violation violations[64];
+	unsigned kept = nsdk_cache_model_violations(violations, 64);
+
+	for (unsigned i = 0; i < kept; i++) {
+		const struct nsdk_violation *v = &violations[i];
+		struct json_object *object = json_object_new_object();
+
+		put_text(object, "kind", nsdk_violation_name(v->kind));
+		put_u64(object, "buffer", (uintptr_t)v->buffer);
+		put_u64(object, "offset_bytes", v->offset_bytes);
+		put_text(object, "owner", v->owner);
+		put_text(object, "operation", v->operation);
+		put_text(object, "missing", v->missing);
+		json_object_array_add(array, object);
+	}
+	return array;
 }
 
 static struct json_object *json_mismatches(const struct perf_device *device)
@@ -174,5 +198,7 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	if (run->opts.verify)
 		put(object, "verify", json_verify(result));
 	put(object, "coherence", json_coherence(result));
+	if (result->violations != 0)
+		put(object, "violations", json_violations());
 	return object;
 }
