@@ -33,6 +33,7 @@
 #include <nsdk/pci.h>
 
 #include "bus_internal.h"
+#include "lib/env/opts.h"
 
 /* ---- attach and detach ---- */
 
@@ -53,20 +54,6 @@ static const struct nsdk_bus_ops *find_bus(const char *spec, const char **args)
 	return nsdk_pci_addr_parse(spec, &addr) == 0 ? &nsdk_bus_vfio : NULL;
 }
 
-/* Options of a caller that knows fewer than we do; what it does not know is zero. */
-static void take_opts(struct nsdk_device_opts *to, const struct nsdk_device_opts *from)
-{
-	size_t bytes = sizeof(*to);
-
-	memset(to, 0, sizeof(*to));
-	if (from == NULL)
-		return;
-	/* 0 is the first version of the struct, than which none is smaller. */
-	if (from->opts_bytes != 0 && from->opts_bytes < bytes)
-		bytes = from->opts_bytes;
-	memcpy(to, from, bytes);
-}
-
 int nsdk_device_attach(const char *spec, const struct nsdk_device_opts *opts,
 		       struct nsdk_device **out)
 {
@@ -83,10 +70,12 @@ int nsdk_device_attach(const char *spec, const struct nsdk_device_opts *opts,
 				 "'%s' names no device: give a PCI address such as pci:0000:00:03.0, or "
 				 "an emulated device such as emu:nvme",
 				 spec);
+	rc = nsdk_opts_take(&known, sizeof(known), opts, "bus");
+	if (rc != 0)
+		return rc;
 	dev = calloc(1, sizeof(*dev));
 	if (dev == NULL)
 		return nsdk_fail(-ENOMEM, "bus", "no memory for a device");
-	take_opts(&known, opts);
 	dev->ops = ops;
 	dev->bus_name = ops->name;
 	dev->numa_node = -1;
@@ -388,6 +377,11 @@ int nsdk_device_irq_disable(struct nsdk_device *dev)
 int nsdk_device_reset(struct nsdk_device *dev)
 {
 	return dev->ops->reset(dev);
+}
+
+bool nsdk_device_wants_poll(const struct nsdk_device *dev)
+{
+	return dev->ops->poll != NULL;
 }
 
 void nsdk_device_poll(struct nsdk_device *dev)

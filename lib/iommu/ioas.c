@@ -6,6 +6,7 @@
  * undone it, so the record never claims less than what a device can reach.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,27 +108,38 @@ static int check_map_arguments(const struct nsdk_ioas *ioas, const void *va, siz
 	return 0;
 }
 
+/* The allowed ranges in words, the first few of them. */
+static void format_ranges(const struct nsdk_iova_space *space, char *out, size_t out_bytes)
+{
+	size_t used = 0;
+
+	snprintf(out, out_bytes, "nothing");
+	for (unsigned i = 0; i < space->allowed_count && i < 4 && used < out_bytes; i++)
+		used += (size_t)snprintf(out + used, out_bytes - used, "%s0x%llx-0x%llx",
+					 i == 0 ? "" : ", ",
+					 (unsigned long long)space->allowed[i].first,
+					 (unsigned long long)space->allowed[i].last);
+	if (space->allowed_count > 4 && used < out_bytes)
+		snprintf(out + used, out_bytes - used, ", ...");
+}
+
 static int choose_failed(int error, const struct nsdk_ioas *ioas, size_t bytes, uint64_t iova)
 {
-	const struct nsdk_iova_space *space = &ioas->space;
+	char ranges[192];
 
 	if (error == -EEXIST)
 		return nsdk_fail(error, "iommu", "cannot map %zu bytes at IOVA 0x%llx: it is taken",
 				 bytes, (unsigned long long)iova);
+	format_ranges(&ioas->space, ranges, sizeof(ranges));
 	if (error == -EINVAL)
 		return nsdk_fail(error, "iommu",
-				 "cannot map %zu bytes at IOVA 0x%llx: it is misaligned, or outside what "
-				 "the device's IOMMU can address (up to 0x%llx, with holes)",
-				 bytes, (unsigned long long)iova,
-				 space->allowed_count == 0
-					 ? 0ULL
-					 : (unsigned long long)space
-						   ->allowed[space->allowed_count - 1]
-						   .last);
+				 "cannot map %zu bytes at IOVA 0x%llx: it is not page aligned, or not "
+				 "within what the device's IOMMU allows (%s)",
+				 bytes, (unsigned long long)iova, ranges);
 	return nsdk_fail(error, "iommu",
-			 "cannot map %zu bytes: the device's IOMMU has no free IOVA range of that size; "
-			 "map less at once or unmap something",
-			 bytes);
+			 "cannot map %zu bytes: the device's IOMMU allows %s and has no free range of "
+			 "that size; map less at once or unmap something",
+			 bytes, ranges);
 }
 
 /* Map, by copying from @p src at @p src_iova when @p src is not NULL. */

@@ -46,6 +46,9 @@ void nsdk_iova_space_fini(struct nsdk_iova_space *space);
 int nsdk_iova_set_allowed(struct nsdk_iova_space *space, const struct nsdk_iova_range *ranges,
 			  unsigned count);
 
+/* Whether the allowed ranges have room for a mapping at all, be they taken or not. */
+bool nsdk_iova_has_room(const struct nsdk_iova_space *space);
+
 /* The first mapping that is not inside the allowed ranges, or NULL. */
 const struct nsdk_mapping *nsdk_iova_first_outside(const struct nsdk_iova_space *space);
 

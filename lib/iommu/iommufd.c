@@ -315,9 +315,9 @@ static int attach_to_own_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *
 	if (rc != 0)
 		goto destroy_table;
 	rc = read_ranges(ioas);
-	/* A table that the driver had not finished when the kernel looked has no room at all. */
-	if (rc == 0 && (ioas->space.allowed_count == 0 ||
-			nsdk_iova_first_outside(&ioas->space) != NULL))
+	/* A table that the driver had not finished when the kernel looked has no room: virtio-iommu's
+	 * has IOVA 0 alone. */
+	if (rc == 0 && !nsdk_iova_has_room(&ioas->space))
 		rc = -EOPNOTSUPP;
 	if (rc != 0)
 		goto leave_table;

@@ -85,6 +85,21 @@ static bool is_allowed(const struct nsdk_iova_space *space, uint64_t first, uint
 	return false;
 }
 
+bool nsdk_iova_has_room(const struct nsdk_iova_space *space)
+{
+	uint64_t page_bytes = space->align_bytes[0];
+
+	for (unsigned i = 0; i < space->allowed_count; i++) {
+		const struct nsdk_iova_range *range = &space->allowed[i];
+		/* The page at 0 is never given out. */
+		uint64_t first = range->first < page_bytes ? page_bytes : range->first;
+
+		if (range->last >= first && range->last - first >= page_bytes - 1)
+			return true;
+	}
+	return false;
+}
+
 const struct nsdk_mapping *nsdk_iova_first_outside(const struct nsdk_iova_space *space)
 {
 	for (size_t i = 0; i < space->count; i++)
