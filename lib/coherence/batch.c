@@ -250,7 +250,7 @@ static void add(struct nsdk_flush_batch *batch, struct range_list *list, const v
 		}
 		if (list->count == batch->max_ranges)
 			flush(batch);
-		else if (first <= last->end)
+		else if (first < last->first)
 			list->sorted = false;
 	}
 	list->ranges[list->count++] = (struct range){ first, end };
