@@ -18,7 +18,7 @@ struct nsdk_poller;
 /**
  * A poller's work.
  * @return above 0: did something (counts as busy); 0: nothing to do; negative errno: as 0, and the
- *         poller is taken off the reactor.
+ *         poller does not run again. Its handle is still to be given to nsdk_poller_unregister().
  */
 typedef int (*nsdk_poller_fn)(void *ctx);
 
@@ -45,16 +45,18 @@ void nsdk_reactors_destroy(void);
 
 /**
  * Run: every other lcore's reactor starts, and the caller's becomes this lcore's. Returns when all
- * have stopped.
+ * have stopped, and can be called again then.
  *
  * @param start  run as a message on this lcore first; NULL: none.
- * @return what nsdk_reactors_stop() was given, or -errno.
+ * @return what nsdk_reactors_stop() was given; -ENXIO not created; -EBUSY running; -EINVAL another
+ *         thread's to call, or an lcore is in use otherwise. Logged.
  * Threading: the thread that called nsdk_env_init().
  */
 int nsdk_reactors_run(nsdk_msg_fn start, void *ctx);
 
 /**
  * Ask all reactors to stop: each handles the messages it has already got, then leaves its loop.
+ * Before a run it makes that run handle what is there and return.
  * @param status  what nsdk_reactors_run() returns; the first call's counts.
  * Threading: any thread and any signal handler (async-signal-safe).
  */
@@ -70,8 +72,9 @@ struct nsdk_reactor *nsdk_reactor_self(void);
 int nsdk_reactor_cpu(const struct nsdk_reactor *reactor);
 
 /**
- * Send a message. Messages from one sender arrive in order.
- * @return 0; -EAGAIN the ring is full, try again; -ESHUTDOWN stopped.
+ * Send a message. Messages from one sender arrive in order. One that was accepted is handled, even
+ * when the reactors are stopped meanwhile; before the first run messages wait for it.
+ * @return 0; -EAGAIN the ring is full, try again; -ESHUTDOWN stopped. Nothing is logged.
  * Threading: any thread.
  */
 int nsdk_reactor_send(struct nsdk_reactor *reactor, nsdk_msg_fn fn, void *ctx);
@@ -81,12 +84,15 @@ int nsdk_reactor_send(struct nsdk_reactor *reactor, nsdk_msg_fn fn, void *ctx);
  *
  * @param reactor    NULL: the caller's.
  * @param period_us  0: every iteration; else at most once in so many microseconds.
- * @return 0; -EINVAL not on that lcore while it runs; -ENOMEM.
+ * @return 0; -EINVAL not on that lcore while it runs; -ENOMEM. Logged.
  */
 int nsdk_poller_register(struct nsdk_reactor *reactor, nsdk_poller_fn fn, void *ctx,
 			 uint64_t period_us, struct nsdk_poller **out);
 
-/** Take it off; safe from inside itself or another poller of the same lcore. NULL is fine. */
+/**
+ * Take it off and free it; safe from inside itself or another poller of the same lcore. On another
+ * lcore while reactors run it is an error, which is logged, and nothing happens. NULL is fine.
+ */
 void nsdk_poller_unregister(struct nsdk_poller *poller);
 
 /** Threading: any; values may be a moment old. */
