@@ -123,7 +123,7 @@ struct emu_nvme_sq {
 	uint32_t entries;
 	uint32_t head;     /* the next to fetch */
 	uint32_t tail;     /* as the doorbell said last */
-	uint32_t bad_tail; /* the doorbell value that was refused last, or UINT32_MAX */
+	uint64_t bad_tail; /* the doorbell value that was refused last, or NO_DOORBELL */
 	uint64_t iova;
 	struct emu_nvme_sq *next; /* of the same completion queue */
 	/* A ring of entries, in the order fetched; only with latency_us. */
@@ -167,7 +167,7 @@ struct emu_nvme_cq {
 	uint32_t entries;
 	uint32_t head; /* as the doorbell said last */
 	uint32_t tail; /* the next to post */
-	uint32_t bad_head;
+	uint64_t bad_head;
 	uint64_t iova;
 	struct emu_nvme_sq *sqs;
 	struct emu_nvme_slot *slots; /* NULL with nosnoop=none */

@@ -23,6 +23,7 @@
 #define ERROR_INFO_DOORBELL_VALUE 1u /* Base figure 146 */
 #define STATUS_MORE 0x4000u          /* the error log tells more */
 #define NO_CID 0xffffu
+#define NO_DOORBELL UINT64_MAX /* not a value that one can have */
 
 static struct emu_nvme_cq *cq_of(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq)
 {
@@ -64,7 +65,7 @@ int emu_nvme_cq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	cq->entries = entries;
 	cq->head = 0;
 	cq->tail = 0;
-	cq->bad_head = UINT32_MAX;
+	cq->bad_head = NO_DOORBELL;
 	cq->iova = iova;
 	cq->sqs = NULL;
 	cq->slots = slots;
@@ -115,7 +116,7 @@ int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	sq->entries = entries;
 	sq->head = 0;
 	sq->tail = 0;
-	sq->bad_tail = UINT32_MAX;
+	sq->bad_tail = NO_DOORBELL;
 	sq->iova = iova;
 	sq->pending_first = 0;
 	sq->pending_count = 0;
@@ -232,7 +233,7 @@ static bool take_head(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
 		refuse_doorbell(ctrl, cq->id);
 		return true;
 	}
-	cq->bad_head = UINT32_MAX;
+	cq->bad_head = NO_DOORBELL;
 	for (; cq->head != head; cq->head = cq->head + 1 == cq->entries ? 0 : cq->head + 1)
 		if (cq->slots)
 			consume(ctrl, cq, cq->head);
@@ -251,7 +252,7 @@ static void take_tail(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
 		refuse_doorbell(ctrl, sq->id);
 		return;
 	}
-	sq->bad_tail = UINT32_MAX;
+	sq->bad_tail = NO_DOORBELL;
 	sq->tail = tail;
 }
 
