@@ -295,10 +295,7 @@ static void drop_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 		(void)destroy_object(ioas->iommu, member->pt_id);
 }
 
-/*
- * Put the device on a table of its own. @return 0; -errno, not logged, and it is on none: the driver
- * cannot make one, or makes one that only works when the kernel attaches it.
- */
+/* Put the device on a table of its own. @return 0; -errno, not logged, and it is on none. */
 static int attach_to_own_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 {
 	struct iommu_hwpt_alloc alloc = {
@@ -331,6 +328,13 @@ destroy_table:
 	return rc;
 }
 
+/* How it shows that a driver cannot make a table, or one that works before the kernel attaches it; a
+ * table without room is in the way of every mapping. */
+static bool means_cannot(int error)
+{
+	return error == -EOPNOTSUPP || error == -ENOTTY || error == -EINVAL || error == -EADDRINUSE;
+}
+
 /* @return 0; -errno, not logged. */
 static int put_on_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 {
@@ -346,7 +350,7 @@ static int put_on_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 	if (kernel_made_one) {
 		int rc = attach_to_own_table(ioas, member);
 
-		if (rc == 0 || rc == -ENOMEM)
+		if (rc == 0 || !means_cannot(rc))
 			return rc;
 	}
 	return attach_to(member, ioas->id);
