@@ -139,7 +139,7 @@ static bool all_emulated(const struct perf_run *run)
 
 static int start_env(struct perf_run *run)
 {
-	struct nsdk_env_opts env = { .opts_bytes = sizeof(env), .no_huge = all_emulated(run) };
+	struct nsdk_env_opts env = { .opts_bytes = sizeof(env) };
 	char *cpus = NULL;
 	int rc = 0;
 

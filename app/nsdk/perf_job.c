@@ -20,9 +20,8 @@
 #include "perf.h"
 
 /* Bits of an entry of perf_job.generations. */
-#define GENERATION_BUSY 0x80000000u    /* an I/O is in flight there */
-#define GENERATION_UNKNOWN 0x40000000u /* a write failed: old, new or torn */
-#define GENERATION_MASK 0x3fffffffu
+#define GENERATION_BUSY 0x80000000u /* an I/O is in flight there */
+#define GENERATION_MASK 0x7fffffffu
 
 /* At four bytes each, the most that a job may track: 1 GiB. */
 #define MAX_TRACKED ((uint64_t)1 << 28)
@@ -174,7 +173,7 @@ static bool choose_next(struct perf_job *job)
 		break;
 	case PERF_READ_BACK:
 		while (job->position < job->pass_length &&
-		       (job->generations[job->position] & GENERATION_MASK) == 0)
+		       job->generations[job->position] == 0)
 			job->position++;
 		job->next.valid = job->position < job->pass_length;
 		job->next.dir = PERF_READ;
@@ -230,15 +229,14 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	}
 	if (job->generations == NULL)
 		return;
-	if (slot->dir == PERF_WRITE) {
-		job->generations[slot->index] = slot->generation | (ok ? 0 : GENERATION_UNKNOWN);
-		if (ok)
-			job->blocks_written += job->unit_blocks;
-	} else {
-		job->generations[slot->index] &= ~GENERATION_BUSY;
-		if (ok && slot->generation != 0)
-			check_read(job, slot);
-	}
+	/* After a failed write nobody knows what is there, but after an error nothing is read. */
+	job->generations[slot->index] = slot->generation;
+	if (!ok)
+		return;
+	if (slot->dir == PERF_WRITE)
+		job->blocks_written += job->unit_blocks;
+	else if (slot->generation != 0)
+		check_read(job, slot);
 }
 
 /* @return 0; -EAGAIN not now; other -errno. */
@@ -258,12 +256,11 @@ static int submit_next(struct perf_job *job)
 		if ((*generation & GENERATION_BUSY) != 0)
 			return -EAGAIN;
 		if (slot->dir == PERF_WRITE) {
-			slot->generation = (*generation & GENERATION_MASK) % GENERATION_MASK + 1;
+			slot->generation = *generation % GENERATION_MASK + 1;
 			perf_pattern_fill(&device->pattern, slot->buf, slot->lba, job->unit_blocks,
 					  device->block_bytes, slot->generation);
 		} else {
-			if ((*generation & GENERATION_UNKNOWN) == 0)
-				slot->generation = *generation;
+			slot->generation = *generation;
 			perf_pattern_poison(slot->buf, job->run->opts.bs_bytes);
 		}
 	}

@@ -78,6 +78,18 @@ static void percentiles_are_right_to_1_6_percent(void)
 	free(values);
 }
 
+static void ranks_are_rounded_up(void)
+{
+	perf_hist_init(&hist);
+	for (unsigned i = 1; i <= 3; i++)
+		perf_hist_add(&hist, i);
+	NSDK_ASSERT_INT(perf_hist_percentile(&hist, 0), 1);
+	NSDK_ASSERT_INT(perf_hist_percentile(&hist, 33), 1);
+	NSDK_ASSERT_INT(perf_hist_percentile(&hist, 50), 2);
+	NSDK_ASSERT_INT(perf_hist_percentile(&hist, 67), 3);
+	NSDK_ASSERT_INT(perf_hist_percentile(&hist, 100), 3);
+}
+
 static void merging_is_adding_up(void)
 {
 	perf_hist_init(&hist);
@@ -103,6 +115,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(buckets_rise_without_a_gap_and_fit),
 	NSDK_UNIT_TEST(one_sample_is_every_percentile),
 	NSDK_UNIT_TEST(percentiles_are_right_to_1_6_percent),
+	NSDK_UNIT_TEST(ranks_are_rounded_up),
 	NSDK_UNIT_TEST(merging_is_adding_up),
 };
 

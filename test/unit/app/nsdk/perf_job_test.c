@@ -490,6 +490,16 @@ static void every_short_read_is_found(void)
 	}
 	NSDK_ASSERT_INT(missed, 0);
 	CU_ASSERT(happened > 50);
+	/* One buffer, one place: the read that follows the write finds its data there already. */
+	prepare();
+	set_rw(false, true, false);
+	run.opts.iodepth = 1;
+	device.region_units = 1;
+	fake.short_read_at = 2;
+	go();
+	NSDK_ASSERT_INT(fake.short_reads, 1);
+	NSDK_ASSERT_INT(verify_errors(), 1);
+	NSDK_ASSERT_INT(device.mismatches[0].found, PERF_FOUND_POISON);
 }
 
 /* With nothing but writes, each loss must be found by the reading back. */

@@ -1,0 +1,146 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Broken devices, signals, and people without rights: one sentence each, the result so far, and
+# nothing left behind.
+
+. "$(dirname "$0")/tool.bash"
+
+# --- before the run -------------------------------------------------------------------------------
+
+refuses 'a controller that never gets ready' 1 'ready' perf emu:nvme,size=1m,fault=never-ready
+refuses 'identify: a controller that never gets ready' 1 'ready' \
+	identify emu:nvme,size=1m,fault=never-ready
+refuses 'a fatal status during bring-up' 1 'fatal' perf emu:nvme,size=1m,fault=fatal@admin2
+refuses 'gone during bring-up' 1 'gone|removed|vanished' perf emu:nvme,size=1m,fault=gone@admin2
+refuses 'gone during bring-up, --json' 1 'gone|removed|vanished' \
+	perf emu:nvme,size=1m,fault=gone@admin2 --json
+
+# --- in the middle: one sentence, and the result so far -------------------------------------------
+
+# broken NAME PATTERN DEVICE OPTION...
+broken()
+{
+	local name=$1 pattern=$2 filter
+	shift 2
+	filter='.errors > 0 and .status == "failed" and .ios > 0'
+	result "$name: the result so far" 1 "$filter" "$@"
+	# The cache model's seed is for those who want to see the same again.
+	sed -i "/the adversary's seed is/d" "$work/err"
+	if [[ $(lines_of "$work/err") == 1 ]] && grep -Eqi "$pattern" "$work/err"; then
+		ok "$name: one sentence"
+	else
+		not_ok "$name: one sentence" "$(said)"
+	fi
+}
+
+broken 'an I/O error' 'LBA [0-9]+ of namespace 1 failed: .' \
+	emu:nvme,size=4m,fault=badstatus@1000 --rw=randrw --iodepth=8 --time_based --runtime=20
+broken 'a fatal status' 'fatal' emu:nvme,size=4m,fault=fatal@1000 --rw=randrw --iodepth=8 \
+	--time_based --runtime=20
+broken 'gone' 'gone|removed|vanished' emu:nvme,size=4m,fault=gone@1000 --rw=randrw --iodepth=8 \
+	--time_based --runtime=20
+broken 'gone, two jobs' 'gone|removed|vanished' emu:nvme,size=4m,fault=gone@1000 --rw=randrw \
+	--iodepth=8 --numjobs=2 --time_based --runtime=20
+broken 'gone, no-snoop, verified' 'gone|removed|vanished' emu:nvme,size=16m,fault=gone@6000,nosnoop=data \
+	--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=3
+broken 'a command that hangs' 'not completed in 1 s' emu:nvme,size=4m,fault=timeout@1000 \
+	--rw=randrw --iodepth=8 --io_timeout=1 --time_based --runtime=20
+result 'one of two devices fails: the other goes on' 1 \
+	'.[0].status == "failed" and .[1].status == "done" and .[1].ios == 256' \
+	emu:nvme,size=1m,fault=gone@100 emu:nvme,size=1m
+
+# --- signals --------------------------------------------------------------------------------------
+
+# interrupted NAME SIGNAL SECONDS OPTION...
+interrupted()
+{
+	local name=$1 signal=$2 seconds=$3 pid began
+	shift 3
+	"$nsdk" perf "$@" --json > "$work/out" 2> "$work/err" &
+	pid=$!
+	sleep 1
+	began=$SECONDS
+	kill "-$signal" $pid
+	wait $pid
+	status=$?
+	if [[ $status != 1 ]]; then
+		not_ok "$name" "expected status 1, got $(said)"
+	elif ((SECONDS - began > seconds)); then
+		not_ok "$name" "it took $((SECONDS - began)) s"
+	elif [[ $(jq -e '.status == "interrupted" and .ios > 0' "$work/out" 2>&1) != true ]]; then
+		not_ok "$name" "$(said)"
+	else
+		ok "$name"
+	fi
+}
+
+for signal in INT TERM HUP; do
+	interrupted "SIG$signal: the result so far" $signal 3 emu:nvme,size=16m --rw=randrw \
+		--time_based --runtime=50 --iodepth=8
+	same "SIG$signal: not a word" '' "$(cat "$work/err")"
+done
+interrupted 'SIGINT: verified, no-snoop' INT 3 emu:nvme,size=16m,nosnoop=all --rw=randrw \
+	--time_based --runtime=50 --iodepth=8 --verify --policy=nosnoop
+check 'SIGINT: no verify errors, and what was not read back is said' \
+	jq -e '.errors == 0 and .verify_errors == 0 and .verify.read_back == false' "$work/out"
+interrupted 'SIGINT: slow I/O is waited for' INT 3 emu:nvme,size=16m,latency_us=500000 \
+	--rw=randread --time_based --runtime=50 --iodepth=4
+check 'SIGINT: and counts' jq -e '.errors == 0' "$work/out"
+interrupted 'SIGINT: a command that hangs is given up at the deadline' INT 6 \
+	emu:nvme,size=4m,fault=timeout@1000 --rw=randread --time_based --runtime=50 --stop_timeout=2
+check 'SIGINT: and says so' grep -q 'given up' "$work/err"
+
+# Two signals: no waiting at all.
+"$nsdk" perf emu:nvme,size=4m,fault=timeout@1000 --rw=randread --time_based --runtime=50 \
+	--stop_timeout=50 --json > "$work/out" 2> "$work/err" &
+pid=$!
+sleep 1
+kill -INT $pid
+sleep 0.5
+kill -INT $pid
+began=$SECONDS
+wait $pid
+same 'a second SIGINT ends the wait' '1 yes' \
+	"$? $( ((SECONDS - began <= 12)) && echo yes || echo "no, $((SECONDS - began)) s")"
+
+"$nsdk" perf emu:nvme,size=4m,file="$work/disk",nosnoop=all --rw=randrw --time_based --runtime=50 \
+	--verify --policy=nosnoop > /dev/null 2>&1 &
+pid=$!
+sleep 1
+kill -KILL $pid
+wait $pid 2> /dev/null
+result 'killed with -9: the next run starts clean' 0 '.errors == 0 and .verify_errors == 0' \
+	emu:nvme,size=4m,file="$work/disk",nosnoop=all --rw=randrw --verify --policy=nosnoop
+
+# --- an ordinary user -----------------------------------------------------------------------------
+
+if [[ $(id -u) != 0 ]]; then
+	as_user=()
+elif command -v setpriv > /dev/null; then
+	as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all)
+else
+	skip 'an ordinary user' 'setpriv(1) is not installed'
+	finish
+fi
+# Where the build is may be closed to others; the tool alone is all it takes.
+install -m 755 "$nsdk" "$work/nsdk" && chmod 755 "$work"
+user_out=$(cd / && prlimit --memlock=65536:65536 "${as_user[@]}" env -u XDG_RUNTIME_DIR \
+	"$work/nsdk" perf emu:nvme,size=4m,nosnoop=all --rw=randrw --verify --policy=nosnoop --json \
+	2> "$work/err")
+status=$?
+if [[ $status == 0 && $(jq '.errors == 0 and .verify_errors == 0 and .ios == 1024' \
+	<<< "$user_out") == true ]]; then
+	ok 'an ordinary user, with 64 KiB to lock: perf on an emulated device'
+else
+	not_ok 'an ordinary user, with 64 KiB to lock: perf on an emulated device' \
+		"status $status $(head -c 300 "$work/err") ${user_out:0:300}"
+fi
+user_out=$(cd / && prlimit --memlock=65536:65536 "${as_user[@]}" "$work/nsdk" doctor --json \
+	2> "$work/err")
+same 'an ordinary user: doctor answers' '0 true' \
+	"$? $(jq '[.problems[].topic] | index("memlock") != null' <<< "$user_out")"
+user_out=$(cd / && "${as_user[@]}" "$work/nsdk" identify emu:nvme,size=1m --json 2> "$work/err")
+same 'an ordinary user: identify' '0 1' "$? $(jq '.namespaces | length' <<< "$user_out")"
+
+finish

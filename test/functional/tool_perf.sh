@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# nsdk perf on emulated NVMe: every kind of load verified, on every path; where a job begins and
+# ends; what the result says.
+
+. "$(dirname "$0")/tool.bash"
+
+good='.errors == 0 and .verify_errors == 0 and .coherence.violations == 0 and .status == "done"'
+
+# --- every load, every path, data verified --------------------------------------------------------
+
+sizes=(4k 512 20k 128k 1m 64k)
+n=0
+for rw in read write randread randwrite rw randrw; do
+	for lba in 512 4096; do
+		for path in none:coherent none:auto data:coherent data:auto data:nosnoop all:nosnoop; do
+			bs=${sizes[n++ % ${#sizes[@]}]}
+			[[ $bs == 512 && $lba == 4096 ]] && bs=4k
+			case $path in
+			*:coherent | none:auto) policy=coherent ;;
+			*) policy=nosnoop ;;
+			esac
+			flushed='(.coherence.lines_written_back > 0)'
+			[[ $policy == coherent ]] && flushed='(.coherence.lines_written_back == 0)'
+			result "verify: $rw, bs $bs, lba $lba, nosnoop=${path%:*} --policy=${path#*:}" 0 \
+				"$good and .policy == \"$policy\" and $flushed and .ios > 0
+				 and .verify.blocks_checked >= .ios" \
+				"emu:nvme,size=3m,lba=$lba,nosnoop=${path%:*},seed=$n" --rw=$rw --bs="$bs" \
+				--verify --policy="${path#*:}" --iodepth=$((1 + n % 17)) --number_ios=500
+		done
+	done
+done
+
+result 'the main job, coherent' 0 "$good and .ios == 20000 and .verdict.state == \"enforced\"" \
+	emu:nvme --rw=randrw --verify --number_ios=20000 --iodepth=32
+result 'the main job, no-snoop' 0 \
+	"$good and .ios == 20000 and .verdict.state == \"permitted\" and .policy == \"nosnoop\"
+	 and .coherence.batches > 0 and .coherence.lines_invalidated > 0 and .verify.read_back" \
+	emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --number_ios=20000 --iodepth=32
+result 'split I/O: mdts=1' 0 "$good and .ios == 64" \
+	emu:nvme,size=4m,mdts=1,nosnoop=all --rw=randrw --bs=64k --verify --policy=nosnoop --iodepth=8
+result 'a single I/O queue' 0 "$good" emu:nvme,size=1m,queues=1 --rw=randrw --verify --iodepth=4
+result 'a model with a thread of its own' 0 "$good" \
+	emu:nvme,size=4m,thread=1,nosnoop=data --rw=randrw --verify --policy=nosnoop --iodepth=8
+result 'an IOMMU of 39 bits' 0 "$good" \
+	emu:nvme,size=4m,iova_bits=39,nosnoop=data --rw=randrw --verify --policy=nosnoop
+result 'the second namespace' 0 "$good and .nsid == 2" \
+	emu:nvme,size=4m,namespaces=2 --rw=randrw --verify --ns=2
+result 'a file behind it' 0 "$good" emu:nvme,size=4m,file="$work/disk" --rw=randrw --verify
+result 'and what an earlier run left there' 0 "$good" \
+	emu:nvme,size=4m,file="$work/disk" --rw=randrw --verify
+
+# --- how much -------------------------------------------------------------------------------------
+
+result 'size: one pass over the namespace' 0 "$good and .ios == 256" emu:nvme,size=1m
+result '--size in bytes' 0 '.ios == 16' emu:nvme,size=1m --size=64k
+result '--size as a percentage' 0 '.ios == 128' emu:nvme,size=1m --size=50%
+result '--offset as a percentage' 0 '.ios == 192' emu:nvme,size=1m --offset=25%
+result '--offset and --size' 0 '.ios == 4' emu:nvme,size=1m --offset=1020k --size=4k --bs=1k
+result '--number_ios ends it' 0 '.ios == 100' emu:nvme,size=1m --number_ios=100
+result '--number_ios does not extend --size' 0 '.ios == 16' \
+	emu:nvme,size=1m --size=64k --number_ios=1000
+result '--numjobs: each does all of it' 0 '.ios == 1024 and (.cpus | length) == 4' \
+	emu:nvme,size=1m --numjobs=4
+result '--numjobs --verify: each does its part' 0 "$good and .ios == 256" \
+	emu:nvme,size=1m --numjobs=4 --rw=randrw --verify
+result '--rwmixread=0' 0 '.read.ios == 0 and .write.ios == 256' \
+	emu:nvme,size=1m --rw=randrw --rwmixread=0
+result '--rwmixread=100' 0 '.read.ios == 256 and .write.ios == 0' \
+	emu:nvme,size=1m --rw=rw --rwmixread=100
+result '--rwmixread=90' 0 '.read.ios > 8 * .write.ios * 0.7 and .write.ios > 200' \
+	emu:nvme,size=16m --rw=randrw --rwmixread=90
+result '--runtime ends it' 0 '.runtime_ns > 3e8 and .runtime_ns < 2e9 and .ios > 0' \
+	emu:nvme,size=1m,latency_us=2000 --rw=randread --runtime=300ms
+result '--runtime is a limit, not a wish' 0 '.runtime_ns < 1e10 and .ios == 256' \
+	emu:nvme,size=1m --runtime=20
+result '--time_based goes on to the end' 0 '.runtime_ns > 4e8 and .ios > 256' \
+	emu:nvme,size=1m --rw=randread --runtime=500ms --time_based --iodepth=8
+result '--time_based --verify' 0 "$good and .ios > 256" \
+	emu:nvme,size=1m,nosnoop=data --rw=randrw --runtime=500ms --time_based --iodepth=8 --verify \
+	--policy=nosnoop
+result '--runtime --verify ends in time' 0 "$good and .verify.read_back" \
+	emu:nvme,size=256m,latency_us=100 --rw=randrw --runtime=300ms --verify
+
+# --- what the result says -------------------------------------------------------------------------
+
+keys='(["device", "policy", "verdict", "ios", "iops", "bw_bytes", "errors", "verify_errors", "lat_ns",
+	"coherence"] - keys == [])
+	and (["state", "reason"] - (.verdict | keys) == [])
+	and (["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"] - (.lat_ns | keys) == [])
+	and (["batches", "lines_written_back", "lines_invalidated", "bytes_skipped_clean", "wbinvd",
+	      "violations"] - (.coherence | keys) == [])'
+result 'all the keys' 0 "$keys" emu:nvme,size=1m
+result 'latencies are in order' 0 \
+	'.lat_ns | .min > 0 and .min <= .p50 and .p50 <= .p90 and .p90 <= .p99 and .p99 <= .p99_9
+	 and .p99_9 <= .p99_99 and .p99_99 <= .max and .mean >= .min and .mean <= .max' \
+	emu:nvme,size=4m --rw=randread --iodepth=4
+result 'latency is what the device takes' 0 '.lat_ns.min >= 5e5 and .lat_ns.p50 < 5e7' \
+	emu:nvme,size=256k,latency_us=500
+result 'IOPS, bandwidth and time agree' 0 \
+	'(.ios / (.runtime_ns / 1e9) / .iops | . > 0.99 and . < 1.01)
+	 and (.iops * 4096 / .bw_bytes | . > 0.99 and . < 1.01)' emu:nvme,size=4m
+result 'several devices: an array, in order' 0 \
+	'type == "array" and length == 2 and .[0].block_bytes == 512 and .[1].block_bytes == 4096
+	 and all(.[]; .errors == 0)' emu:nvme,size=1m emu:nvme,size=1m,lba=4096 --verify --rw=randrw
+if (($(nproc) >= 2)); then
+	result 'two devices on two CPUs: one each' 0 '.[0].cpus != .[1].cpus' \
+		emu:nvme,size=1m emu:nvme,size=1m --cpus_allowed=0,1
+	result 'jobs take the CPUs of the list in turn' 0 '.cpus == [1, 0, 1]' \
+		emu:nvme,size=1m --numjobs=3 --cpus_allowed=1,0
+else
+	skip 'two devices on two CPUs: one each' 'there is one CPU'
+fi
+result 'more jobs than CPUs' 0 '.ios == 1280 and .cpus == [0, 0, 0, 0, 0]' \
+	emu:nvme,size=1m --numjobs=5 --cpus_allowed=0
+result 'auto falls back where snooping is enforced' 0 \
+	'.policy == "coherent" and .policy_asked == "auto" and .verdict.state == "enforced"' \
+	emu:nvme,size=1m --policy=auto
+result 'auto takes no-snoop where it is permitted' 0 '.policy == "nosnoop"' \
+	emu:nvme,size=1m,nosnoop=data --policy=auto
+
+run perf emu:nvme,size=1m --json="$work/result.json"
+check '--json=FILE is JSON' jq -e '.ios == 256' "$work/result.json"
+check '--json=FILE leaves the table' grep -q 'I/Os in' "$work/out"
+same '--json=FILE leaves nothing else' 'result.json' "$(cd "$work" && echo result.json*)"
+same '--json=FILE is an ordinary file' "$(stat -c %a "$work/out")" "$(stat -c %a "$work/result.json")"
+run perf emu:nvme,size=1m --ns=7 --json="$work/none.json"
+same '--json=FILE: a run that fails at once leaves no file' 'none.json*' \
+	"$(cd "$work" && echo none.json*)"
+echo precious > "$work/kept.json"
+run perf emu:nvme,size=1m --ns=7 --json="$work/kept.json"
+same '--json=FILE: and an old one alone' precious "$(cat "$work/kept.json")"
+run perf emu:nvme,size=1m --json=/dev/null
+same '--json=FILE: something that is no regular file' 0 "$status"
+
+run perf emu:nvme,size=1m --rw=randrw --verify
+check 'the table names what is in force' \
+	grep -Pzq '(?s)enforced: .*policy +coherent.*IOPS.*read.*write.*both.*verify.*coherence.*done' \
+	"$work/out"
+same 'no progress in a pipe' 0 "$(grep -c $'\r' "$work/err")"
+if command -v script > /dev/null; then
+	TERM=dumb timeout 30 script -qec \
+		"'$nsdk' perf emu:nvme,size=1m --rw=randread --runtime=2500ms --time_based" /dev/null \
+		> "$work/tty" < /dev/null
+	check 'progress on a terminal' grep -q 'IOPS, .*/s, 0 errors' "$work/tty"
+	check 'progress says how long it takes' grep -Eq '[0-9]+ %, [0-9]+ s left' "$work/tty"
+else
+	skip 'progress on a terminal' 'script(1) is not installed'
+fi
+"$nsdk" perf emu:nvme,size=1m > /dev/full 2> "$work/err"
+same 'a full disk under the standard output is a failure' 1 $?
+"$nsdk" perf emu:nvme,size=1m 2> "$work/err" | true
+same 'a reader that went away is none' 0 "${PIPESTATUS[0]}"
+
+finish
