@@ -4,7 +4,7 @@
 # What goes wrong on real machines: each case is one clear sentence and a non-zero status, and
 # everything is as before.
 #
-# vm: --iommu=intel --nvme --nvme
+# vm: --iommu=intel --nvme --nvme --device=e1000e
 # timeout: 300
 
 # shellcheck source=/dev/null
@@ -15,7 +15,8 @@ device=0000:00:03.0
 other=0000:00:04.0
 
 refuses "an unknown device" 1 '0000:00:1a\.0' nsdk perf 0000:00:1a.0 --number_ios=1
-refuses "a device that is no NVMe controller" 1 'nvme' nsdk perf 0000:00:1f.0 --number_ios=1
+refuses "a device that is no NVMe controller" 1 'NVMe' nsdk perf 0000:00:08.0 --number_ios=1
+same "it stays its driver's" e1000e "$(driver_of 0000:00:08.0)"
 refuses "an unknown option" 2 'frobnicate' nsdk perf $device --frobnicate=1
 refuses "a word that is no device" 2 'gibberish' nsdk perf gibberish
 refuses "an unknown --rw" 2 'rw' nsdk perf $device --rw=sideways
@@ -75,23 +76,17 @@ same "no hugepages: the device is the kernel's" nvme "$(driver_of $device)"
 check "no hugepages: doctor names the mending" nsdk doctor
 echo "$pages" >/proc/sys/vm/nr_hugepages
 
-# An ordinary user. nobody's home is in /tmp; the device is bound and handed over by root.
-as_nobody()
-{
-	setpriv --reuid=nobody --regid=nogroup --clear-groups --reset-env \
-		env PATH="$PATH" HOME=/tmp "$@"
-}
+# An ordinary user. The device is bound and handed over by root.
+as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp)
 nsdk bind $device
-refuses "a user without permission" 1 'permi' as_nobody nsdk perf $device --number_ios=100
+refuses "a user without permission" 1 'permi' "${as_nobody[@]}" nsdk perf $device --number_ios=100
 chown nobody /dev/vfio/devices/* /dev/iommu /dev/vfio/[0-9]*
 for how in iommufd type1; do
 	refuses "a user with too little memlock, $how" 1 'memlock' \
 		prlimit --memlock=65536:65536 -- \
-		setpriv --reuid=nobody --regid=nogroup --clear-groups \
-		env HOME=/tmp NSDK_IOMMU=$how nsdk perf $device --number_ios=100
+		"${as_nobody[@]}" NSDK_IOMMU=$how nsdk perf $device --number_ios=100
 	timeout 100 prlimit --memlock=1073741824:1073741824 -- \
-		setpriv --reuid=nobody --regid=nogroup --clear-groups \
-		env HOME=/tmp NSDK_IOMMU=$how \
+		"${as_nobody[@]}" NSDK_IOMMU=$how \
 		nsdk perf $device --rw=randrw --verify --number_ios=1000 --json \
 		>"$WORK/user.json" 2>"$WORK/err"
 	same "a user with memlock enough, $how" "0 true" \
