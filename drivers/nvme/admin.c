@@ -30,7 +30,7 @@ int nsdk_nvme_admin_create(struct nsdk_nvme_ctrlr *ctrlr)
 	}
 	admin->sqe = admin->ring.sq;
 	admin->cqe = admin->ring.cq;
-	admin->phase = 1;
+	admin->old_phase = 0;
 	return 0;
 }
 
@@ -134,13 +134,12 @@ int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr)
 		/* The line may lie stale in the cache; taken back and fenced before it is read. */
 		nsdk_sync_for_cpu(ctrlr->coh, admin->cqe, sizeof(*admin->cqe),
 				  NSDK_DMA_FROM_DEVICE);
-		if ((nvme_cqe_upper(admin->cqe) & NVME_UPPER_PHASE) !=
-		    (admin->phase ? NVME_UPPER_PHASE : 0))
+		if (!nvme_cqe_is_new(admin->cqe, admin->old_phase))
 			break;
 		cpl = *admin->cqe;
 		if (++admin->cqe == admin->ring.cq_end) {
 			admin->cqe = admin->ring.cq;
-			admin->phase ^= 1;
+			admin->old_phase ^= 1;
 		}
 		handled++;
 		err = admin_complete(ctrlr, &cpl);

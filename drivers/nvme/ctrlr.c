@@ -8,7 +8,8 @@
  * one cache line holds all that completing needs. An I/O takes one of three ways:
  *
  *   short    one piece, at most two pages, not at the very end of the namespace: io.c fills the SQE
- *            and the tracker in one go. Whatever it does not like goes the next way.
+ *            and the tracker in one go, a page aligned page in the fewest instructions of all.
+ *            Whatever it does not like goes the next way.
  *   general  one command with a PRP list (prp.c), or a scattered payload.
  *   split    several commands (split.c), because of MDTS or because of where the pieces lie.
  *

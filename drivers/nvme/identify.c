@@ -10,6 +10,11 @@
 void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
 {
 	ctrlr->init.done = true;
+	/*
+	 * If the command was Identify the device wrote this: taken back before the CPU looks, and
+	 * before the doorbell tells the device that its completion has been consumed.
+	 */
+	nsdk_sync_for_cpu(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES, NSDK_DMA_FROM_DEVICE);
 	if (cpl)
 		ctrlr->init.cpl = *cpl;
 	else
@@ -42,8 +47,6 @@ int nsdk_nvme_identify_ctrlr_done(struct nsdk_nvme_ctrlr *ctrlr)
 	struct nsdk_nvme_id_ctrl *id = &ctrlr->id;
 	size_t page_bytes = (size_t)NVME_PAGE_BYTES << NSDK_NVME_CAP_MPSMIN(ctrlr->cap);
 
-	/* The device wrote it: taken back before the CPU looks. */
-	nsdk_sync_for_cpu(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES, NSDK_DMA_FROM_DEVICE);
 	memcpy(id, ctrlr->id_buffer, sizeof(*id));
 	if ((id->sqes & 0xf) > 6 || id->sqes >> 4 < 6 || (id->cqes & 0xf) > 4 || id->cqes >> 4 < 4)
 		return nsdk_fail(-ENOTSUP, "nvme",
@@ -67,8 +70,6 @@ int nsdk_nvme_identify_list_done(struct nsdk_nvme_ctrlr *ctrlr, uint32_t *next)
 	const uint32_t *list = ctrlr->id_buffer;
 	uint32_t last = ctrlr->init.nsid;
 
-	/* The device wrote it: taken back before the CPU looks. */
-	nsdk_sync_for_cpu(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES, NSDK_DMA_FROM_DEVICE);
 	*next = 0;
 	for (unsigned i = 0; i < NSDK_NVME_NS_LIST_ENTRIES; i++) {
 		uint32_t nsid = list[i];

@@ -351,9 +351,6 @@ static int step_ns(struct nsdk_nvme_ctrlr *ctrlr)
 		err = good_answer(ctrlr, "Identify Namespace");
 		if (err)
 			return err;
-		/* The device wrote it: taken back before the CPU looks. */
-		nsdk_sync_for_cpu(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES,
-				  NSDK_DMA_FROM_DEVICE);
 		err = nsdk_nvme_ns_fill(ctrlr->namespaces[ctrlr->ns_identified], ctrlr->id_buffer);
 	}
 	if (err == -ENOENT)

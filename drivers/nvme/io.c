@@ -2,7 +2,7 @@
 /*
  * I/O commands (NVM Command Set 3): checking, building the SQE, and giving it to the ring.
  *
- * The short way is written out for reads, writes and compares of at most two pages, because that is
+ * The short way is written out for reads and writes of at most two pages, because that is
  * what runs a million times a second; its checks are only as many as decide that it applies, and what
  * does not is checked properly on the general way, which also knows the right error.
  *
@@ -14,6 +14,18 @@
 #include <errno.h>
 
 #define NVME_NOINLINE __attribute__((noinline))
+
+/*
+ * A call in the last place that stays a call. Were it a jump, the compiler would have to keep the
+ * arguments that came on the stack in registers, and save others for them, on the way that matters.
+ */
+#define NVME_NO_TAIL_CALL(call)                                                                   \
+	({                                                                                        \
+		int result_ = (call);                                                             \
+                                                                                                  \
+		__asm__ volatile("" : "+r"(result_));                                             \
+		result_;                                                                          \
+	})
 
 #define RW_FLAGS (NSDK_NVME_RW_FUA | NSDK_NVME_RW_LIMITED_RETRY)
 #define WZ_FLAGS (RW_FLAGS | NSDK_NVME_WZ_DEALLOCATE)
@@ -34,16 +46,6 @@ static inline void next_sqe(struct nsdk_nvme_qpair *qp)
 	if (NVME_UNLIKELY(++qp->sqe == qp->ring.sq_end))
 		qp->sqe = qp->ring.sq;
 	qp->attention |= NVME_UNSENT;
-}
-
-/* No-snoop, short way: the payload is part of what the next doorbell gives to the device. */
-NVME_NOINLINE static void give_short(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t,
-				     uintptr_t va, size_t bytes, enum nsdk_dma_dir dir)
-{
-	t->from_device.va = va;
-	t->from_device.iov = NULL;
-	t->from_device_bytes = dir == NSDK_DMA_FROM_DEVICE ? (uint32_t)bytes : 0;
-	nsdk_flush_batch_for_device(qp->to_device, (const void *)va, bytes, dir);
 }
 
 /*
@@ -150,89 +152,155 @@ NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qp
 	return nsdk_nvme_issue(qp, &cmd, payload, bytes, dir, cb, ctx);
 }
 
-NVME_NOINLINE static int rw_not_short(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
-				      uint8_t opcode, uintptr_t va, uint64_t lba, uint32_t blocks,
-				      uint32_t flags, nsdk_nvme_cb cb, void *ctx)
+/* As nsdk_nvme_read() and its kin take them. */
+#define RW_PARAMETERS                                                                             \
+	struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf, uint64_t lba,       \
+		uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx
+
+typedef int (*rw_fn)(RW_PARAMETERS);
+
+/* Fills in the SQE and the tracker: all has been checked. */
+__attribute__((always_inline)) static inline void
+fill(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, uint64_t opcode_nsid, uint64_t prp1,
+     uint64_t prp2, uint64_t lba, uint32_t cdw12, nsdk_nvme_cb cb, void *ctx)
 {
-	struct nvme_payload payload = { .va = va };
+	struct nsdk_nvme_cmd *sqe = qp->sqe, *next = sqe + 1;
 
-	return rw_general(ns, qp, opcode, &payload, 1, lba, blocks, flags, cb, ctx);
-}
-
-/*
- * The short way: one piece of at most two pages, inside one piece of the window, not at the very end
- * of the namespace. Anything else, and anything wrong, goes the general way.
- */
-__attribute__((always_inline)) static inline int
-rw(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode, enum nsdk_dma_dir dir,
-   uintptr_t va, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
-{
-	const size_t piece = (size_t)1 << NSDK_WINDOW_SHIFT;
-	uint64_t bytes = (uint64_t)blocks << ns->block_shift;
-	uintptr_t offset = va - qp->window_va;
-	struct nvme_tracker *t = qp->free;
-	struct nsdk_nvme_cmd *sqe;
-	uint64_t entry, iova, second = 0;
-	size_t in_page;
-
-	if (NVME_UNLIKELY(!t || !cb || bytes - 1 >= ns->fast_bytes || lba >= ns->fast_lba_end ||
-			  (va & qp->align_mask) || (flags & ~RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
-			  offset >= qp->window_bytes))
-		goto general;
-	entry = atomic_load_explicit(&qp->window[offset >> NSDK_WINDOW_SHIFT],
-				     memory_order_relaxed);
-	if (NVME_UNLIKELY(entry == 0))
-		goto general;
-	iova = entry - 1 + (offset & (piece - 1));
-	in_page = (va & NVME_PAGE_MASK) + bytes;
-	if (in_page > NVME_PAGE_BYTES) {
-		if (NVME_UNLIKELY(in_page > 2 * NVME_PAGE_BYTES ||
-				  (offset & (piece - 1)) + bytes > piece))
-			goto general;
-		second = (iova & ~(uint64_t)NVME_PAGE_MASK) + NVME_PAGE_BYTES;
-	}
-
+	/* Dwords 0 and 1: opcode, no fusing, PRPs, command id, namespace. */
+	*(uint64_t *)(void *)sqe = opcode_nsid | t->cid_dw01;
+	sqe->prp1 = prp1;
+	sqe->prp2 = prp2;
+	*(uint64_t *)(void *)&sqe->cdw10 = lba;
+	sqe->cdw12 = cdw12;
+	if (NVME_UNLIKELY(next == qp->ring.sq_end))
+		next = qp->ring.sq;
+	qp->sqe = next;
 	qp->free = t->next_free;
 	t->cb = cb;
 	t->ctx = ctx;
-	sqe = qp->sqe;
-	/* Dword 0: opcode, no fusing, PRPs, command id. */
-	*(uint32_t *)(void *)sqe = t->cid_dw0 | opcode;
-	sqe->nsid = ns->nsid;
-	sqe->prp1 = iova;
-	sqe->prp2 = second;
-	*(uint64_t *)(void *)&sqe->cdw10 = lba;
-	sqe->cdw12 = flags | (blocks - 1);
-	next_sqe(qp);
+	qp->attention |= NVME_UNSENT;
 	qp->outstanding++;
-	if (NVME_UNLIKELY(qp->nosnoop))
-		give_short(qp, t, va, bytes, dir);
-	return 0;
-
-general:
-	return rw_not_short(ns, qp, opcode, va, lba, blocks, flags, cb, ctx);
 }
 _Static_assert(offsetof(struct nsdk_nvme_cmd, cdw10) % 8 == 0, "the LBA is stored as one word");
+
+/*
+ * The shortest way: at most a page, of page aligned pool memory, snooped, not at the very end of the
+ * namespace. Anything else, and anything wrong, is for @p otherwise.
+ */
+__attribute__((always_inline)) static inline int rw_short(RW_PARAMETERS, bool write,
+							  rw_fn otherwise)
+{
+	const uintptr_t piece_mask = ((uintptr_t)1 << NSDK_WINDOW_SHIFT) - 1;
+	uint32_t nlb = blocks - 1; /* 0's based, as the command has it; no blocks: far too many */
+	uintptr_t va = (uintptr_t)buf, index;
+	struct nvme_tracker *t;
+	uint64_t entry;
+
+	/* What is needed last is loaded last: each register more is one to save and restore. */
+	if (NVME_UNLIKELY((va & NVME_PAGE_MASK) || nlb > ns->short_nlb ||
+			  lba >= ns->short_lba_end || (flags & ~RW_FLAGS) ||
+			  ns->ctrlr != qp->ctrlr))
+		goto other;
+	index = (va >> NSDK_WINDOW_SHIFT) - qp->short_first_piece;
+	if (NVME_UNLIKELY(index >= qp->short_pieces))
+		goto other;
+	entry = atomic_load_explicit(&qp->window[index], memory_order_relaxed);
+	if (NVME_UNLIKELY(entry == 0))
+		goto other;
+	t = qp->free;
+	if (NVME_UNLIKELY(!t || !cb))
+		goto other;
+	fill(qp, t, write ? ns->write_dw01 : ns->read_dw01, entry - 1 + (va & piece_mask), 0, lba,
+	     flags | nlb, cb, ctx);
+	return 0;
+
+other:
+	return NVME_NO_TAIL_CALL(otherwise(ns, qp, buf, lba, blocks, flags, cb, ctx));
+}
+
+/* The next best: anywhere within two pages, on the no-snoop path too. */
+__attribute__((always_inline)) static inline int rw_two_pages(RW_PARAMETERS, uint64_t opcode_nsid,
+							      enum nsdk_dma_dir dir,
+							      rw_fn otherwise)
+{
+	const size_t piece = (size_t)1 << NSDK_WINDOW_SHIFT;
+	uintptr_t va = (uintptr_t)buf;
+	uintptr_t offset = va - qp->ctrlr->map->window_va;
+	uint64_t bytes = (uint64_t)blocks << ns->block_shift;
+	size_t in_page = (va & NVME_PAGE_MASK) + bytes;
+	struct nvme_tracker *t = qp->free;
+	uint64_t entry, iova, second = 0;
+
+	if (NVME_UNLIKELY(bytes - 1 >= ns->two_pages_bytes || lba >= ns->two_pages_lba_end ||
+			  (va & qp->align_mask) || (flags & ~RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
+			  !cb || !t || offset >= qp->ctrlr->map->window_bytes ||
+			  in_page > 2 * NVME_PAGE_BYTES || (offset & (piece - 1)) + bytes > piece))
+		goto other;
+	entry = atomic_load_explicit(&qp->window[offset >> NSDK_WINDOW_SHIFT],
+				     memory_order_relaxed);
+	if (NVME_UNLIKELY(entry == 0))
+		goto other;
+	iova = entry - 1 + (offset & (piece - 1));
+	if (in_page > NVME_PAGE_BYTES)
+		second = (iova & ~(uint64_t)NVME_PAGE_MASK) + NVME_PAGE_BYTES;
+	fill(qp, t, opcode_nsid, iova, second, lba, flags | (blocks - 1), cb, ctx);
+	if (qp->nosnoop) {
+		/* The payload is part of what the next doorbell gives to the device. */
+		t->from_device.va = va;
+		t->from_device.iov = NULL;
+		t->from_device_bytes = dir == NSDK_DMA_FROM_DEVICE ? (uint32_t)bytes : 0;
+		nsdk_flush_batch_for_device(qp->to_device, buf, bytes, dir);
+	}
+	return 0;
+
+other:
+	return otherwise(ns, qp, buf, lba, blocks, flags, cb, ctx);
+}
+
+NVME_NOINLINE static int read_otherwise(RW_PARAMETERS)
+{
+	struct nvme_payload payload = { .va = (uintptr_t)buf };
+
+	return rw_general(ns, qp, NSDK_NVME_NVM_READ, &payload, 1, lba, blocks, flags, cb, ctx);
+}
+
+NVME_NOINLINE static int write_otherwise(RW_PARAMETERS)
+{
+	struct nvme_payload payload = { .va = (uintptr_t)buf };
+
+	return rw_general(ns, qp, NSDK_NVME_NVM_WRITE, &payload, 1, lba, blocks, flags, cb, ctx);
+}
+
+NVME_NOINLINE static int read_two_pages(RW_PARAMETERS)
+{
+	return rw_two_pages(ns, qp, buf, lba, blocks, flags, cb, ctx, ns->read_dw01,
+			    NSDK_DMA_FROM_DEVICE, read_otherwise);
+}
+
+NVME_NOINLINE static int write_two_pages(RW_PARAMETERS)
+{
+	return rw_two_pages(ns, qp, buf, lba, blocks, flags, cb, ctx, ns->write_dw01,
+			    NSDK_DMA_TO_DEVICE, write_otherwise);
+}
 
 int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, uint64_t lba,
 		   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
-	return rw(ns, qp, NSDK_NVME_NVM_READ, NSDK_DMA_FROM_DEVICE, (uintptr_t)buf, lba, blocks,
-		  flags, cb, ctx);
+	return rw_short(ns, qp, buf, lba, blocks, flags, cb, ctx, false, read_two_pages);
 }
 
 int nsdk_nvme_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
 		    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
-	return rw(ns, qp, NSDK_NVME_NVM_WRITE, NSDK_DMA_TO_DEVICE, (uintptr_t)buf, lba, blocks,
-		  flags, cb, ctx);
+	return rw_short(ns, qp, buf, lba, blocks, flags, cb, ctx, true, write_two_pages);
 }
 
 int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
 		      uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
-	return rw_not_short(ns, qp, NSDK_NVME_NVM_COMPARE, (uintptr_t)buf, lba, blocks, flags, cb,
-			    ctx);
+	struct nvme_payload payload = { .va = (uintptr_t)buf };
+
+	return rw_general(ns, qp, NSDK_NVME_NVM_COMPARE, &payload, 1, lba, blocks, flags, cb, ctx);
 }
 
 static int rwv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode,

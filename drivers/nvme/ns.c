@@ -56,6 +56,14 @@ void nsdk_nvme_ns_free_all(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->namespaces = NULL;
 }
 
+/* The end of those blocks from which an I/O of @p bytes does not run over the namespace's end. */
+static uint64_t lba_end(const struct nsdk_nvme_ns *ns, uint64_t bytes)
+{
+	uint64_t blocks = bytes >> ns->block_shift;
+
+	return blocks && ns->blocks >= blocks ? ns->blocks - blocks + 1 : 0;
+}
+
 /*
  * Takes Identify Namespace data in. A namespace that cannot be driven stays visible, and refuses
  * I/O. @return 0; -ENOENT it is not active after all.
@@ -64,7 +72,6 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 {
 	const char *device = nsdk_device_name(ns->ctrlr->dev);
 	const struct nsdk_nvme_lbaf *format;
-	uint32_t fast_blocks;
 	size_t max_blocks;
 	unsigned index;
 
@@ -107,14 +114,16 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 	/* The field in the command has 16 bits, 0's based. */
 	ns->max_blocks = max_blocks > 65536 ? 65536 : (uint32_t)max_blocks;
 
-	ns->fast_bytes = 2 * NVME_PAGE_BYTES;
-	if (ns->fast_bytes > ns->ctrlr->max_transfer_bytes)
-		ns->fast_bytes = (uint32_t)ns->ctrlr->max_transfer_bytes;
-	fast_blocks = ns->fast_bytes >> ns->block_shift;
-	if (fast_blocks == 0)
-		ns->fast_bytes = 0;
-	else if (ns->blocks >= fast_blocks)
-		ns->fast_lba_end = ns->blocks - fast_blocks + 1;
+	ns->read_dw01 = (uint64_t)ns->nsid << 32 | NSDK_NVME_NVM_READ;
+	ns->write_dw01 = (uint64_t)ns->nsid << 32 | NSDK_NVME_NVM_WRITE;
+	/* No transfer limit is below a page. */
+	ns->short_lba_end = lba_end(ns, NVME_PAGE_BYTES);
+	if (ns->short_lba_end)
+		ns->short_nlb = (NVME_PAGE_BYTES >> ns->block_shift) - 1;
+	ns->two_pages_bytes = 2 * NVME_PAGE_BYTES;
+	if (ns->two_pages_bytes > ns->ctrlr->max_transfer_bytes)
+		ns->two_pages_bytes = ns->ctrlr->max_transfer_bytes;
+	ns->two_pages_lba_end = lba_end(ns, ns->two_pages_bytes);
 	return 0;
 }
 

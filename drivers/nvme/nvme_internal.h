@@ -84,8 +84,8 @@ struct nvme_tracker {
 	struct nvme_tracker *next_free;
 	/* No-snoop only: what has to be taken back before the callback; 0 bytes: nothing. */
 	struct nvme_payload from_device;
+	uint64_t cid_dw01; /* the command id where dwords 0 and 1 of an SQE have it */
 	uint32_t from_device_bytes;
-	uint32_t cid_dw0;  /* the command id where dword 0 of an SQE has it */
 	uint16_t cid;
 	bool arrived;      /* no-snoop only: its completion is among those just collected */
 } __attribute__((aligned(NSDK_LINE_BYTES)));
@@ -93,13 +93,14 @@ _Static_assert(sizeof(struct nvme_tracker) == NSDK_LINE_BYTES, "a tracker is one
 
 /* ---- Queue pairs (qpair.c, poll.c) ---- */
 
-/* Reasons for a poll to leave its shortest way, looked at as one word; its owner's thread alone. */
+/* Reasons for a poll to leave its shortest way, looked at as one word by its owner's thread alone. */
 enum nvme_attention {
 	NVME_UNSENT = 1,  /* SQEs wait for their doorbell */
 	NVME_MODEL = 2,   /* the device is a model that needs nsdk_device_poll() */
 	NVME_NOSNOOP = 4, /* completions have to be taken back from the device first */
 	NVME_POLLING = 8, /* inside a poll: a callback must not start another */
-	NVME_DEAD = 16,   /* failed or being destroyed: nothing is accepted any more */
+	NVME_SPLITS = 16, /* there are splits, which may be waiting */
+	NVME_DEAD = 32,   /* failed or being destroyed: nothing is accepted any more */
 };
 
 struct nsdk_nvme_qpair {
@@ -107,8 +108,7 @@ struct nsdk_nvme_qpair {
 	uint32_t attention;              /* enum nvme_attention */
 	uint32_t idle_polls;             /* counts down to a look at the controller's health */
 	const struct nsdk_nvme_cpl *cqe; /* next completion to look at */
-	uint64_t phase;                  /* inverse of the phase bit expected there, where the upper
-					    half of a CQE has it (bit 48) */
+	uint32_t phase;                  /* the phase bit that an old one there has */
 	struct nvme_tracker *trackers;
 	struct nvme_tracker *free;       /* last used first, as it is warm; NULL: full or dead */
 	uint32_t tracker_count;
@@ -119,11 +119,11 @@ struct nsdk_nvme_qpair {
 	/* Second line: what submitting needs on top. */
 	struct nsdk_nvme_cmd *sqe;       /* next slot to fill */
 	struct nsdk_nvme_cmd *sqe_unsent; /* no-snoop: first slot that the device was not given */
-	uintptr_t window_va;             /* the window of the memory domain, see mem_internal.h */
-	size_t window_bytes;
-	_Atomic uint64_t *window;
+	_Atomic uint64_t *window;        /* of the memory domain, see mem_internal.h */
 	struct nsdk_nvme_ctrlr *ctrlr;
-	uint32_t align_mask;             /* of addresses: dwords, or lines on the no-snoop path */
+	uintptr_t short_first_piece;     /* of the window, in pieces */
+	size_t short_pieces;             /* … which are none on the no-snoop path */
+	uint32_t align_mask;             /* dwords, or lines on the no-snoop path */
 	bool nosnoop;
 
 	/* The rest. */
@@ -150,12 +150,16 @@ struct nsdk_nvme_qpair {
 struct nsdk_nvme_ns {
 	struct nsdk_nvme_ctrlr *ctrlr;
 	uint64_t blocks;
+	uint64_t read_dw01, write_dw01; /* opcode and namespace where dwords 0 and 1 have them */
 	/*
-	 * An I/O of at most fast_bytes that starts below fast_lba_end cannot run over the end, needs
-	 * no split and no PRP list. 0 keeps every I/O off the short way.
+	 * The shortest way (io.c): an I/O of at most short_nlb + 1 blocks that starts below
+	 * short_lba_end cannot run over the end. 0 keeps every I/O off that way.
 	 */
-	uint64_t fast_lba_end;
-	uint32_t fast_bytes;
+	uint64_t short_lba_end;
+	/* The same for I/O of at most two_pages_bytes. */
+	uint64_t two_pages_lba_end;
+	uint64_t two_pages_bytes;
+	uint32_t short_nlb;
 	uint32_t nsid;
 	uint32_t max_blocks;  /* of one command */
 	uint8_t block_shift;
@@ -182,7 +186,7 @@ struct nvme_admin {
 	uint32_t request_count;
 	struct nsdk_nvme_cmd *sqe;
 	const struct nsdk_nvme_cpl *cqe;
-	uint16_t phase; /* expected */
+	uint32_t old_phase; /* the phase bit that an old completion there has */
 	bool polling;
 };
 
@@ -373,23 +377,26 @@ static inline void nvme_doorbell(volatile uint32_t *doorbell, uint32_t value)
 }
 
 /*
- * The upper half of a CQE in one load: SQHD, SQID, CID and status with the phase bit. What the
- * device wrote before the phase bit (all of the CQE, and the data it announces) must not be read
- * before it: x86 keeps loads in order, elsewhere the acquire does that.
+ * Whether a completion slot has been written since @p old_phase. All else in it (and the data that it
+ * announces) was written before its phase bit and must not be read before: x86 keeps loads in order,
+ * so only the compiler has to be held; arm needs a barrier that reaches where the device is.
  */
-static inline uint64_t nvme_cqe_upper(const struct nsdk_nvme_cpl *cqe)
+static inline bool nvme_cqe_is_new(const struct nsdk_nvme_cpl *cqe, uint32_t old_phase)
 {
-	uint64_t upper = __atomic_load_n((const uint64_t *)(const void *)&cqe->sqhd,
-					 __ATOMIC_RELAXED);
+	uint32_t status = __atomic_load_n(&cqe->status, __ATOMIC_RELAXED);
 
 #if defined(__aarch64__)
 	__asm__ volatile("dmb oshld" ::: "memory");
 #else
 	__atomic_signal_fence(__ATOMIC_ACQUIRE);
 #endif
-	return upper;
+	return ((status ^ old_phase) & NSDK_NVME_STATUS_PHASE) != 0;
 }
-#define NVME_UPPER_PHASE ((uint64_t)1 << 48)
-#define NVME_UPPER_CID(upper) ((uint32_t)((upper) >> 32 & 0xffff))
+
+/* Its SQ head (15:0) and SQ id (31:16), in one load. */
+static inline uint32_t nvme_cqe_dw2(const struct nsdk_nvme_cpl *cqe)
+{
+	return *(const uint32_t *)(const void *)&cqe->sqhd;
+}
 
 #endif

@@ -17,11 +17,6 @@
 /* Lines of the completion queue taken back at a time once the first was full. */
 #define COLLECT_LINES 4u
 
-static bool is_new(const struct nsdk_nvme_qpair *qp, uint64_t upper)
-{
-	return ((upper ^ qp->phase) & NVME_UPPER_PHASE) != 0;
-}
-
 /* ---- Sending ---- */
 
 /* No-snoop: the device must find what it will read in memory, so the lines go out first. */
@@ -127,46 +122,47 @@ NVME_COLD static int die(struct nsdk_nvme_qpair *qp, int error)
 }
 
 /* The controller completed what it cannot have been given: say what, take it out. */
-NVME_COLD static int lied(struct nsdk_nvme_qpair *qp, uint64_t upper)
+NVME_COLD static int lied(struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_cpl *cqe)
 {
-	uint32_t cid = NVME_UPPER_CID(upper);
-	uint32_t sqid = (uint32_t)upper >> 16, sqhd = (uint32_t)upper & 0xffff;
-
-	if (sqid != qp->ring.qid)
+	if (cqe->sqid != qp->ring.qid)
 		nsdk_nvme_ctrlr_fail(qp->ctrlr, -EIO,
 				     "the controller answered on queue %u for queue %u; it has been taken "
-				     "out", qp->ring.qid, sqid);
-	else if (sqhd >= qp->entries)
+				     "out", qp->ring.qid, cqe->sqid);
+	else if (cqe->sqhd >= qp->entries)
 		nsdk_nvme_ctrlr_fail(qp->ctrlr, -EIO,
 				     "the controller put the head of queue %u at %u of %u entries; it has "
-				     "been taken out", qp->ring.qid, sqhd, qp->entries);
+				     "been taken out", qp->ring.qid, cqe->sqhd, qp->entries);
 	else
 		nsdk_nvme_ctrlr_fail(qp->ctrlr, -EIO,
 				     "the controller completed command id %u on queue %u, which is not "
-				     "outstanding; it has been taken out", cid, qp->ring.qid);
+				     "outstanding; it has been taken out", cqe->cid, qp->ring.qid);
+	qp->attention &= ~(uint32_t)NVME_POLLING;
 	return die(qp, nsdk_nvme_ctrlr_failed(qp->ctrlr));
 }
 
 /* ---- Completions ---- */
 
-/* The tracker that a completion is for; NULL: there is none such. */
-static inline struct nvme_tracker *tracker_of(const struct nsdk_nvme_qpair *qp, uint64_t upper)
+/*
+ * Whether a completion can be true: for this queue, with a head inside it, and a command id that
+ * exists. One comparison does for the first two.
+ */
+static inline bool is_sane(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_cpl *cqe,
+			   size_t cid)
 {
-	uint32_t cid = NVME_UPPER_CID(upper);
-
-	/* One comparison for the queue id being ours and the head being below the queue's size. */
-	if (NVME_UNLIKELY((uint32_t)upper - qp->sqid_dw2 >= qp->entries ||
-			  cid >= qp->tracker_count))
-		return NULL;
-	return &qp->trackers[cid];
+	return nvme_cqe_dw2(cqe) - qp->sqid_dw2 < qp->entries && cid < qp->tracker_count;
 }
 
-static inline void next_cqe(struct nsdk_nvme_qpair *qp)
+/* Completions of commands that are parts of splits are no I/O of users; the splits' ends are. */
+NVME_NOINLINE static int splits_polled(struct nsdk_nvme_qpair *qp)
 {
-	if (NVME_UNLIKELY(++qp->cqe == qp->ring.cq_end)) {
-		qp->cqe = qp->ring.cq;
-		qp->phase ^= NVME_UPPER_PHASE;
-	}
+	int correction;
+
+	nsdk_nvme_splits_advance(qp);
+	correction = qp->poll_correction;
+	qp->poll_correction = 0;
+	if (qp->split_count == 0)
+		qp->attention &= ~(uint32_t)NVME_SPLITS;
+	return correction;
 }
 
 /* Behind the completions of a poll. @return what it handled, in I/O of users. */
@@ -180,12 +176,8 @@ static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled)
 	 * overwrite them is what the release in the doorbell orders.
 	 */
 	nvme_doorbell(qp->ring.cq_doorbell, (uint32_t)(qp->cqe - qp->ring.cq));
-	if (NVME_UNLIKELY(qp->split_waiting != NULL))
-		nsdk_nvme_splits_advance(qp);
-	if (NVME_UNLIKELY(qp->poll_correction != 0)) {
-		count += qp->poll_correction;
-		qp->poll_correction = 0;
-	}
+	if (NVME_UNLIKELY(qp->attention & NVME_SPLITS))
+		count += splits_polled(qp);
 	qp->attention &= ~(uint32_t)NVME_POLLING;
 	/* What the callbacks submitted goes out as a batch of its own. */
 	if (qp->attention & NVME_UNSENT)
@@ -193,38 +185,44 @@ static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled)
 	return count;
 }
 
-/* There is a completion, and the device's writes were snooped. */
-NVME_NOINLINE static int poll_snooped(struct nsdk_nvme_qpair *qp, unsigned max, uint64_t upper)
+/*
+ * There is a completion, and the device's writes were snooped. The place in the ring is kept in
+ * registers: callbacks cannot look at it, as polls from inside of them do nothing.
+ */
+NVME_NOINLINE static int poll_snooped(struct nsdk_nvme_qpair *qp, unsigned max)
 {
-	uint32_t handled = 0;
+	const struct nsdk_nvme_cpl *cqe = qp->cqe;
+	uint32_t phase = qp->phase;
+	uint32_t left, given;
 
 	/* A device that never stops completing gets one round of the ring at a time. */
-	if (max == 0)
-		max = qp->entries;
+	given = left = max ? max : qp->entries;
 	qp->attention |= NVME_POLLING;
 	do {
-		const struct nsdk_nvme_cpl *cqe = qp->cqe;
-		struct nvme_tracker *t = tracker_of(qp, upper);
+		size_t cid = cqe->cid;
+		const struct nsdk_nvme_cpl *cpl = cqe;
+		struct nvme_tracker *t;
 		nsdk_nvme_cb cb;
 
-		if (NVME_UNLIKELY(!t))
-			goto lied;
+		if (NVME_UNLIKELY(!is_sane(qp, cqe, cid)))
+			return lied(qp, cqe);
+		t = &qp->trackers[cid];
 		cb = t->cb;
 		if (NVME_UNLIKELY(!cb))
-			goto lied;
+			return lied(qp, cqe);
 		t->cb = NULL;
 		t->next_free = qp->free;
 		qp->free = t;
 		qp->outstanding--;
-		next_cqe(qp);
-		cb(t->ctx, cqe);
-		upper = nvme_cqe_upper(qp->cqe);
-	} while (++handled < max && is_new(qp, upper));
-	return polled(qp, handled);
-
-lied:
-	qp->attention &= ~(uint32_t)NVME_POLLING;
-	return lied(qp, upper);
+		if (NVME_UNLIKELY(++cqe == qp->ring.cq_end)) {
+			cqe = qp->ring.cq;
+			phase ^= NSDK_NVME_STATUS_PHASE;
+		}
+		cb(t->ctx, cpl);
+	} while (--left && nvme_cqe_is_new(cqe, phase));
+	qp->cqe = cqe;
+	qp->phase = phase;
+	return polled(qp, given - left);
 }
 
 struct arrival {
@@ -237,19 +235,19 @@ struct arrival {
  * the completion queue may be stale, so its lines are taken back before they are read. The payloads
  * of what has arrived are added to the batch.
  *
- * @param[out] bad  the upper half of a completion that cannot be, or 0.
+ * @param[out] bad  a completion that cannot be, or NULL.
  */
 static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, uint32_t max,
-			uint64_t *bad)
+			const struct nsdk_nvme_cpl **bad)
 {
 	uintptr_t taken = 0, taken_end = 0; /* the lines taken back, from … to */
 	uint32_t count = 0;
 
-	*bad = 0;
+	*bad = NULL;
 	while (count < max) {
 		uintptr_t line = (uintptr_t)qp->cqe & ~((uintptr_t)NSDK_LINE_BYTES - 1);
 		struct nvme_tracker *t;
-		uint64_t upper;
+		uint32_t cid;
 
 		if (line < taken || line >= taken_end) {
 			/* Mostly there is little: one line, and more only behind a full one. */
@@ -267,12 +265,12 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, ui
 			taken = line;
 			taken_end = line + bytes;
 		}
-		upper = nvme_cqe_upper(qp->cqe);
-		if (!is_new(qp, upper))
+		if (!nvme_cqe_is_new(qp->cqe, qp->phase))
 			break;
-		t = tracker_of(qp, upper);
+		cid = qp->cqe->cid;
+		t = is_sane(qp, qp->cqe, cid) ? &qp->trackers[cid] : NULL;
 		if (!t || !t->cb || t->arrived) {
-			*bad = upper;
+			*bad = qp->cqe;
 			break;
 		}
 		t->arrived = true;
@@ -280,7 +278,10 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, ui
 		if (t->from_device_bytes)
 			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
 						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
-		next_cqe(qp);
+		if (++qp->cqe == qp->ring.cq_end) {
+			qp->cqe = qp->ring.cq;
+			qp->phase ^= NSDK_NVME_STATUS_PHASE;
+		}
 	}
 	return count;
 }
@@ -289,8 +290,8 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, ui
 NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned max)
 {
 	struct arrival arrivals[COLLECT_MAX];
+	const struct nsdk_nvme_cpl *bad;
 	uint32_t handled = 0, count;
-	uint64_t bad;
 
 	if (max == 0)
 		max = qp->entries;
@@ -302,10 +303,8 @@ NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned m
 		 * The payloads: dropped from the cache in one go, then one fence, then the callbacks
 		 * look. Dropping must not come before the completion was read, or the cache could be
 		 * filled again with what was in memory before the device wrote; line operations are
-		 * not ordered behind loads by themselves.
+		 * not ordered behind loads by themselves, so the batch puts a barrier before them.
 		 */
-		if (count && qp->nosnoop)
-			nsdk_coherence_line_ops(qp->ctrlr->coh)->fence_for_cpu();
 		nsdk_flush_batch_commit(qp->from_device);
 		for (uint32_t i = 0; i < count; i++) {
 			struct nvme_tracker *t = arrivals[i].tracker;
@@ -322,10 +321,8 @@ NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned m
 		}
 		handled += count;
 	} while (count == COLLECT_MAX && handled < max);
-	if (NVME_UNLIKELY(bad)) {
-		qp->attention &= ~(uint32_t)NVME_POLLING;
+	if (NVME_UNLIKELY(bad))
 		return lied(qp, bad);
-	}
 	if (!handled) {
 		qp->attention &= ~(uint32_t)NVME_POLLING;
 		return 0;
@@ -356,10 +353,8 @@ NVME_COLD static int look(struct nsdk_nvme_qpair *qp)
 
 static inline int poll_queue(struct nsdk_nvme_qpair *qp, unsigned max)
 {
-	uint64_t upper = nvme_cqe_upper(qp->cqe);
-
-	if (is_new(qp, upper))
-		return poll_snooped(qp, max, upper);
+	if (nvme_cqe_is_new(qp->cqe, qp->phase))
+		return poll_snooped(qp, max);
 	if (NVME_UNLIKELY(--qp->idle_polls == 0))
 		return look(qp);
 	return 0;
@@ -388,14 +383,18 @@ NVME_NOINLINE static int poll_attentively(struct nsdk_nvme_qpair *qp, unsigned m
 	return handled;
 }
 
+/* Mostly there is something to send and nothing else unusual. */
+NVME_NOINLINE static int poll_sending(struct nsdk_nvme_qpair *qp, unsigned max)
+{
+	if (NVME_UNLIKELY((qp->attention & ~(uint32_t)NVME_SPLITS) != NVME_UNSENT))
+		return poll_attentively(qp, max);
+	send_snooped(qp);
+	return poll_queue(qp, max);
+}
+
 int nsdk_nvme_qpair_poll(struct nsdk_nvme_qpair *qp, unsigned max)
 {
-	uint32_t attention = qp->attention;
-
-	if (attention != 0) {
-		if (NVME_UNLIKELY(attention != NVME_UNSENT))
-			return poll_attentively(qp, max);
-		send_snooped(qp);
-	}
+	if (qp->attention != 0)
+		return poll_sending(qp, max);
 	return poll_queue(qp, max);
 }

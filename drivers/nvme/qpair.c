@@ -170,7 +170,7 @@ static int create_trackers(struct nsdk_nvme_qpair *qp)
 		qp->trackers[i] = (struct nvme_tracker){
 			.next_free = qp->free,
 			.cid = (uint16_t)i,
-			.cid_dw0 = i << 16,
+			.cid_dw01 = (uint64_t)i << 16,
 		};
 		qp->free = &qp->trackers[i];
 	}
@@ -218,14 +218,14 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 		.entries = own.entries,
 		.sqid_dw2 = (uint32_t)qid << 16,
 		.idle_polls = NVME_IDLE_POLLS,
-		/* The first round of the ring is written with phase 1 (Base 4.6). */
+		/* The first round of the ring is written with phase 1 (Base 3.3.3.2.2). */
 		.phase = 0,
-		.window_va = ctrlr->map->window_va,
-		.window_bytes = ctrlr->map->window_bytes,
 		.window = ctrlr->map->window,
 		.nosnoop = nsdk_coherence_active(ctrlr->coh),
 	};
 	qp->align_mask = qp->nosnoop ? NSDK_LINE_BYTES - 1 : 3;
+	qp->short_first_piece = ctrlr->map->window_va >> NSDK_WINDOW_SHIFT;
+	qp->short_pieces = qp->nosnoop ? 0 : ctrlr->map->window_bytes >> NSDK_WINDOW_SHIFT;
 	if (nsdk_device_wants_poll(ctrlr->dev))
 		qp->attention |= NVME_MODEL;
 	if (qp->nosnoop)

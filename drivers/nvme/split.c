@@ -251,6 +251,7 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		return nsdk_nvme_refuse(qp);
 	qp->split_free = split->next;
 	qp->split_count++;
+	qp->attention |= NVME_SPLITS;
 	*split = (struct nvme_split){
 		.cb = cb,
 		.ctx = ctx,
