@@ -138,7 +138,7 @@ static void open_port(void)
 static char *receive_spec(size_t *bytes)
 {
 	char *data = NULL;
-	size_t used = 0;
+	size_t used = 0, room = 0;
 
 	if (wire_send(guest.wire, WIRE_HELLO, NULL, 0) < 0)
 		guest_fault("the guest cannot say hello: %s", strerror(errno));
@@ -146,9 +146,17 @@ static char *receive_spec(size_t *bytes)
 		enum wire_type type;
 		int got;
 
-		data = realloc(data, used + WIRE_MAX_BYTES);
-		if (!data || used > SPEC_MAX_BYTES)
-			guest_fault("the command is too long");
+		if (room < used + WIRE_MAX_BYTES) {
+			char *more;
+
+			room = 2 * (used + WIRE_MAX_BYTES);
+			more = room < SPEC_MAX_BYTES ? realloc(data, room) : NULL;
+			if (!more) {
+				free(data);
+				guest_fault("the command is too long");
+			}
+			data = more;
+		}
 		got = wire_receive(guest.wire, &type, data + used);
 		if (got < 0 || type != WIRE_SPEC)
 			guest_fault("the guest got no specification: %s", strerror(errno));
@@ -218,10 +226,10 @@ static void offer_monitor(void)
 	char self[PATH_MAX - sizeof(GUEST_HOST_DIR)], link[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
+	self[length > 0 ? length : 0] = '\0';
 	guest.listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (length < 0 || guest.listen < 0)
 		guest_fault("the guest cannot offer vm-monitor: %s", strerror(errno));
-	self[length] = '\0';
 	snprintf(link, sizeof(link), "%s%s", GUEST_HOST_DIR, self);
 	if (symlink(link, GUEST_RUN_DIR "/bin/vm-monitor") < 0 ||
 	    bind(guest.listen, (struct sockaddr *)&address, sizeof(address)) < 0 ||
