@@ -63,14 +63,18 @@ static struct emu_nvme *nvme_of(struct nsdk_emu_model *model)
 
 void emu_nvme_freeze(struct emu_nvme *ctrl)
 {
-	for (unsigned i = 0; i <= ctrl->opts.queues; i++)
-		pthread_mutex_lock(&ctrl->cqs[i].lock);
+	/* Queues come into being under the lock of queue 0 only, so the others are those there are. */
+	pthread_mutex_lock(&ctrl->cqs[0].lock);
+	ctrl->frozen = 1;
+	for (unsigned used = atomic_load(&ctrl->cqs_used); ctrl->frozen < used; ctrl->frozen++)
+		pthread_mutex_lock(&ctrl->cqs[ctrl->frozen].lock);
 }
 
 void emu_nvme_thaw(struct emu_nvme *ctrl)
 {
-	for (unsigned i = ctrl->opts.queues + 1; i-- > 0;)
-		pthread_mutex_unlock(&ctrl->cqs[i].lock);
+	while (ctrl->frozen > 1)
+		pthread_mutex_unlock(&ctrl->cqs[--ctrl->frozen].lock);
+	pthread_mutex_unlock(&ctrl->cqs[0].lock);
 }
 
 void emu_nvme_function_reset(struct emu_nvme *ctrl)

@@ -252,7 +252,8 @@ struct emu_nvme {
 	/* Queues. */
 	struct emu_nvme_sq *sqs; /* opts.queues + 1 of each */
 	struct emu_nvme_cq *cqs;
-	_Atomic unsigned cqs_used; /* one more than the highest that exists */
+	_Atomic unsigned cqs_used; /* none that exists is above */
+	unsigned frozen;           /* completion queues that emu_nvme_freeze() has locked */
 
 	/* Interrupts; changed with all queues at rest. */
 	int *vectors; /* eventfds, -1: unarmed */
