@@ -123,7 +123,13 @@ int nsdk_device_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigne
 /** Disarm all vectors. @return 0 or -errno. */
 int nsdk_device_irq_disable(struct nsdk_device *dev);
 
-/** Function-level reset; config space as after attach. @return 0; -EOPNOTSUPP; other -errno. */
+/**
+ * Function-level reset. Bus mastering is off afterwards; other config space, armed interrupts and
+ * Enable No Snoop among it, is as before.
+ *
+ * @return 0; -EOPNOTSUPP the function has none; other -errno. A sentence has been logged.
+ * Source: VFIO_DEVICE_RESET (linux/vfio.h).
+ */
 int nsdk_device_reset(struct nsdk_device *dev);
 
 /**

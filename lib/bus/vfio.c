@@ -105,6 +105,7 @@ static int not_bound(const struct nsdk_pci_info *info)
 static int take_from_kernel(struct nsdk_vfio *vfio, bool bind)
 {
 	struct nsdk_pci_info *info = &vfio->info;
+	const struct nsdk_pci_addr addr = info->addr;
 	int rc;
 
 	/* A group of VFIO's mode without IOMMU exists only while the function is bound to it. */
@@ -116,10 +117,10 @@ static int take_from_kernel(struct nsdk_vfio *vfio, bool bind)
 		return is_vfio_driver(info->driver) ? 0 : not_bound(info);
 	if (is_vfio_driver(info->driver) && strcmp(info->driver, "vfio-pci") != 0)
 		return 0;
-	rc = nsdk_pci_bind(&info->addr, "vfio-pci", &vfio->restore);
+	rc = nsdk_pci_bind(&addr, "vfio-pci", &vfio->restore);
 	if (rc != 0)
 		return rc;
-	rc = nsdk_pci_info(&info->addr, info);
+	rc = nsdk_pci_info(&addr, info);
 	if (rc != 0)
 		goto restore;
 	return 0;

@@ -130,8 +130,6 @@ int nsdk_vfio_reset(struct nsdk_device *dev)
 	rc = nsdk_vfio_cfg_read(dev, PCI_COMMAND, 2, &command);
 	if (rc == 0)
 		rc = nsdk_vfio_cfg_write(dev, PCI_COMMAND, 2, command & ~(uint32_t)PCI_COMMAND_MASTER);
-	if (rc == 0)
-		rc = nsdk_vfio_irq_disarm(vfio);
 	if (rc != 0)
 		return rc;
 	for (uint64_t waited_ns = 0;; waited_ns += RESET_PAUSE_NS) {

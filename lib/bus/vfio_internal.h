@@ -66,7 +66,7 @@ const void *nsdk_vfio_region_cap(const struct vfio_region_info *info, uint16_t i
 int nsdk_vfio_cfg_open(struct nsdk_device *dev);
 int nsdk_vfio_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);
 int nsdk_vfio_cfg_write(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t value);
-/* Function-level reset, with bus mastering off and interrupts disarmed. @return 0 or -errno. */
+/* Function-level reset, with bus mastering off. @return 0 or -errno, not logged. */
 int nsdk_vfio_reset(struct nsdk_device *dev);
 
 /* BARs (vfio_bar.c). */

@@ -110,7 +110,7 @@ int nsdk_hw_enforces_sysfs(const char *bdf)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu/intel-iommu/ecap", bdf);
 	fd = nsdk_sys.open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -ENODATA;
+		return errno == ENOENT ? -ENODATA : -errno;
 	len = nsdk_sys.read(fd, text, sizeof(text) - 1);
 	nsdk_sys.close(fd);
 	if (len <= 0)
