@@ -218,10 +218,18 @@ static unsigned handle_messages(struct nsdk_reactor *reactor)
 	unsigned count = rte_ring_sc_dequeue_burst_elem(reactor->ring, messages, sizeof(messages[0]), BURST,
 							NULL);
 
+	if (count == 0)
+		return 0;
+	/*
+	 * What a sender wrote before it sent is seen by the handler. The ring orders that already, but
+	 * by reading one half of a word that the senders write as a whole, of which neither C11 nor
+	 * the thread sanitizer know what it means. The senders have counted themselves in, with
+	 * release, before they touched the ring; this acquires the count, once a burst.
+	 */
+	(void)atomic_load_explicit(&reactor->senders, memory_order_acquire);
 	for (unsigned i = 0; i < count; i++)
 		messages[i].fn(messages[i].ctx);
-	if (count)
-		add(&reactor->messages, count);
+	add(&reactor->messages, count);
 	return count;
 }
 
@@ -247,8 +255,9 @@ static void leave(struct nsdk_reactor *reactor)
 {
 	atomic_store(&reactor->closed, true);
 	/*
-	 * See nsdk_reactor_send(). A sender is in there for an enqueue, which does not wait, so this
-	 * ends by itself. Acquire through the total order: what they put in is seen below.
+	 * See nsdk_reactor_send(). A sender is in there for one enqueue, which does not wait, so
+	 * this ends by itself.
+	 * Sequentially consistent loads acquire: what the senders put in is seen below.
 	 */
 	while (atomic_load(&reactor->senders))
 		rte_pause();

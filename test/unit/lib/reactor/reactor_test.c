@@ -34,6 +34,20 @@
 		}                                                                                   \
 	} while (0)
 
+/*
+ * For the thread sanitizer. Inside DPDK's relaxed-tail ring the senders write position and count as one
+ * word of 64 bits, and others read half of it. CPUs know what that means, the sanitizer does not, so
+ * it takes the copies into and out of the slots for races. They are left out; what the messages
+ * point to is looked at, since the reactor orders that once more by itself.
+ */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race:^__rte_ring_rts_head_wait\n"
+	       "race:^__rte_ring_enqueue_elems\n"
+	       "race:^__rte_ring_dequeue_elems\n";
+}
+
 static unsigned lcores;
 
 /* With as many lcores as the test wants; -1: without EAL. */
@@ -239,11 +253,16 @@ static struct {
 	atomic_uint accepted;
 } traffic;
 
-/* Sender in the upper bits, number in the lower. */
+/* What the messages point to: plain memory, written by the sender and read by the handler. */
+enum { LETTERS = 1 << 20 };
+static struct letter {
+	unsigned sender, number;
+} letters[4][LETTERS];
+
 static void expect_order(void *ctx)
 {
-	uintptr_t value = (uintptr_t)ctx;
-	unsigned sender = (unsigned)(value >> 32), number = (unsigned)value;
+	const struct letter *letter = ctx;
+	unsigned sender = letter->sender, number = letter->number;
 
 	traffic.wrong += traffic.next[sender]++ != number;
 	traffic.wrong += nsdk_reactor_self() != nsdk_reactor_get(1);
@@ -253,16 +272,14 @@ static void expect_order(void *ctx)
 /* As many as are taken, until the reactors stop. */
 static void *send_all_the_time(void *arg)
 {
-	uintptr_t sender = (uintptr_t)arg;
-	unsigned number = 0;
-	int result;
+	unsigned sender = (unsigned)(uintptr_t)arg, number = 0;
+	int result = 0;
 
-	while ((result = nsdk_reactor_send(nsdk_reactor_get(1), expect_order,
-					   (void *)(sender << 32 | number))) != -ESHUTDOWN) {
-		if (result == 0)
-			number++;
-		else
-			CHECK(result == -EAGAIN);
+	while (result != -ESHUTDOWN && number < LETTERS) {
+		letters[sender][number] = (struct letter){ sender, number };
+		result = nsdk_reactor_send(nsdk_reactor_get(1), expect_order, &letters[sender][number]);
+		CHECK(result == 0 || result == -EAGAIN || result == -ESHUTDOWN);
+		number += result == 0;
 	}
 	atomic_fetch_add(&traffic.accepted, number);
 	return NULL;
