@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Everything around the driver, faked: a bus with one NVMe controller behind it, a memory domain, the
+ * no-snoop engine, the clock and the allocator. The linker turns the driver's calls to those rooms
+ * into calls to the __wrap_ functions of fake_*.c, so no other room need be there.
+ *
+ * The controller (fake_ctrlr.c) does what the specification says as long as nobody asks it to lie. It
+ * works only inside nsdk_device_poll() or fake_run(), so a test says when.
+ *
+ * The memory's IOVAs are shuffled in pieces of 2 MiB: what follows in the process's addresses does not
+ * follow in the device's.
+ */
+#ifndef FAKE_NVME_H
+#define FAKE_NVME_H
+
+#include "nsdk_unit.h"
+
+#include <nsdk/log.h>
+#include <nsdk/nvme.h>
+
+#define FAKE_PIECE_BYTES ((size_t)2 << 20)
+#define FAKE_PIECES 12
+#define FAKE_QUEUES 9
+#define FAKE_NAMESPACES 8
+#define FAKE_BAR_BYTES 0x2000
+
+enum fake_action {
+	FAKE_DO,    /* as the specification says */
+	FAKE_REPLY, /* complete with *status and nothing else */
+	FAKE_HOLD,  /* do not complete */
+};
+
+struct fake_queue {
+	bool sq_exists, cq_exists;
+	uint64_t sq_iova, cq_iova;
+	uint32_t sq_entries, cq_entries;
+	uint16_t sq_head, cq_tail, phase;
+};
+
+struct fake {
+	/* What a test may set before the attach. */
+	uint64_t cap;
+	uint32_t vs;
+	bool never_ready, never_disabled, never_shut_down;
+	bool wants_poll;
+	unsigned slowness;       /* it works at every so manyth call only; 0: at each */
+	unsigned queues_granted; /* 0's based, as the feature says */
+	unsigned namespaces;     /* with ids 1, 2, … */
+	uint8_t lba_shift;
+	uint64_t blocks;
+	uint8_t mdts;
+	bool active;             /* the no-snoop engine */
+	struct nsdk_nvme_id_ctrl id;
+
+	/* Faults. */
+	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
+	unsigned cfs_at;         /* from the n-th read of CSTS on */
+	bool gone, cfs;
+	enum fake_action (*hook)(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
+				 uint32_t *dw0);
+	int bus_master_error;
+
+	/* What it saw. */
+	unsigned runs, reg_reads, csts_reads, commands, resets;
+	uint16_t last_cid[FAKE_QUEUES];
+	struct nsdk_nvme_cmd last[FAKE_QUEUES];
+	unsigned doorbells_used; /* runs of fake_run() that found new SQEs in an I/O queue */
+	unsigned aers;           /* held */
+	uint16_t aer_cids[16];
+	unsigned freed_in_use;   /* memory of a queue freed under the controller */
+	unsigned bad_dma;        /* DMA to what is no memory of the device */
+
+	/* State. */
+	uint32_t cc, csts, aqa;
+	uint64_t asq, acq;
+	bool bus_master, attached, coh, pool;
+	int buffers, batches, allocations;
+	struct fake_queue queues[FAKE_QUEUES];
+	uint8_t *disk[FAKE_NAMESPACES];
+	uint64_t now_ns;
+	unsigned flushes_for_cpu, flushes_for_device, commits;
+};
+
+extern struct fake fake;
+extern _Alignas(4096) uint8_t fake_bar[FAKE_BAR_BYTES];
+
+/* The device and the domain to hand to the driver; nobody looks inside. */
+struct nsdk_device *fake_device(void);
+struct nsdk_mem *fake_mem(void);
+
+/* A well-behaved controller with one namespace; forgets everything else. */
+void fake_reset(void);
+/* Asserts that what was made has been unmade, and forgets it. */
+void fake_check_clean(void);
+
+/* The controller takes the SQEs that have been announced and completes them. */
+void fake_run(void);
+/* Puts any completion into the CQ of @p qid. */
+void fake_post(uint16_t qid, struct nsdk_nvme_cpl cpl);
+/* A good completion of a held command. */
+void fake_complete(uint16_t qid, uint16_t cid, uint16_t status);
+/* Answers one asynchronous event request. */
+void fake_event(uint32_t dw0);
+
+/* Memory as the device sees it; NULL when it is not its memory. */
+void *fake_va(uint64_t iova);
+/* DMA memory for a test: @p piece says in which 2 MiB piece; not taken from the allocator. */
+uint8_t *fake_buffer(unsigned piece, size_t offset);
+/* A page of "registered" memory outside the window, which is translated the slow way. */
+uint8_t *fake_registered(void);
+
+/* Attach and queue pair, asserted. */
+struct nsdk_nvme_ctrlr *fake_attach(void);
+struct nsdk_nvme_qpair *fake_qpair(struct nsdk_nvme_ctrlr *ctrlr, unsigned entries);
+
+/* A callback that counts and remembers: ctx is a struct fake_done. */
+struct fake_done {
+	int count;
+	uint16_t status;
+	uint16_t cid;
+};
+void fake_done_cb(void *ctx, const struct nsdk_nvme_cpl *cpl);
+
+/* Brings everything that is outstanding back, then detaches. */
+void fake_teardown(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_qpair *qp);
+
+#endif

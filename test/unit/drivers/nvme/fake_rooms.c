@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The rooms below the driver: bus, memory, coherence, clock, allocator. */
+#include "fake_nvme.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lib/coherence/coherence_internal.h"
+#include "lib/mem/mem_internal.h"
+
+static uint8_t *window;
+static _Atomic uint64_t table[FAKE_PIECES];
+static struct nsdk_dma_map map;
+static _Alignas(4096) uint8_t registered[4096];
+#define REGISTERED_IOVA 0x7000000000ull
+
+static char device_stands_for_itself, mem_stands_for_itself, coh_stands_for_itself;
+
+struct nsdk_device *fake_device(void)
+{
+	return (struct nsdk_device *)(void *)&device_stands_for_itself;
+}
+
+struct nsdk_mem *fake_mem(void)
+{
+	return (struct nsdk_mem *)(void *)&mem_stands_for_itself;
+}
+
+/* ---- Memory ---- */
+
+static uint64_t piece_iova(unsigned piece)
+{
+	return 0x4000000000ull + (piece * 5 + 3) % FAKE_PIECES * 2 * FAKE_PIECE_BYTES;
+}
+
+static void make_window(void)
+{
+	uint8_t *raw;
+
+	if (window)
+		return;
+	raw = mmap(NULL, (FAKE_PIECES + 1) * FAKE_PIECE_BYTES, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(raw != MAP_FAILED);
+	window = (uint8_t *)(((uintptr_t)raw + FAKE_PIECE_BYTES - 1) & ~(FAKE_PIECE_BYTES - 1));
+	/* The last piece of the window is not mapped for the device. */
+	for (unsigned i = 0; i < FAKE_PIECES - 1; i++)
+		table[i] = piece_iova(i) + 1;
+	map.window_va = (uintptr_t)window;
+	map.window_bytes = FAKE_PIECES * FAKE_PIECE_BYTES;
+	map.window = table;
+}
+
+void *fake_va(uint64_t iova)
+{
+	for (unsigned i = 0; i < FAKE_PIECES - 1; i++)
+		if (iova >= piece_iova(i) && iova - piece_iova(i) < FAKE_PIECE_BYTES)
+			return window + i * FAKE_PIECE_BYTES + (iova - piece_iova(i));
+	if (iova >= REGISTERED_IOVA && iova - REGISTERED_IOVA < sizeof(registered))
+		return registered + (iova - REGISTERED_IOVA);
+	return NULL;
+}
+
+uint8_t *fake_buffer(unsigned piece, size_t offset)
+{
+	return window + piece * FAKE_PIECE_BYTES + offset;
+}
+
+uint8_t *fake_registered(void)
+{
+	return registered;
+}
+
+int __wrap_nsdk_dma_map_lookup_slow(const struct nsdk_dma_map *of, uintptr_t va, uint64_t *iova,
+				    size_t *left);
+int __wrap_nsdk_dma_map_lookup_slow(const struct nsdk_dma_map *of, uintptr_t va, uint64_t *iova,
+				    size_t *left)
+{
+	if (va < (uintptr_t)registered || va >= (uintptr_t)registered + sizeof(registered))
+		return -EFAULT;
+	*iova = REGISTERED_IOVA + (va - (uintptr_t)registered);
+	*left = (uintptr_t)registered + sizeof(registered) - va;
+	return 0;
+}
+
+int __wrap_nsdk_mem_attach(struct nsdk_mem *mem, struct nsdk_device *dev, struct nsdk_coherence *coh);
+int __wrap_nsdk_mem_attach(struct nsdk_mem *mem, struct nsdk_device *dev, struct nsdk_coherence *coh)
+{
+	CU_ASSERT(!fake.attached && !fake.bus_master);
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-ENOMEM, "mem", "made to fail");
+	fake.attached = true;
+	return 0;
+}
+
+void __wrap_nsdk_mem_detach(struct nsdk_mem *mem, struct nsdk_device *dev);
+void __wrap_nsdk_mem_detach(struct nsdk_mem *mem, struct nsdk_device *dev)
+{
+	/* The device must no longer do DMA; a vanished one does none. */
+	CU_ASSERT(fake.attached);
+	CU_ASSERT(!fake.bus_master || fake.gone);
+	fake.attached = false;
+}
+
+const struct nsdk_dma_map *__wrap_nsdk_mem_map_of(struct nsdk_mem *mem, struct nsdk_device *dev);
+const struct nsdk_dma_map *__wrap_nsdk_mem_map_of(struct nsdk_mem *mem, struct nsdk_device *dev)
+{
+	return &map;
+}
+
+int __wrap_nsdk_mem_translate(struct nsdk_mem *mem, struct nsdk_device *dev, const void *va,
+			      size_t bytes, nsdk_iova_t *iova, size_t *contiguous_bytes);
+int __wrap_nsdk_mem_translate(struct nsdk_mem *mem, struct nsdk_device *dev, const void *va,
+			      size_t bytes, nsdk_iova_t *iova, size_t *contiguous_bytes)
+{
+	int err = nsdk_dma_map_lookup(&map, (uintptr_t)va, &iova->addr, contiguous_bytes);
+
+	if (nsdk_unit_fails_now())
+		return -EFAULT;
+	if (*contiguous_bytes > bytes)
+		*contiguous_bytes = bytes;
+	return err;
+}
+
+int __wrap_nsdk_dma_pool_create(struct nsdk_mem *mem, const struct nsdk_dma_pool_opts *opts,
+				struct nsdk_dma_pool **out);
+int __wrap_nsdk_dma_pool_create(struct nsdk_mem *mem, const struct nsdk_dma_pool_opts *opts,
+				struct nsdk_dma_pool **out)
+{
+	CU_ASSERT(!fake.pool);
+	CU_ASSERT_EQUAL(opts->attr, fake.active ? NSDK_DMA_NOSNOOP : NSDK_DMA_COHERENT);
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-ENOMEM, "mem", "made to fail");
+	fake.pool = true;
+	*out = (struct nsdk_dma_pool *)(void *)&fake.pool;
+	return 0;
+}
+
+int __wrap_nsdk_dma_pool_destroy(struct nsdk_dma_pool *pool);
+int __wrap_nsdk_dma_pool_destroy(struct nsdk_dma_pool *pool)
+{
+	CU_ASSERT(fake.pool);
+	CU_ASSERT_EQUAL(fake.buffers, 0);
+	fake.pool = false;
+	return 0;
+}
+
+/* Buffers come from the first four pieces, one behind the other; the rest are the tests'. */
+static size_t next_buffer;
+static struct {
+	uint8_t *va;
+	size_t bytes;
+} buffers[256];
+
+int __wrap_nsdk_dma_alloc(struct nsdk_dma_pool *pool, size_t bytes, size_t align_bytes, void **out);
+int __wrap_nsdk_dma_alloc(struct nsdk_dma_pool *pool, size_t bytes, size_t align_bytes, void **out)
+{
+	size_t at;
+
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-ENOMEM, "mem", "made to fail");
+	if (align_bytes < 64)
+		align_bytes = 64;
+	at = (next_buffer + align_bytes - 1) & ~(align_bytes - 1);
+	if (bytes <= FAKE_PIECE_BYTES &&
+	    at / FAKE_PIECE_BYTES != (at + bytes - 1) / FAKE_PIECE_BYTES)
+		at = (at / FAKE_PIECE_BYTES + 1) * FAKE_PIECE_BYTES;
+	if (at + bytes > 8 * FAKE_PIECE_BYTES)
+		return nsdk_fail(-ENOMEM, "mem", "the pool is full");
+	for (unsigned i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+		if (buffers[i].va)
+			continue;
+		buffers[i].va = window + at;
+		buffers[i].bytes = bytes;
+		memset(window + at, 0, bytes);
+		next_buffer = at + bytes;
+		fake.buffers++;
+		*out = window + at;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static bool overlaps(uint64_t iova, const uint8_t *va, size_t bytes)
+{
+	const uint8_t *at = fake_va(iova);
+
+	return at >= va && at < va + bytes;
+}
+
+int __wrap_nsdk_dma_free(struct nsdk_dma_pool *pool, void *va);
+int __wrap_nsdk_dma_free(struct nsdk_dma_pool *pool, void *va)
+{
+	if (!va)
+		return 0;
+	for (unsigned i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+		if (buffers[i].va != va)
+			continue;
+		for (unsigned q = 0; q < FAKE_QUEUES; q++) {
+			const struct fake_queue *queue = &fake.queues[q];
+
+			if (fake.bus_master && fake.attached && !fake.gone &&
+			    ((queue->sq_exists && overlaps(queue->sq_iova, va, buffers[i].bytes)) ||
+			     (queue->cq_exists && overlaps(queue->cq_iova, va, buffers[i].bytes))))
+				fake.freed_in_use++;
+		}
+		memset(va, 0xdd, buffers[i].bytes);
+		buffers[i].va = NULL;
+		if (--fake.buffers == 0)
+			next_buffer = 0;
+		return 0;
+	}
+	CU_FAIL("freed what is no buffer");
+	return -EINVAL;
+}
+
+/* ---- Bus ---- */
+
+const char *__wrap_nsdk_device_name(const struct nsdk_device *dev);
+const char *__wrap_nsdk_device_name(const struct nsdk_device *dev)
+{
+	return "fake:nvme";
+}
+
+int __wrap_nsdk_device_numa_node(const struct nsdk_device *dev);
+int __wrap_nsdk_device_numa_node(const struct nsdk_device *dev)
+{
+	return -1;
+}
+
+int __wrap_nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out);
+int __wrap_nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out)
+{
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-EINVAL, "bus", "made to fail");
+	*out = (struct nsdk_bar){ fake_bar, sizeof(fake_bar) };
+	return 0;
+}
+
+int __wrap_nsdk_device_set_bus_master(struct nsdk_device *dev, bool on);
+int __wrap_nsdk_device_set_bus_master(struct nsdk_device *dev, bool on)
+{
+	if (on && nsdk_unit_fails_now())
+		return nsdk_fail(-EIO, "bus", "made to fail");
+	if (!on && fake.bus_master_error)
+		return fake.bus_master_error;
+	fake.bus_master = on;
+	return 0;
+}
+
+bool __wrap_nsdk_device_is_gone(const struct nsdk_device *dev);
+bool __wrap_nsdk_device_is_gone(const struct nsdk_device *dev)
+{
+	return fake.gone;
+}
+
+bool __wrap_nsdk_device_wants_poll(const struct nsdk_device *dev);
+bool __wrap_nsdk_device_wants_poll(const struct nsdk_device *dev)
+{
+	return fake.wants_poll;
+}
+
+void __wrap_nsdk_device_poll(struct nsdk_device *dev);
+void __wrap_nsdk_device_poll(struct nsdk_device *dev)
+{
+	fake_run();
+}
+
+int __wrap_nsdk_device_reset(struct nsdk_device *dev);
+int __wrap_nsdk_device_reset(struct nsdk_device *dev)
+{
+	fake.resets++;
+	fake.bus_master = false;
+	return 0;
+}
+
+/* ---- Coherence ---- */
+
+int __wrap_nsdk_coherence_create(struct nsdk_device *dev, enum nsdk_policy policy,
+				 struct nsdk_coherence **out);
+int __wrap_nsdk_coherence_create(struct nsdk_device *dev, enum nsdk_policy policy,
+				 struct nsdk_coherence **out)
+{
+	CU_ASSERT(!fake.bus_master);
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-EOPNOTSUPP, "coherence", "made to fail");
+	fake.coh = true;
+	*out = (struct nsdk_coherence *)(void *)&coh_stands_for_itself;
+	return 0;
+}
+
+void __wrap_nsdk_coherence_destroy(struct nsdk_coherence *coh);
+void __wrap_nsdk_coherence_destroy(struct nsdk_coherence *coh)
+{
+	if (coh) {
+		CU_ASSERT(!fake.attached);
+		CU_ASSERT_EQUAL(fake.batches, 0);
+		fake.coh = false;
+	}
+}
+
+bool __wrap_nsdk_coherence_active(const struct nsdk_coherence *coh);
+bool __wrap_nsdk_coherence_active(const struct nsdk_coherence *coh)
+{
+	return fake.active;
+}
+
+int __wrap_nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
+				   struct nsdk_flush_batch **out);
+int __wrap_nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
+				   struct nsdk_flush_batch **out)
+{
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-ENOMEM, "coherence", "made to fail");
+	fake.batches++;
+	*out = (struct nsdk_flush_batch *)(void *)&coh_stands_for_itself;
+	return 0;
+}
+
+void __wrap_nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch);
+void __wrap_nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
+{
+	if (batch)
+		fake.batches--;
+}
+
+void __wrap_nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+					enum nsdk_dma_dir dir);
+void __wrap_nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+					enum nsdk_dma_dir dir)
+{
+	fake.flushes_for_device++;
+}
+
+void __wrap_nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+				     enum nsdk_dma_dir dir);
+void __wrap_nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+				     enum nsdk_dma_dir dir)
+{
+	fake.flushes_for_cpu++;
+}
+
+void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch);
+void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
+{
+	fake.commits++;
+}
+
+void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,
+				 enum nsdk_dma_dir dir);
+void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,
+				 enum nsdk_dma_dir dir)
+{
+}
+
+void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
+			      enum nsdk_dma_dir dir);
+void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
+			      enum nsdk_dma_dir dir)
+{
+}
+
+/* ---- Clock and allocator ---- */
+
+/* Each look at the clock costs 10 ms, so deadlines pass without anybody waiting. */
+uint64_t __wrap_nsdk_clock_ns(void);
+uint64_t __wrap_nsdk_clock_ns(void)
+{
+	return fake.now_ns += 10000000;
+}
+
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__real_aligned_alloc(size_t align, size_t bytes);
+void __real_free(void *va);
+
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+	if (nsdk_unit_fails_now())
+		return NULL;
+	fake.allocations++;
+	return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes)
+{
+	if (nsdk_unit_fails_now())
+		return NULL;
+	fake.allocations += !old;
+	return __real_realloc(old, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t bytes);
+void *__wrap_aligned_alloc(size_t align, size_t bytes)
+{
+	if (nsdk_unit_fails_now())
+		return NULL;
+	fake.allocations++;
+	return __real_aligned_alloc(align, bytes);
+}
+
+void __wrap_free(void *va);
+void __wrap_free(void *va)
+{
+	fake.allocations -= va != NULL;
+	__real_free(va);
+}
+
+/* ---- For the tests ---- */
+
+void fake_reset(void)
+{
+	for (unsigned i = 0; i < FAKE_NAMESPACES; i++)
+		__real_free(fake.disk[i]);
+	make_window();
+	memset(buffers, 0, sizeof(buffers));
+	next_buffer = 0;
+	fake = (struct fake){
+		/* 64 entries, contiguous, 500 ms, NVM command set. */
+		.cap = 63 | 1ull << 16 | 1ull << 24 | 1ull << 37,
+		.vs = 0x00020000,
+		.wants_poll = true,
+		.queues_granted = 3,
+		.namespaces = 1,
+		.lba_shift = 9,
+		.blocks = 16384,
+		.mdts = 5, /* 128 KiB */
+		.id = { .sqes = 0x66, .cqes = 0x44, .nn = FAKE_NAMESPACES, .aerl = 3 },
+	};
+	for (unsigned i = 0; i < FAKE_NAMESPACES; i++)
+		fake.disk[i] = __real_calloc(1, fake.blocks << fake.lba_shift);
+	nsdk_unit_fail_none();
+}
+
+void fake_check_clean(void)
+{
+	CU_ASSERT(!fake.attached);
+	CU_ASSERT(!fake.coh);
+	CU_ASSERT(!fake.pool);
+	CU_ASSERT(!fake.bus_master || fake.gone);
+	CU_ASSERT_EQUAL(fake.buffers, 0);
+	CU_ASSERT_EQUAL(fake.batches, 0);
+	CU_ASSERT_EQUAL(fake.freed_in_use, 0);
+	CU_ASSERT_EQUAL(fake.bad_dma, 0);
+	NSDK_ASSERT_INT(fake.allocations, 0);
+}
+
+struct nsdk_nvme_ctrlr *fake_attach(void)
+{
+	struct nsdk_nvme_ctrlr *ctrlr = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), NULL, &ctrlr), 0);
+	return ctrlr;
+}
+
+struct nsdk_nvme_qpair *fake_qpair(struct nsdk_nvme_ctrlr *ctrlr, unsigned entries)
+{
+	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .entries = entries };
+	struct nsdk_nvme_qpair *qp = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(ctrlr, &opts, &qp), 0);
+	return qp;
+}
+
+void fake_done_cb(void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	struct fake_done *done = ctx;
+
+	done->count++;
+	done->status = cpl->status & 0xfffe;
+	done->cid = cpl->cid;
+}
+
+void fake_teardown(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_qpair *qp)
+{
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_destroy(qp), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_detach(ctrlr), 0);
+	fake_check_clean();
+}
