@@ -413,12 +413,9 @@ int perf_job_poll(void *ctx)
 	if (job->stop_ticks == 0) {
 		submitted = submit_all(job, now);
 		if (submitted < 0 && submitted != -ENODEV && submitted != -EIO) {
-			tool_say("%s: a %s at LBA %llu was not taken: %s",
+			tool_say("%s: a %s of %u blocks was not taken: %s",
 				 nsdk_device_name(job->device->dev), dir_name(job->next.dir),
-				 (unsigned long long)(job->first_lba +
-						      perf_sequence_at(&job->seq, job->next.index) *
-							      job->unit_blocks),
-				 strerror(-submitted));
+				 job->unit_blocks, strerror(-submitted));
 			count(&job->counters.errors, 1);
 			job->failed = true;
 		}

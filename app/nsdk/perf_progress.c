@@ -88,7 +88,7 @@ static void draw(struct perf_progress *progress, uint64_t now_ns)
 		 sums.stage < 0 ? "" : stages[sums.stage], sums.stage == PERF_RUN ? "" : ", ",
 		 elapsed_s, left, tool_format_count(iops, iops_text, sizeof(iops_text)),
 		 tool_format_bytes(iops * (double)run->opts.bs_bytes, bw_text, sizeof(bw_text)),
-		 (unsigned long long)(sums.errors + sums.verify_errors));
+		 (unsigned long long)sums.errors + sums.verify_errors);
 	tool_status_line(line);
 	progress->last_ios = all;
 	progress->last_ns = now_ns;

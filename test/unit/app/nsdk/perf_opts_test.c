@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,18 +10,22 @@
 
 static struct perf_opts opts;
 
-/* The words up to NULL as `nsdk perf` gets them. */
-static int parse(const char *first, ...)
-{
-	char *argv[16] = { (char *)"perf", (char *)first };
-	int argc = 2;
-	bool stop;
-	va_list args;
+/* The words as `nsdk perf` gets them. */
+#define parse(...) parse_words((const char *const[]){ __VA_ARGS__, NULL })
 
-	va_start(args, first);
-	while (argc < 15 && (argv[argc] = va_arg(args, char *)) != NULL)
+static int parse_words(const char *const *words)
+{
+	static char *argv[16]; /* what was parsed points into it */
+	int argc = 1;
+	bool stop;
+
+	memset(argv, 0, sizeof(argv));
+	argv[0] = (char *)(uintptr_t)"perf";
+
+	while (argc < 15 && words[argc - 1] != NULL) {
+		argv[argc] = (char *)(uintptr_t)words[argc - 1];
 		argc++;
-	va_end(args);
+	}
 	return perf_opts_parse(&tool_perf, argc, argv, &opts, &stop);
 }
 
@@ -52,7 +55,7 @@ static void listen_end(void)
 
 static void defaults_are_fios(void)
 {
-	NSDK_ASSERT_INT(parse("emu:nvme", NULL), TOOL_DONE);
+	NSDK_ASSERT_INT(parse("emu:nvme"), TOOL_DONE);
 	CU_ASSERT(opts.reads && !opts.writes && !opts.random);
 	NSDK_ASSERT_INT(opts.rwmixread, 100);
 	NSDK_ASSERT_INT(opts.bs_bytes, 4096);
@@ -82,7 +85,7 @@ static void kinds_of_load(void)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		NSDK_ASSERT_INT(parse(cases[i].word, "emu:nvme", NULL), TOOL_DONE);
+		NSDK_ASSERT_INT(parse(cases[i].word, "emu:nvme"), TOOL_DONE);
 		NSDK_ASSERT_INT(opts.reads, cases[i].reads);
 		NSDK_ASSERT_INT(opts.writes, cases[i].writes);
 		NSDK_ASSERT_INT(opts.random, cases[i].random);
@@ -94,7 +97,7 @@ static void all_of_them_are_taken(void)
 {
 	NSDK_ASSERT_INT(parse("--rw=randrw", "--rwmixread=70", "--bs", "128k", "--iodepth=32",
 			      "--numjobs=4", "--cpus_allowed=0,2-3", "--runtime=2m", "--time_based",
-			      "emu:nvme", "0000:00:03.0", NULL),
+			      "emu:nvme", "0000:00:03.0"),
 			TOOL_DONE);
 	NSDK_ASSERT_INT(opts.rwmixread, 70);
 	NSDK_ASSERT_INT(opts.bs_bytes, 131072);
@@ -107,7 +110,7 @@ static void all_of_them_are_taken(void)
 	NSDK_ASSERT_TEXT(opts.devices[1], "0000:00:03.0");
 	NSDK_ASSERT_INT(parse("--number_ios=20000", "--size=50%", "--offset=1g", "--verify",
 			      "--policy=nosnoop", "--ns=2", "--randseed=9", "--io_timeout=1",
-			      "--stop_timeout=100ms", "--json=/dev/null", "emu:nvme", NULL),
+			      "--stop_timeout=100ms", "--json=/dev/null", "emu:nvme"),
 			TOOL_DONE);
 	NSDK_ASSERT_INT(opts.number_ios, 20000);
 	CU_ASSERT(opts.size.is_percent && opts.size.value == 50);
@@ -167,7 +170,7 @@ static void wrong_values_are_named(void)
 		int status;
 
 		listen_begin();
-		status = parse("emu:nvme", cases[i].word, NULL);
+		status = parse("emu:nvme", cases[i].word);
 		listen_end();
 		NSDK_ASSERT_INT(status, TOOL_USAGE);
 		if (strstr(said, cases[i].names) == NULL)
@@ -181,7 +184,7 @@ static void wrong_values_are_named(void)
 static void a_device_is_wanted(void)
 {
 	listen_begin();
-	NSDK_ASSERT_INT(parse("--rw=read", NULL), TOOL_USAGE);
+	NSDK_ASSERT_INT(parse("--rw=read"), TOOL_USAGE);
 	listen_end();
 	CU_ASSERT(strstr(said, "a device is missing") != NULL);
 }
