@@ -11,6 +11,7 @@ INSTALL := install
 BINDIR  := $(PREFIX)/bin
 INCDIR  := $(PREFIX)/include
 PCDIR   := $(LIBDIR)/pkgconfig
+MANDIR  := $(PREFIX)/share/man/man1
 
 .PHONY: install uninstall
 
@@ -31,9 +32,12 @@ install: all $(S)mk/nsdk.pc.in $(S)mk/nsdk-shared.pc.in
 	done
 ifneq ($(srcs_app/nsdk),)
 	$(quiet)$(INSTALL) -m 755 $(B)/bin/nsdk $(DESTDIR)$(BINDIR)
+	$(quiet)$(INSTALL) -d $(DESTDIR)$(MANDIR)
+	$(quiet)$(INSTALL) -m 644 $(wildcard $(S)doc/man/*.1) $(DESTDIR)$(MANDIR)
 endif
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/nsdk $(DESTDIR)$(LIBDIR)/libnsdk.a $(DESTDIR)$(LIBDIR)/libnsdk.so*
 	rm -f $(DESTDIR)$(PCDIR)/nsdk.pc $(DESTDIR)$(PCDIR)/nsdk-shared.pc
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,$(notdir $(wildcard $(S)doc/man/*.1)))
 	rm -rf $(DESTDIR)$(INCDIR)/nsdk
