@@ -40,7 +40,7 @@ int nsdk_vfio_ioctl(int fd, unsigned long request, void *arg)
 /* The functions that this process drives. The kernel would open one of a group a second time, and
  * two drivers would share its queues. */
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-static LIST_HEAD(, nsdk_vfio) open_list = LIST_HEAD_INITIALIZER(open_list);
+static LIST_HEAD(nsdk_vfio_list, nsdk_vfio) open_list = LIST_HEAD_INITIALIZER(open_list);
 
 /* @return 0; -EBUSY, logged. */
 static int claim(struct nsdk_vfio *vfio)

@@ -120,7 +120,7 @@ int nsdk_vfio_reset(struct nsdk_device *dev)
 {
 	const struct timespec pause = {.tv_nsec = (long)RESET_PAUSE_NS};
 	struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
-	uint32_t command;
+	uint32_t command = 0;
 	int rc;
 
 	if (!vfio->can_reset)

@@ -25,7 +25,7 @@ struct nsdk_vfio_group {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static LIST_HEAD(, nsdk_vfio_group) groups = LIST_HEAD_INITIALIZER(groups);
+static LIST_HEAD(nsdk_vfio_groups, nsdk_vfio_group) groups = LIST_HEAD_INITIALIZER(groups);
 
 static int open_failed(int error, const char *path, const struct nsdk_vfio_group *group)
 {

@@ -89,11 +89,11 @@ struct nsdk_ioas {
 	pthread_rwlock_t lock;
 	struct nsdk_iova_space space;
 	struct nsdk_snoop_verdict verdict;
-	TAILQ_HEAD(, nsdk_ioas_member) members;
+	TAILQ_HEAD(nsdk_ioas_members, nsdk_ioas_member) members;
 	uint32_t id;         /* iommufd */
 	int container_fd;    /* type1, else -1 */
 	bool container_live; /* type1: has a device, so the kernel has the mappings */
-	TAILQ_HEAD(, nsdk_soft_listener) listeners; /* soft */
+	TAILQ_HEAD(nsdk_soft_listeners, nsdk_soft_listener) listeners; /* soft */
 };
 
 /* Every function is called with the lock of the address space held for writing, and logs. */

@@ -335,21 +335,37 @@ static bool means_cannot(int error)
 	return error == -EOPNOTSUPP || error == -ENOTTY || error == -EINVAL || error == -EADDRINUSE;
 }
 
+static const struct nsdk_ioas_member *find_in_group(const struct nsdk_ioas *ioas, int group)
+{
+	const struct nsdk_ioas_member *other;
+
+	TAILQ_FOREACH(other, &ioas->members, link)
+		if (group >= 0 && other->group == group)
+			return other;
+	return NULL;
+}
+
+static bool kernel_made_a_table(const struct nsdk_ioas *ioas)
+{
+	const struct nsdk_ioas_member *other;
+
+	TAILQ_FOREACH(other, &ioas->members, link)
+		if (!other->pt_ours)
+			return true;
+	return false;
+}
+
 /* @return 0; -errno, not logged. */
 static int put_on_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 {
-	struct nsdk_ioas_member *other;
-	bool kernel_made_one = false;
+	const struct nsdk_ioas_member *mate = find_in_group(ioas, member->group);
+	int rc;
 
 	member->pt_ours = false;
-	TAILQ_FOREACH(other, &ioas->members, link) {
-		if (member->group >= 0 && other->group == member->group)
-			return attach_to(member, other->pt_id);
-		kernel_made_one = kernel_made_one || !other->pt_ours;
-	}
-	if (kernel_made_one) {
-		int rc = attach_to_own_table(ioas, member);
-
+	if (mate != NULL)
+		return attach_to(member, mate->pt_id);
+	if (kernel_made_a_table(ioas)) {
+		rc = attach_to_own_table(ioas, member);
 		if (rc == 0 || !means_cannot(rc))
 			return rc;
 	}

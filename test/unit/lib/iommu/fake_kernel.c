@@ -291,8 +291,8 @@ static void *fake_mmap(void *addr, size_t bytes, int prot, int flags, int fd, in
 		errno = EINVAL;
 		return MAP_FAILED;
 	}
-	base = mmap(addr, bytes, prot, flags, fd < 0 ? -1 : file->device->memfd,
-		    fd < 0 ? 0 : (off_t)((uint64_t)offset & (((uint64_t)1 << 40) - 1)));
+	base = mmap(addr, bytes, prot, flags, file == NULL ? -1 : file->device->memfd,
+		    file == NULL ? 0 : (off_t)((uint64_t)offset & (((uint64_t)1 << 40) - 1)));
 	if (base == MAP_FAILED)
 		return base;
 	if (file != NULL)
