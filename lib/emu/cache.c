@@ -181,7 +181,10 @@ static void access_page(struct emu_cache_page *page, enum access access, uintptr
 			emu_cache_line_write_snooped(page, line, offset, n, data);
 			break;
 		case ACCESS_CONSUMED:
-			emu_cache_line_consumed(page, line, actor);
+			if (n == NSDK_LINE_BYTES)
+				emu_cache_line_consumed(page, line, actor);
+			else
+				emu_cache_line_part_consumed(page, line, offset, n, actor);
 			break;
 		}
 		va += n;

@@ -114,6 +114,8 @@ void emu_cache_line_write_snooped(struct emu_cache_page *page, unsigned line, un
 				  unsigned bytes, const uint8_t *from);
 void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 			     struct emu_cache_actor *actor);
+void emu_cache_line_part_consumed(struct emu_cache_page *page, unsigned line, unsigned offset,
+				  unsigned bytes, struct emu_cache_actor *actor);
 
 /* ---- The adversary (cache_adversary.c) ---- */
 

@@ -204,3 +204,17 @@ void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_CPU_READ, page, line,
 				 page->pending & (uint64_t)1 << line ? MISSING_FENCE : MISSING_FOR_CPU);
 }
+
+/*
+ * The same for a part of a line whose other parts are transfers of their own: entries of a completion
+ * queue, of which the device may write the next before it hears that the last was consumed, so writes
+ * of the line cannot be told apart by counting them. An entry is not written again before it is
+ * consumed, though: the CPU has seen it if its copy of the line has it.
+ */
+void emu_cache_line_part_consumed(struct emu_cache_page *page, unsigned line, unsigned offset,
+				  unsigned bytes, struct emu_cache_actor *actor)
+{
+	if (page->image->lines[line].device & bits(offset, bytes))
+		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_CPU_READ, page, line,
+				 page->pending & (uint64_t)1 << line ? MISSING_FENCE : MISSING_FOR_CPU);
+}
