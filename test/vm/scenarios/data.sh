@@ -26,15 +26,17 @@ kernel_moves()
 	fi
 }
 
-# nsdk_moves read|write DEVICE LBA COUNT FILE [VARIABLE=VALUE]…
+# nsdk_moves read|write DEVICE LBA COUNT FILE
 nsdk_moves()
 {
 	nsdk bind "$2" || return
-	nvme_rw "pci:$2" "$1" "$3" "$4" "$5"
+	nvme_rw "pci:$2" "$1" "$3" "$4" "$5" --policy=$policy
 	local status=$?
 	nsdk unbind "$2" || return
 	return $status
 }
+
+policy=coherent
 
 sum()
 {
@@ -68,6 +70,9 @@ exchange 0000:00:03.0 512 12345 777 ""
 exchange 0000:00:03.0 512 131071 1 ", the last one"
 exchange 0000:00:04.0 4096 4321 333 ""
 exchange 0000:00:05.0 512 7 4099 ", MDTS of two pages"
+policy=nosnoop
+exchange 0000:00:03.0 512 99 4321 ", no-snoop"
+policy=coherent
 export NSDK_IOMMU=type1
 exchange 0000:00:03.0 512 54321 999 ", through type1"
 
