@@ -57,7 +57,7 @@ int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	struct nvme_admin *admin = &ctrlr->admin;
 	struct nvme_admin_request *request = NULL;
 	int err = nsdk_nvme_ctrlr_failed(ctrlr);
-	uint16_t cid;
+	uint32_t cid;
 
 	if (err)
 		return err;
@@ -74,7 +74,7 @@ int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	request->deadline_ns = timeout_ns ? nsdk_clock_ns() + timeout_ns : 0;
 
 	*admin->sqe = *cmd;
-	admin->sqe->cid = cid;
+	admin->sqe->cid = (uint16_t)cid;
 	/* The device must find this line in memory: written back and fenced before the doorbell. */
 	nsdk_sync_for_device(ctrlr->coh, admin->sqe, sizeof(*admin->sqe), NSDK_DMA_TO_DEVICE);
 	if (++admin->sqe == admin->ring.sq_end)

@@ -115,7 +115,7 @@ static void remember(struct emu_nvme_slot *slot, uint64_t iova, uint64_t bytes)
 		last->bytes += bytes;
 		return;
 	}
-	if (slot->count == slot->room) {
+	if (!slot->ranges || slot->count == slot->room) {
 		room = slot->room ? slot->room * 2 : 8;
 		ranges = realloc(slot->ranges, room * sizeof(*ranges));
 		if (!ranges)

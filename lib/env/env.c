@@ -94,7 +94,7 @@ static int redirect_eal_log(void)
 
 	if (!stream)
 		return nsdk_fail(-ENOMEM, "env", "no memory for EAL's log");
-	/* Unbuffered, so that nothing is left inside when a line counts. Kept for as long as EAL may speak. */
+	/* Unbuffered, so that nothing is left inside when a line counts. Kept while EAL may speak. */
 	setvbuf(stream, NULL, _IONBF, 0);
 	rte_openlog_stream(stream);
 	return 0;

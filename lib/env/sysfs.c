@@ -57,7 +57,7 @@ int nsdk_env_sysfs_text(char *buf, size_t buf_bytes, const char *path_format, ..
 int nsdk_env_sysfs_u64(uint64_t *out, const char *path_format, ...)
 {
 	unsigned long long value;
-	char text[32], *end;
+	char text[32] = "", *end;
 	va_list args;
 	int result;
 

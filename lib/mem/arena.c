@@ -45,7 +45,7 @@ static unsigned class_of(size_t bytes)
 {
 	uint64_t lines = bytes / NSDK_LINE_BYTES;
 	unsigned log2 = 63u - (unsigned)__builtin_clzll(lines);
-	unsigned quarter = log2 >= 2 ? (unsigned)(lines >> (log2 - 2)) & 3u : (unsigned)(lines << (2 - log2)) & 3u;
+	unsigned quarter = (unsigned)(log2 >= 2 ? lines >> (log2 - 2) : lines << (2 - log2)) & 3u;
 
 	return log2 * 4 + quarter;
 }
@@ -227,7 +227,7 @@ static uintptr_t place_in(const struct nsdk_arena *arena, const struct nsdk_exte
 	uintptr_t at = round_up(extent->va, align);
 	uintptr_t last = at + bytes - 1;
 
-	/* A page boundary is aligned to anything up to a page, and beyond that a page's start is asked for. */
+	/* A page boundary is aligned to anything up to a page; beyond that a page's start is asked for. */
 	if (bytes <= arena->page_bytes && at / arena->page_bytes != last / arena->page_bytes)
 		at = round_up(round_up(at, arena->page_bytes), align);
 	if (at < extent->va || at - extent->va > extent->bytes ||

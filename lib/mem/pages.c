@@ -257,7 +257,7 @@ int nsdk_pages_map(void *va, size_t bytes, const struct nsdk_page_kind *kind)
 				  strerror(errno));
 		goto unmap;
 	}
-	/* So that no page fault is left for the I/O path: the pages are there, this mapping's table is not. */
+	/* No page fault is left for the I/O path: the pages are there, this mapping's table is not. */
 	error = touch(va, bytes, kind->page_bytes ? kind->page_bytes : (size_t)sysconf(_SC_PAGESIZE));
 	if (error) {
 		error = nsdk_fail(error, "mem", "%zu MiB of DMA memory cannot be touched: %s", bytes >> 20,

@@ -113,7 +113,8 @@ static int where_am_i(void *arg)
 	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
 	if (sched_getaffinity(0, sizeof(set), &set) != 0 || CPU_COUNT(&set) != 1)
 		return -1;
-	if (!sigismember(&blocked, SIGINT) || !sigismember(&blocked, SIGTERM) || sigismember(&blocked, SIGSEGV))
+	if (!sigismember(&blocked, SIGINT) || !sigismember(&blocked, SIGTERM) ||
+	    sigismember(&blocked, SIGSEGV))
 		return -2;
 	return sched_getcpu();
 }

@@ -269,7 +269,7 @@ static void a_failed_growth_is_undone_everywhere(void)
 			NSDK_ASSERT_INT(fake_count(&ioas[i]), grown ? 4 : 3);
 		if (nsdk_unit_failed()) {
 			CU_ASSERT_TRUE(result < 0);
-			/* The last thing to fail is the bookkeeping of the buffer, in a pool that has grown. */
+			/* The last to fail is the bookkeeping of the buffer, in a pool that has grown. */
 			if (!grown) {
 				NSDK_ASSERT_INT(stats.mapped_bytes, 6 * MIB);
 				translates_to(&dev[1], a, (uintptr_t)a + ioas[1].iova_offset, 6 * MIB);
@@ -301,7 +301,8 @@ static void a_failed_registration_is_undone_everywhere(void)
 			if (nsdk_unit_failed())
 				translates_to_nothing(&dev[i], own);
 			else
-				translates_to(&dev[i], own, (uintptr_t)own + ioas[i].iova_offset, sizeof(own));
+				translates_to(&dev[i], own, (uintptr_t)own + ioas[i].iova_offset,
+					      sizeof(own));
 		}
 		if (nsdk_unit_failed()) {
 			CU_ASSERT_TRUE(result < 0);

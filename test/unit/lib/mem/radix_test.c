@@ -42,7 +42,8 @@ static void empty_has_nothing(void)
 static void a_range_is_there_and_nothing_beside(void)
 {
 	/* Across the border of two leaves (16 MiB), and of two of every level above. */
-	const uintptr_t borders[] = { 0x1000000, 0x1000000000, 0x1000000000000, 0x100000000000000 - 0x1000000 };
+	const uintptr_t borders[] = { 0x1000000, 0x1000000000, 0x1000000000000,
+				      0x100000000000000 - 0x1000000 };
 
 	for (size_t i = 0; i < sizeof(borders) / sizeof(borders[0]); i++) {
 		uintptr_t va = borders[i] - 3 * PAGE;

@@ -77,7 +77,8 @@ static void overlaps_are_refused(void)
 	} bad[] = { { 4, 4 }, { 3, 2 }, { 7, 2 }, { 5, 1 }, { 0, 20 } };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		NSDK_ASSERT_INT(nsdk_mem_register(mem, own + bad[i].first * PAGE, bad[i].count * PAGE), -EEXIST);
+		NSDK_ASSERT_INT(nsdk_mem_register(mem, own + bad[i].first * PAGE, bad[i].count * PAGE),
+				-EEXIST);
 		NSDK_ASSERT_ONE_SENTENCE("registered already");
 	}
 	NSDK_ASSERT_INT(nsdk_mem_register(mem, own + 3 * PAGE, PAGE), 0);

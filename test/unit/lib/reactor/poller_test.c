@@ -167,7 +167,8 @@ static void one_that_did_something_makes_the_turn_busy(void)
 }
 
 /* Who takes off whom, in one turn of a, b, c; what runs in it, and then. */
-static void one_takes_off_another(struct work *who, struct work *whom, const char *this_turn, const char *next)
+static void one_takes_off_another(struct work *who, struct work *whom, const char *this_turn,
+				  const char *next)
 {
 	put_on(&a, 0);
 	put_on(&b, 0);
