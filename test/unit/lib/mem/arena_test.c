@@ -160,6 +160,34 @@ static void any_alignment_is_met(void)
 	NSDK_ASSERT_INT(nsdk_arena_alloc(&arena, LINE, (size_t)1 << 63, &(void *){ NULL }), -ENOSPC);
 }
 
+/* Of many free extents that are large enough, but lie badly, the last one that is tried does. */
+static void what_fits_is_found_however_many_do_not(void)
+{
+	enum { COUNT = 200 };
+	void *bad[COUNT], *good, *exact, *found;
+
+	add(0, PAGE);
+	good = take(3 * LINE, 4 * LINE);
+	take(2 * LINE, LINE);
+	/* In a class of its own, before that of the others: just as large as wanted, and badly placed too. */
+	exact = take(2 * LINE, LINE);
+	CU_ASSERT_NOT_EQUAL((uintptr_t)exact % (4 * LINE), 0);
+	take(LINE, LINE);
+	for (unsigned i = 0; i < COUNT; i++) {
+		/* One line, three lines that are to be free, and so on: none begins at a multiple of four. */
+		take(LINE, LINE);
+		bad[i] = take(3 * LINE, LINE);
+		CU_ASSERT_NOT_EQUAL((uintptr_t)bad[i] % (4 * LINE), 0);
+	}
+	take(arena.free_bytes, LINE);
+	NSDK_ASSERT_INT(nsdk_arena_free(&arena, good), 3 * LINE);
+	NSDK_ASSERT_INT(nsdk_arena_free(&arena, exact), 2 * LINE);
+	for (unsigned i = 0; i < COUNT; i++)
+		NSDK_ASSERT_INT(nsdk_arena_free(&arena, bad[i]), 3 * LINE);
+	found = take(2 * LINE, 4 * LINE);
+	CU_ASSERT_PTR_EQUAL(found, good);
+}
+
 static void failing_changes_nothing(void)
 {
 	void *va;
@@ -295,6 +323,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_large_buffer_may_cross),
 	NSDK_UNIT_TEST(neighbours_added_apart_are_one),
 	NSDK_UNIT_TEST(any_alignment_is_met),
+	NSDK_UNIT_TEST(what_fits_is_found_however_many_do_not),
 	NSDK_UNIT_TEST(failing_changes_nothing),
 	NSDK_UNIT_TEST(works_without_memory_for_more_buckets),
 	NSDK_UNIT_TEST(random_use_agrees_with_a_model),

@@ -17,11 +17,31 @@
 #include <time.h>
 #include <unistd.h>
 
+#define RTE_USE_C11_MEM_MODEL 1
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_ring.h>
 
 #include <nsdk/env.h>
 #include <nsdk/reactor.h>
+
+/* The reactor, with a place where a test can hold up a sender that is about to touch the ring. */
+static atomic_bool hold_sender;
+static atomic_bool sender_held;
+
+static unsigned held_enqueue(struct rte_ring *ring, const void *element, unsigned bytes, unsigned count,
+			     unsigned *room)
+{
+	if (atomic_load(&hold_sender)) {
+		atomic_store(&sender_held, true);
+		while (atomic_load(&hold_sender))
+			;
+	}
+	return rte_ring_mp_rts_enqueue_bulk_elem(ring, element, bytes, count, room);
+}
+
+#define rte_ring_mp_rts_enqueue_bulk_elem held_enqueue
+#include "lib/reactor/reactor.c"
 
 /* In a child CUnit's records are lost, so what is wrong is said and ends the child. */
 #define CHECK(condition)                                                                            \
@@ -103,12 +123,19 @@ static void stop(void *ctx)
 /* --- running and stopping -------------------------------------------------- */
 
 static struct nsdk_reactor *started_on;
+static atomic_uint arrived;
 static int seven = 7, eight = 8;
+
+static void arrive(void *ctx)
+{
+	atomic_fetch_add((atomic_uint *)ctx, 1);
+}
 
 static void start_and_stop(void *ctx)
 {
 	started_on = nsdk_reactor_self();
 	CHECK(ctx == &seven);
+	CHECK(nsdk_reactor_send(nsdk_reactor_get(lcores - 1), arrive, &arrived) == 0);
 	nsdk_reactors_stop(7);
 	/* The first one's word counts. */
 	nsdk_reactors_stop(8);
@@ -117,9 +144,10 @@ static void start_and_stop(void *ctx)
 static void check_run(void)
 {
 	CHECK(nsdk_reactor_self() == NULL);
-	for (int round = 0; round < 3; round++) {
+	for (unsigned round = 1; round <= 3; round++) {
 		started_on = NULL;
 		CHECK(nsdk_reactors_run(start_and_stop, &seven) == 7);
+		CHECK(atomic_load(&arrived) == round);
 		CHECK(started_on == nsdk_reactor_get(0));
 		CHECK(nsdk_reactor_self() == NULL);
 	}
@@ -320,13 +348,52 @@ static void messages_are_all_handled_in_order(void)
 	in_child(2, check_traffic);
 }
 
+static void *send_one(void *arg)
+{
+	return (void *)(intptr_t)nsdk_reactor_send(nsdk_reactor_get(0), arrive, arg);
+}
+
+static void *let_go_later(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
+
+	/* Long enough for a reactor that does not wait to be gone. */
+	nanosleep(&pause, NULL);
+	atomic_store(&hold_sender, false);
+	return NULL;
+}
+
+/* A sender that was let in, and then sleeps, when the reactor is told to stop. */
+static void check_held_sender(void)
+{
+	pthread_t sender, other;
+	void *result;
+
+	atomic_store(&hold_sender, true);
+	CHECK(pthread_create(&sender, NULL, send_one, &arrived) == 0);
+	while (!atomic_load(&sender_held))
+		;
+	nsdk_reactors_stop(5);
+	CHECK(pthread_create(&other, NULL, let_go_later, NULL) == 0);
+	CHECK(nsdk_reactors_run(NULL, NULL) == 5);
+	pthread_join(sender, &result);
+	pthread_join(other, NULL);
+	CHECK(result == NULL);
+	CHECK(atomic_load(&arrived) == 1);
+}
+
+static void a_message_on_its_way_is_waited_for(void)
+{
+	in_child(1, check_held_sender);
+}
+
 static atomic_uint hops;
 
 static void hop(void *ctx)
 {
 	unsigned n = atomic_fetch_add(&hops, 1) + 1;
 
-	if (n == 10000)
+	if (n == 500)
 		nsdk_reactors_stop(3);
 	else
 		CHECK(nsdk_reactor_send(nsdk_reactor_get(n % 2), hop, NULL) == 0);
@@ -336,7 +403,7 @@ static void check_hops(void)
 {
 	CHECK(nsdk_reactor_send(nsdk_reactor_get(1), hop, NULL) == 0);
 	CHECK(nsdk_reactors_run(NULL, NULL) == 3);
-	CHECK(atomic_load(&hops) == 10000);
+	CHECK(atomic_load(&hops) == 500);
 }
 
 static void lcores_send_to_each_other(void)
@@ -506,6 +573,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(misuse_is_an_error),
 	NSDK_UNIT_TEST(without_lcores_there_are_no_reactors),
 	NSDK_UNIT_TEST(messages_are_all_handled_in_order),
+	NSDK_UNIT_TEST(a_message_on_its_way_is_waited_for),
 	NSDK_UNIT_TEST(lcores_send_to_each_other),
 	NSDK_UNIT_TEST(a_full_ring_says_so_and_is_emptied),
 	NSDK_UNIT_TEST(periods_are_kept_and_time_is_accounted_for),
