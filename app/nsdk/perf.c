@@ -143,6 +143,11 @@ static int start_env(struct perf_run *run)
 	char *cpus = NULL;
 	int rc = 0;
 
+	/*
+	 * Hardware needs hugepages for its DMA, and lib/mem says so where there are none; EAL's heap,
+	 * of which next to nothing is used here, is not to take one of them, nor to say it first.
+	 */
+	env.no_huge = !all_emulated(run);
 	env.cpus = run->opts.cpus_allowed;
 	if (env.cpus == NULL) {
 		rc = choose_cpus(run, &cpus);
