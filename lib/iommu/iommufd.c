@@ -451,7 +451,6 @@ static int ask_kernel(struct nsdk_ioas *ioas)
 	if (cc == 0)
 		cc = call(iommu->fd, VFIO_CHECK_EXTENSION, (void *)VFIO_DMA_CC_IOMMU);
 	slot.op = IOMMU_VFIO_IOAS_CLEAR;
-	slot.ioas_id = 0;
 	(void)call(iommu->fd, IOMMU_VFIO_IOAS, &slot);
 	pthread_mutex_unlock(&iommu->compat_lock);
 	return cc;

@@ -97,6 +97,9 @@ static void registers_outside_are_refused(void)
 	NSDK_ASSERT_ONE_SENTENCE("no register of 4 bytes");
 	nsdk_device_write32(dev, &bar, 2, 1);
 	NSDK_ASSERT_ONE_SENTENCE("no register of 4 bytes at offset 0x2");
+	bar.bytes = 2;
+	CU_ASSERT_EQUAL(nsdk_device_read32(dev, &bar, 0), UINT32_MAX);
+	NSDK_ASSERT_ONE_SENTENCE("of a BAR of 2 bytes");
 	CU_ASSERT_FALSE(nsdk_device_is_gone(dev));
 }
 

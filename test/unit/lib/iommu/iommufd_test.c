@@ -383,6 +383,9 @@ static void copy_pins_nothing_again(void)
 	NSDK_ASSERT_INT(nsdk_ioas_copy(other, ioas, from, at(0x7f0000200000), MIB, NSDK_IOAS_RW, false,
 				       &to), -ENOENT);
 	NSDK_ASSERT_ONE_SENTENCE("the source has not mapped");
+	NSDK_ASSERT_INT(nsdk_ioas_copy(other, ioas, from, at(0x7f0000600000), 2 * MIB, NSDK_IOAS_RW,
+				       false, &to), -ENOENT);
+	NSDK_ASSERT_ONE_SENTENCE("the source has not mapped");
 	fake_detach_cdev(other, &other_member);
 	detach(0);
 	nsdk_ioas_destroy(other);
@@ -561,6 +564,32 @@ static void every_call_may_fail(void)
 	open_space();
 }
 
+/* A device that does not get in does not change what those inside can use. */
+static void failed_attach_leaves_the_ranges(void)
+{
+	struct nsdk_iova_range range[3];
+	unsigned failed = 0;
+
+	fake.devices[0].late_table = true;
+	fake_kernel_add_device()->late_table = true;
+	attach(0);
+	for (unsigned n = 1; nsdk_unit_fail_next(n); n++) {
+		fake.failed_request = 0;
+		if (fake_attach_cdev(ioas, 1, &member[1]) == 0) {
+			detach(1);
+			continue;
+		}
+		failed++;
+		/* When the ranges are what cannot be read, the narrow ones stay: never wrong. */
+		if (fake.failed_request == IOMMU_IOAS_IOVA_RANGES)
+			continue;
+		NSDK_ASSERT_INT(nsdk_ioas_ranges(ioas, range, 3), 2);
+		NSDK_ASSERT_INT(range[0].last, 0xfedfffff);
+	}
+	CU_ASSERT(failed > 5);
+	detach(0);
+}
+
 /* A question that fails in the only attach there is. */
 static void failed_questions_are_doubts(void)
 {
@@ -610,6 +639,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(rejected_table_is_explained),
 	NSDK_UNIT_TEST(group_in_two_spaces_is_explained),
 	NSDK_UNIT_TEST(every_call_may_fail),
+	NSDK_UNIT_TEST(failed_attach_leaves_the_ranges),
 	NSDK_UNIT_TEST(failed_questions_are_doubts),
 };
 

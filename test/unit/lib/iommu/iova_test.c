@@ -208,6 +208,17 @@ static void what_is_removed_is_given_again(void)
 	NSDK_ASSERT_INT(take(0x7f0000a00000, 2 * MIB), 8 * MIB);
 }
 
+static void wider_ranges_are_used_from_below(void)
+{
+	const struct nsdk_iova_range high = {64 * MIB, 128 * MIB - 1}, wide = {0, 128 * MIB - 1};
+
+	allow(1, &high);
+	NSDK_ASSERT_INT(take(0x7f0000200000, 2 * MIB), 64 * MIB);
+	NSDK_ASSERT_INT(take(0x7f0000400000, 2 * MIB), 66 * MIB);
+	allow(1, &wide);
+	NSDK_ASSERT_INT(take(0x7f0000600000, 2 * MIB), 2 * MIB);
+}
+
 static void first_outside_is_named(void)
 {
 	const struct nsdk_iova_range narrower = {0, 4 * MIB - 1};
@@ -404,6 +415,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(fixed_is_that_or_an_error),
 	NSDK_UNIT_TEST(find_and_remove),
 	NSDK_UNIT_TEST(what_is_removed_is_given_again),
+	NSDK_UNIT_TEST(wider_ranges_are_used_from_below),
 	NSDK_UNIT_TEST(first_outside_is_named),
 	NSDK_UNIT_TEST(without_ranges_nothing_fits),
 	NSDK_UNIT_TEST(agrees_with_a_simple_model),

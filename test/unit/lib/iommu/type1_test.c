@@ -229,6 +229,10 @@ static void unmap_reaches_the_kernel(void)
 	fake.unmap_error = EIO;
 	NSDK_ASSERT_INT(nsdk_ioas_unmap(ioas, (nsdk_iova_t){iova}, 2 * MIB), -EIO);
 	NSDK_ASSERT_ONE_SENTENCE("stays pinned");
+	/* A success that unmapped nothing is none. */
+	fake.unmap_error = ENOENT;
+	NSDK_ASSERT_INT(nsdk_ioas_unmap(ioas, (nsdk_iova_t){iova}, 2 * MIB), -EIO);
+	NSDK_ASSERT_ONE_SENTENCE("stays pinned");
 	fake.unmap_error = 0;
 	NSDK_ASSERT_INT(nsdk_ioas_unmap(ioas, (nsdk_iova_t){iova}, 2 * MIB), 0);
 	NSDK_ASSERT_INT(fake_kernel_map_count(0), 0);
