@@ -576,17 +576,25 @@ static void failed_attach_leaves_the_ranges(void)
 	for (unsigned n = 1; nsdk_unit_fail_next(n); n++) {
 		fake.failed_request = 0;
 		if (fake_attach_cdev(ioas, 1, &member[1]) == 0) {
+			if (!nsdk_unit_failed())
+				nsdk_unit_fail_none(); /* the way back and the next start are to work */
 			detach(1);
-			continue;
+		} else if (fake.failed_request != IOMMU_IOAS_IOVA_RANGES &&
+			   fake.failed_request != VFIO_DEVICE_DETACH_IOMMUFD_PT) {
+			/* Ranges that cannot be read stay narrow, as those do in which the kernel keeps
+			 * the table that was tried. */
+			failed++;
+			NSDK_ASSERT_INT(nsdk_ioas_ranges(ioas, range, 3), 2);
+			NSDK_ASSERT_INT(range[0].last, 0xfedfffff);
 		}
-		failed++;
-		/* When the ranges are what cannot be read, the narrow ones stay: never wrong. */
-		if (fake.failed_request == IOMMU_IOAS_IOVA_RANGES)
-			continue;
-		NSDK_ASSERT_INT(nsdk_ioas_ranges(ioas, range, 3), 2);
-		NSDK_ASSERT_INT(range[0].last, 0xfedfffff);
+		/* A table whose destruction failed stays in the way until its file is closed. */
+		detach(0);
+		close_space();
+		fake.objects_left = 0;
+		open_space();
+		attach(0);
 	}
-	CU_ASSERT(failed > 5);
+	CU_ASSERT(failed >= 4);
 	detach(0);
 }
 
