@@ -144,11 +144,6 @@ int perf_device_poll(void *ctx)
 
 	if (atomic_load_explicit(&device->failed, memory_order_relaxed))
 		return 0;
-	/* The kernel waits with a hot-unplug until the device is given back. */
-	if (nsdk_device_check(device->dev)) {
-		atomic_store(&device->failed, true);
-		return 0;
-	}
 	rc = nsdk_nvme_ctrlr_poll(device->ctrlr);
 	if (rc < 0)
 		atomic_store(&device->failed, true); /* the library has said why */

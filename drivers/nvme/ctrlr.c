@@ -38,6 +38,7 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -180,6 +181,26 @@ static int take_opts(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_opts 
 	return 0;
 }
 
+/*
+ * Whether the function says that it is an NVMe controller: what it does to another device's registers
+ * nobody knows. (PCI Code and ID Assignment, class 01h, sub-class 08h, interface 02h.)
+ */
+static int check_class(struct nsdk_device *dev)
+{
+	uint32_t revision_and_class;
+	int err;
+
+	err = nsdk_device_cfg_read(dev, PCI_CLASS_REVISION, 4, &revision_and_class);
+	if (err)
+		return err;
+	if (revision_and_class >> 8 != NVME_CLASS_CODE)
+		return nsdk_fail(-ENODEV, "nvme",
+				 "%s is not an NVMe controller (its class is %06xh, not %06xh); 'nsdk list' "
+				 "shows those there are", nsdk_device_name(dev), revision_and_class >> 8,
+				 NVME_CLASS_CODE);
+	return 0;
+}
+
 int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 			   const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out)
 {
@@ -188,6 +209,9 @@ int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 	int err;
 
 	*out = NULL;
+	err = check_class(dev);
+	if (err)
+		return err;
 	ctrlr = calloc(1, sizeof(*ctrlr));
 	if (!ctrlr)
 		return nsdk_fail(-ENOMEM, "nvme", "%s: no memory for a controller",
@@ -309,10 +333,18 @@ int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr)
 int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	int handled = nsdk_nvme_admin_poll(ctrlr);
+	uint64_t now_ns;
 	int err;
 
 	if (handled < 0)
 		return handled;
+	/* The kernel waits with a removal until the device is detached, so it has to be asked. */
+	now_ns = nsdk_clock_ns();
+	if (now_ns >= ctrlr->check_ns) {
+		ctrlr->check_ns = now_ns + NVME_CHECK_NS;
+		if (nsdk_device_check(ctrlr->dev))
+			return nsdk_nvme_ctrlr_gone(ctrlr);
+	}
 	err = nsdk_nvme_ctrlr_health(ctrlr);
 	return err ? err : handled;
 }

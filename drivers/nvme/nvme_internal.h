@@ -36,6 +36,12 @@
 /* Empty polls with I/O outstanding between two looks at the controller's health: some 0.1 to 1 ms. */
 #define NVME_IDLE_POLLS 32768u
 
+/* How often a poll of the admin queue asks the kernel whether the device is to be removed. */
+#define NVME_CHECK_NS (200 * 1000000ull)
+
+/* Mass storage, non-volatile memory, NVMe I/O controller. */
+#define NVME_CLASS_CODE 0x010802u
+
 #define NVME_NS_PER_MS 1000000ull
 #define NVME_NS_PER_S 1000000000ull
 
@@ -224,6 +230,7 @@ struct nsdk_nvme_ctrlr {
 	bool enabled;        /* CC.EN was written 1 by us */
 
 	enum nvme_state state;
+	uint64_t check_ns;   /* when to ask about a removal again */
 	uint64_t deadline_ns;
 	int result;          /* what the way down ends with */
 

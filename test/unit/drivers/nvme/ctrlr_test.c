@@ -72,6 +72,30 @@ static void poll_notices_what_happens_to_it(void)
 	CU_ASSERT_EQUAL(nsdk_unit_log_count(), 0);
 }
 
+static void hears_that_the_device_is_to_be_removed(void)
+{
+	ctrlr = fake_attach();
+	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), 0);
+	fake.removal_asked = true;
+	/* Asked again a little later, since asking takes system calls. */
+	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), 0);
+	fake.now_ns += 1000000000;
+	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), -ENODEV);
+	NSDK_ASSERT_ONE_SENTENCE("about to be removed");
+	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), -ENODEV);
+	NSDK_ASSERT_INT(nsdk_nvme_detach(ctrlr), 0);
+	CU_ASSERT_EQUAL(nsdk_unit_log_count(), 0);
+}
+
+static void leaves_other_devices_alone(void)
+{
+	fake.class_code = 0x020000;
+	NSDK_ASSERT_INT(nsdk_nvme_attach(fake_device(), fake_mem(), NULL, &ctrlr), -ENODEV);
+	NSDK_ASSERT_ONE_SENTENCE("is not an NVMe controller (its class is 020000h");
+	NSDK_ASSERT_INT(fake.reg_reads, 0);
+	CU_ASSERT_FALSE(fake.bus_master);
+}
+
 static void gives_no_queue_pair_once_it_is_out(void)
 {
 	struct nsdk_nvme_qpair *qp;
@@ -116,6 +140,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(refuses_options_that_make_no_sense),
 	NSDK_UNIT_TEST(works_with_the_smallest_admin_queue),
 	NSDK_UNIT_TEST(poll_notices_what_happens_to_it),
+	NSDK_UNIT_TEST(hears_that_the_device_is_to_be_removed),
+	NSDK_UNIT_TEST(leaves_other_devices_alone),
 	NSDK_UNIT_TEST(gives_no_queue_pair_once_it_is_out),
 	NSDK_UNIT_TEST(is_not_detached_under_its_queue_pairs),
 	NSDK_UNIT_TEST(tells_which_memory_its_data_needs),

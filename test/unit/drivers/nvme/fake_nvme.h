@@ -41,6 +41,7 @@ struct fake {
 	/* What a test may set before the attach. */
 	uint64_t cap;
 	uint32_t vs;
+	uint32_t class_code;
 	bool never_ready, never_disabled, never_shut_down;
 	bool wants_poll;
 	unsigned slowness;       /* it works at every so manyth call only; 0: at each */
@@ -56,6 +57,7 @@ struct fake {
 	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
 	unsigned cfs_at;         /* from the n-th read of CSTS on */
 	bool gone, cfs;
+	bool removal_asked;      /* the kernel wants the device back */
 	enum fake_action (*hook)(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
 				 uint32_t *dw0);
 	int bus_master_error;

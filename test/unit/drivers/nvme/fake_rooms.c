@@ -256,6 +256,28 @@ bool __wrap_nsdk_device_is_gone(const struct nsdk_device *dev)
 	return fake.gone;
 }
 
+bool __wrap_nsdk_device_check(struct nsdk_device *dev);
+bool __wrap_nsdk_device_check(struct nsdk_device *dev)
+{
+	if (fake.removal_asked && !fake.gone) {
+		fake.gone = true;
+		nsdk_log(NSDK_LOG_ERROR, "bus", "fake is about to be removed");
+	}
+	return fake.gone;
+}
+
+int __wrap_nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width,
+				uint32_t *out);
+int __wrap_nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width,
+				uint32_t *out)
+{
+	CU_ASSERT(offset == 8 && width == 4); /* the class code is all that the driver looks at */
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-EIO, "bus", "made to fail");
+	*out = fake.class_code << 8 | 1;
+	return 0;
+}
+
 bool __wrap_nsdk_device_wants_poll(const struct nsdk_device *dev);
 bool __wrap_nsdk_device_wants_poll(const struct nsdk_device *dev)
 {
@@ -423,6 +445,7 @@ void fake_reset(void)
 		/* 64 entries, contiguous, 500 ms, NVM command set. */
 		.cap = 63 | 1ull << 16 | 1ull << 24 | 1ull << 37,
 		.vs = 0x00020000,
+		.class_code = 0x010802,
 		.wants_poll = true,
 		.queues_granted = 3,
 		.namespaces = 1,
