@@ -107,15 +107,15 @@ static uint16_t next_page(struct emu_nvme_req *req)
  * is kept with the completion queue entry; only the cache model makes it needed. */
 static void remember(struct emu_nvme_slot *slot, uint64_t iova, uint64_t bytes)
 {
-	struct emu_nvme_range *last = slot->count ? &slot->ranges[slot->count - 1] : NULL;
-	struct emu_nvme_range *ranges;
+	struct emu_nvme_range *ranges = slot->ranges;
 	uint32_t room;
 
-	if (last && last->iova + last->bytes == iova) {
-		last->bytes += bytes;
+	if (slot->count > 0 && ranges &&
+	    ranges[slot->count - 1].iova + ranges[slot->count - 1].bytes == iova) {
+		ranges[slot->count - 1].bytes += bytes;
 		return;
 	}
-	if (!slot->ranges || slot->count == slot->room) {
+	if (!ranges || slot->count == slot->room) {
 		room = slot->room ? slot->room * 2 : 8;
 		ranges = realloc(slot->ranges, room * sizeof(*ranges));
 		if (!ranges)
@@ -123,7 +123,7 @@ static void remember(struct emu_nvme_slot *slot, uint64_t iova, uint64_t bytes)
 		slot->ranges = ranges;
 		slot->room = room;
 	}
-	slot->ranges[slot->count++] = (struct emu_nvme_range){ .iova = iova, .bytes = bytes };
+	ranges[slot->count++] = (struct emu_nvme_range){ .iova = iova, .bytes = bytes };
 }
 
 uint16_t emu_nvme_data_to_host(struct emu_nvme_req *req, const void *from, uint64_t bytes)

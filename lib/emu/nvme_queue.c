@@ -323,20 +323,17 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 		const struct nsdk_nvme_cmd *cmd, bool conflict)
 {
 	uint64_t number = fault_number(ctrl, sq);
-	struct emu_nvme_req req;
+	struct emu_nvme_req req = {
+		.ctrl = ctrl,
+		.cq = cq,
+		.sq = sq,
+		.cmd = cmd,
+		.owner = sq->owner,
+		.nosnoop_data = ctrl->opts.nosnoop != EMU_NVME_NOSNOOP_NONE,
+		.nosnoop_lists = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL,
+	};
 	int status;
 
-	/* Not the whole struct: it has room for PRP entries. */
-	req.ctrl = ctrl;
-	req.cq = cq;
-	req.sq = sq;
-	req.cmd = cmd;
-	req.slot = NULL;
-	req.owner = sq->owner;
-	req.lba = 0;
-	req.dw0 = 0;
-	req.nosnoop_data = ctrl->opts.nosnoop != EMU_NVME_NOSNOOP_NONE;
-	req.nosnoop_lists = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL;
 	if (ctrl->model.dma.cache) {
 		snprintf(req.owner_text, sizeof(req.owner_text), "emu:nvme sqid %u cid %u", sq->id,
 			 cmd->cid);

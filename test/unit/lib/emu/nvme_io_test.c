@@ -220,13 +220,15 @@ static void deallocates(void)
 	fill(200, 8);
 	memset(data, 0xaa, 4096);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, 131064, 8), 0);
-	ranges[0] = (struct nsdk_nvme_dsm_range){ .blocks = 131072 - 201, .slba = 201 };
+	ranges[0] = (struct nsdk_nvme_dsm_range){ .blocks = 131069 - 201, .slba = 201 };
 	NSDK_ASSERT_INT(deallocate(1, NSDK_NVME_DSM_DEALLOCATE), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_READ, 200, 8), 0);
 	NSDK_ASSERT_INT(back[511], 0xaa);
 	NSDK_ASSERT_INT(back[512], 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_READ, 131064, 8), 0);
-	CU_ASSERT(back_is_zero(4096));
+	CU_ASSERT(back_is_zero(5 * 512));
+	NSDK_ASSERT_INT(back[5 * 512], 0xaa);
+	NSDK_ASSERT_INT(back[8 * 512 - 1], 0xaa);
 }
 
 static void deallocation_checks_all_ranges_first(void)

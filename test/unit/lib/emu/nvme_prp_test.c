@@ -113,6 +113,10 @@ static void list_may_begin_inside_a_page_and_exactly_fill_it(void)
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, 12 * 8, host_iova(page(20)),
 			    fill_list(LIST_ENTRIES - 10, 21, 11)), 0);
 	expect_on_disk(page(20), 12 * HOST_PAGE);
+	/* Longer than what is read of a list at once, and still no link in the last entry. */
+	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, 34 * 8, host_iova(page(20)),
+			    fill_list(LIST_ENTRIES - 33, 21, 33)), 0);
+	expect_on_disk(page(20), 34 * HOST_PAGE);
 	/* The list is nothing but a link. */
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, 4 * 8, host_iova(page(50)),
 			    fill_list(LIST_ENTRIES - 1, 51, 3)), 0);

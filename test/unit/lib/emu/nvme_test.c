@@ -187,6 +187,8 @@ static void *disturb(void *arg)
 		host.model->ops->cfg_read(host.model, 0, 4, &value);
 		host.model->ops->irq_set(host.model, fds, 4);
 		host.model->ops->irq_set(host.model, NULL, 0);
+		/* All queues stand still for it: leave them some time. */
+		usleep(50);
 	}
 	close(fds[2]);
 	return NULL;
