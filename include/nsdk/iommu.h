@@ -70,7 +70,7 @@ struct nsdk_iova_range {
  */
 int nsdk_iommu_open(enum nsdk_iommu_backend backend, struct nsdk_iommu **out);
 
-/** Close; every address space of it must be gone (asserted in debug builds, logged otherwise). */
+/** Close. While an address space of it is there, that is logged and nothing done. NULL is fine. */
 void nsdk_iommu_close(struct nsdk_iommu *iommu);
 
 /** Which interface it is; never AUTO. */
@@ -83,7 +83,7 @@ enum nsdk_iommu_backend nsdk_iommu_backend_of(const struct nsdk_iommu *iommu);
  */
 int nsdk_ioas_create(struct nsdk_iommu *iommu, struct nsdk_ioas **out);
 
-/** Unmap everything and destroy. Devices must have been detached. */
+/** Unmap all and destroy. While a device is in it, that is logged and nothing done. NULL is fine. */
 void nsdk_ioas_destroy(struct nsdk_ioas *ioas);
 
 /**
