@@ -83,7 +83,7 @@ enum nsdk_iommu_backend nsdk_iommu_backend_of(const struct nsdk_iommu *iommu);
  */
 int nsdk_ioas_create(struct nsdk_iommu *iommu, struct nsdk_ioas **out);
 
-/** Unmap all and destroy. While a device is in it, that is logged and nothing done. NULL is fine. */
+/** Unmap all and destroy. With a device in it, that is logged and nothing done. NULL is fine. */
 void nsdk_ioas_destroy(struct nsdk_ioas *ioas);
 
 /**
