@@ -173,6 +173,7 @@ void emu_cache_line_write_snooped(struct emu_cache_page *page, unsigned line, un
 	memcpy(page->image->dram + at, from, bytes);
 	memcpy(page->image->agreed + at, from, bytes);
 	page->image->lines[line].device &= ~bits(offset, bytes);
+	page->image->lines[line].used &= ~bits(offset, bytes);
 	emu_cache_live_write((void *)(page->va + at), from, bytes);
 }
 
@@ -207,14 +208,18 @@ void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 
 /*
  * The same for a part of a line whose other parts are transfers of their own: entries of a completion
- * queue, of which the device may write the next before it hears that the last was consumed, so writes
- * of the line cannot be told apart by counting them. An entry is not written again before it is
- * consumed, though: the CPU has seen it if its copy of the line has it.
+ * queue. Here the host need not take a write back after it came: it drops the line, then looks, and
+ * a look that finds the entry has found all of it, even if the device wrote it between the two. So
+ * what counts is that the line was dropped at all since the host last used this part of it.
  */
 void emu_cache_line_part_consumed(struct emu_cache_page *page, unsigned line, unsigned offset,
 				  unsigned bytes, struct emu_cache_actor *actor)
 {
-	if (page->image->lines[line].device & bits(offset, bytes))
+	struct emu_cache_line *state = &page->image->lines[line];
+	uint64_t part = bits(offset, bytes);
+
+	if ((state->used | state->device) & part)
 		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_CPU_READ, page, line,
 				 page->pending & (uint64_t)1 << line ? MISSING_FENCE : MISSING_FOR_CPU);
+	state->used |= part;
 }

@@ -133,6 +133,8 @@ static void fenced(struct emu_cache_page *page, const struct waiting *op, bool f
 		struct emu_cache_line *line = &page->image->lines[__builtin_ctzll(left)];
 
 		line->taken = line->seen;
+		if (op->invalidate && op->acquired)
+			line->used = 0;
 	}
 }
 

@@ -484,6 +484,24 @@ static void has_a_queue_pair_for_each_thread(void)
 	each_setting(four_workers);
 }
 
+/* Memory of a queue that is gone serves the next: old completions in it must not be dirty lines that
+ * fall on new ones. Often enough for the admin queue to go round as well. */
+static void again_and_again(void)
+{
+	for (unsigned i = 0; i < 40; i++) {
+		CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_destroy(qp), 0);
+		qp = NULL;
+		CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(ctrlr, NULL, &qp), 0);
+		for (unsigned k = 0; k < 3; k++)
+			round_trip(k * 65536, (8 << 20) + k * 65536, 8 * i + k, 8192 / block + k);
+	}
+}
+
+static void makes_queue_pairs_again_and_again(void)
+{
+	each_setting(again_and_again);
+}
+
 /* ---- Namespaces ---- */
 
 static void keeps_namespaces_apart(void)
@@ -581,6 +599,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(moves_a_thousand_pieces),
 	NSDK_UNIT_TEST(mixes_reads_and_writes),
 	NSDK_UNIT_TEST(has_a_queue_pair_for_each_thread),
+	NSDK_UNIT_TEST(makes_queue_pairs_again_and_again),
 	NSDK_UNIT_TEST(keeps_namespaces_apart),
 	NSDK_UNIT_TEST(gives_everything_back_at_the_end),
 };
