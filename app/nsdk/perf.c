@@ -7,6 +7,7 @@
  * get one each. The files, in the order in which they matter:
  *
  *	perf_opts.c      fio's words
+ *	perf_cpus.c      which CPUs, when nobody said
  *	perf_device.c    attach, namespace, region
  *	perf_job.c       the poller that does the I/O
  *	perf_sequence.c  in which order blocks are visited
@@ -19,7 +20,6 @@
  * device, the kernel's driver.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,41 +94,6 @@ static const char perf_help[] =
 	"  nsdk perf emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --size=64m\n"
 	"  nsdk perf 0000:03:00.0 --rw=randread --bs=4k --iodepth=128 --cpus_allowed=2 --runtime=10\n";
 
-/* The CPUs to run on when nobody said: as many as there are jobs, this one first. */
-static int choose_cpus(const struct perf_run *run, char **out)
-{
-	nsdk_cpumask_t mask;
-	unsigned wanted = run->job_count;
-	int here = sched_getcpu(), rc, cpu;
-	size_t used, room;
-
-	rc = nsdk_cpumask_get_affinity(&mask);
-	if (rc != 0) {
-		tool_say("the CPUs of this process cannot be found out: %s", strerror(-rc));
-		return rc;
-	}
-	if (wanted > nsdk_cpumask_weight(&mask))
-		wanted = nsdk_cpumask_weight(&mask);
-	if (here < 0 || !nsdk_cpumask_test(&mask, (unsigned)here))
-		here = nsdk_cpumask_next(&mask, 0);
-	room = (size_t)wanted * 6 + 1;
-	*out = malloc(room);
-	if (*out == NULL) {
-		tool_say("no memory");
-		return -ENOMEM;
-	}
-	used = (size_t)snprintf(*out, room, "%d", here);
-	wanted--;
-	for (cpu = nsdk_cpumask_next(&mask, 0); cpu >= 0 && wanted > 0;
-	     cpu = nsdk_cpumask_next(&mask, (unsigned)cpu + 1)) {
-		if (cpu == here)
-			continue;
-		used += (size_t)snprintf(*out + used, room - used, ",%d", cpu);
-		wanted--;
-	}
-	return 0;
-}
-
 static bool all_emulated(const struct perf_run *run)
 {
 	for (unsigned i = 0; i < run->opts.device_count; i++)
@@ -150,7 +115,7 @@ static int start_env(struct perf_run *run)
 	env.no_huge = !all_emulated(run);
 	env.cpus = run->opts.cpus_allowed;
 	if (env.cpus == NULL) {
-		rc = choose_cpus(run, &cpus);
+		rc = perf_cpus_choose(&run->opts, run->job_count, &cpus);
 		env.cpus = cpus;
 	}
 	if (rc == 0)
@@ -203,13 +168,12 @@ static int attach_devices(struct perf_run *run)
 	return 0;
 }
 
-/* One job of each device, then the next of each: see the top of this file. */
 static int create_jobs(struct perf_run *run)
 {
 	unsigned devices = run->opts.device_count, lcores = nsdk_env_lcore_count();
 
 	for (unsigned n = 0; n < run->job_count; n++) {
-		unsigned device = n % devices, clone = n / devices;
+		unsigned device = perf_deal_device(&run->opts, n), clone = n / devices;
 		struct perf_job *job = &run->jobs[device * run->opts.numjobs + clone];
 		int rc;
 

@@ -219,6 +219,24 @@ static inline uint64_t perf_ns_to_ticks(const struct perf_run *run, uint64_t ns)
 	return (uint64_t)((unsigned __int128)ns * run->ticks_per_s / 1000000000u);
 }
 
+/* ---- CPUs (perf_cpus.c) ---- */
+
+/*
+ * The n-th job's device and place among its clones: one job of each device first, then the next of
+ * each, so that lcores that are dealt out in this order make each device as many as possible its own.
+ */
+static inline unsigned perf_deal_device(const struct perf_opts *opts, unsigned n)
+{
+	return n % opts->device_count;
+}
+
+/*
+ * The CPUs to run on when nobody said: as many as there are jobs, in the order in which the jobs are
+ * dealt, each near its job's device where such a one is left. A CPU list for nsdk_env_init().
+ * @return 0 or -errno, said; free() it.
+ */
+int perf_cpus_choose(const struct perf_opts *opts, unsigned jobs, char **out);
+
 /* ---- Signals (perf_stop.c) ---- */
 
 void perf_stop_install(void);

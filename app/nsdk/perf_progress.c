@@ -20,7 +20,8 @@ struct perf_progress {
 	pthread_cond_t wake;
 	bool started; /* the jobs run */
 	bool ended;
-	uint64_t start_ns;
+	int stage;         /* as of the last line, and */
+	uint64_t stage_ns; /* when it was first seen */
 	uint64_t last_ns;
 	uint64_t last_ios;
 };
@@ -66,27 +67,32 @@ static double share_done(const struct perf_run *run, uint64_t ios, double elapse
 
 static void draw(struct perf_progress *progress, uint64_t now_ns)
 {
-	static const char *const stages[] = {
-		[PERF_LAY] = "laying down", [PERF_RUN] = "", [PERF_READ_BACK] = "reading back",
+	const struct perf_run *run = progress->run;
+	const char *const stages[] = {
+		[PERF_LAY] = "laying down",
+		[PERF_RUN] = run->opts.rw,
+		[PERF_READ_BACK] = "reading back",
 		[PERF_OVER] = "ending",
 	};
-	const struct perf_run *run = progress->run;
 	char line[200], iops_text[32], bw_text[32], left[48] = "";
 	double elapsed_s, iops, share;
 	struct sums sums;
 	uint64_t all;
 
 	add_up(run, &sums);
+	if (sums.stage != progress->stage) {
+		progress->stage = sums.stage;
+		progress->stage_ns = progress->last_ns;
+	}
 	all = sums.ios + sums.other_ios;
 	iops = (double)(all - progress->last_ios) * 1e9 / (double)(now_ns - progress->last_ns);
-	elapsed_s = (double)(now_ns - progress->start_ns) / 1e9;
+	elapsed_s = (double)(now_ns - progress->stage_ns) / 1e9;
 	share = share_done(run, sums.ios, elapsed_s);
 	if (sums.stage == PERF_RUN && share > 0)
 		snprintf(left, sizeof(left), ", %.0f %%, %.0f s left", share * 100,
 			 elapsed_s / share - elapsed_s);
-	snprintf(line, sizeof(line), "%s%s%.0f s%s, %s IOPS, %s/s, %llu errors",
-		 sums.stage < 0 ? "" : stages[sums.stage], sums.stage == PERF_RUN ? "" : ", ",
-		 elapsed_s, left, tool_format_count(iops, iops_text, sizeof(iops_text)),
+	snprintf(line, sizeof(line), "%s: %.0f s%s, %s IOPS, %s/s, %llu errors",
+		 stages[sums.stage < 0 ? PERF_LAY : sums.stage], elapsed_s, left, tool_format_count(iops, iops_text, sizeof(iops_text)),
 		 tool_format_bytes(iops * (double)run->opts.bs_bytes, bw_text, sizeof(bw_text)),
 		 (unsigned long long)sums.errors + sums.verify_errors);
 	tool_status_line(line);
@@ -149,8 +155,8 @@ void perf_progress_start(struct perf_progress *progress)
 		return;
 	pthread_mutex_lock(&progress->lock);
 	progress->started = true;
-	progress->start_ns = nsdk_clock_ns();
-	progress->last_ns = progress->start_ns;
+	progress->stage = -1;
+	progress->last_ns = nsdk_clock_ns();
 	pthread_cond_signal(&progress->wake);
 	pthread_mutex_unlock(&progress->lock);
 }
