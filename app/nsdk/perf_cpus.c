@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ int perf_cpus_choose(const struct perf_opts *opts, unsigned jobs, char **out)
 	unsigned count;
 	size_t used = 0, room;
 
+	assert(opts->device_count > 0);
 	rc = nsdk_cpumask_get_affinity(&left);
 	if (rc != 0) {
 		tool_say("the CPUs of this process cannot be found out: %s", strerror(-rc));
@@ -77,6 +79,8 @@ int perf_cpus_choose(const struct perf_opts *opts, unsigned jobs, char **out)
 
 		if (cpu < 0)
 			cpu = pick(&left, &left, here);
+		if (cpu < 0)
+			break; /* not while fewer were taken than there are */
 		left.bits[cpu / 64] &= ~((uint64_t)1 << (cpu % 64));
 		used += (size_t)snprintf(*out + used, room - used, "%s%d", n == 0 ? "" : ",", cpu);
 	}

@@ -92,7 +92,8 @@ static void draw(struct perf_progress *progress, uint64_t now_ns)
 		snprintf(left, sizeof(left), ", %.0f %%, %.0f s left", share * 100,
 			 elapsed_s / share - elapsed_s);
 	snprintf(line, sizeof(line), "%s: %.0f s%s, %s IOPS, %s/s, %llu errors",
-		 stages[sums.stage < 0 ? PERF_LAY : sums.stage], elapsed_s, left, tool_format_count(iops, iops_text, sizeof(iops_text)),
+		 stages[sums.stage < 0 ? PERF_LAY : sums.stage], elapsed_s, left,
+		 tool_format_count(iops, iops_text, sizeof(iops_text)),
 		 tool_format_bytes(iops * (double)run->opts.bs_bytes, bw_text, sizeof(bw_text)),
 		 (unsigned long long)sums.errors + sums.verify_errors);
 	tool_status_line(line);
