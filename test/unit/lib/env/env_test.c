@@ -242,7 +242,8 @@ static void remove_root(void)
 	CHECK(system(command) == 0);
 }
 
-static void check_no_hugepages(void)
+/* A sysfs of our own, in which so many hugepages are free. */
+static void fake_hugepages(const char *free_pages)
 {
 	nsdk_cpumask_t mask = usable();
 	char list[4096];
@@ -251,8 +252,13 @@ static void check_no_hugepages(void)
 	nsdk_cpumask_format(&mask, list, sizeof(list));
 	make_file(root, "devices/system/cpu/online", list);
 	make_file(root, "kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "64\n");
-	make_file(root, "kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1\n");
+	make_file(root, "kernel/mm/hugepages/hugepages-2048kB/free_hugepages", free_pages);
 	nsdk_env_sysfs_root = root;
+}
+
+static void check_no_hugepages(void)
+{
+	fake_hugepages("1\n");
 	CHECK(nsdk_env_init(NULL) == 0);
 	remove_root();
 	CHECK(!rte_eal_has_hugepages());
@@ -343,13 +349,16 @@ static void refuses_before_eal_would(void)
 
 static void check_eal_fails(void)
 {
-	struct rlimit small = { 64 << 20, 64 << 20 };
+	struct rlimit small = { 64 << 20, RLIM_INFINITY }, large = { RLIM_INFINITY, RLIM_INFINITY };
 	nsdk_cpumask_t before = usable(), after;
 
-	/* Too few addresses for EAL's heap. Its last words go past the log, to stderr. */
+	/* Too few addresses for a heap of hugepages. EAL's last words go past the log, to stderr. */
+	fake_hugepages("64\n");
 	CHECK(setrlimit(RLIMIT_AS, &small) == 0);
 	CHECK(freopen("/dev/null", "w", stderr));
 	CHECK(nsdk_env_init(NULL) == -EIO);
+	CHECK(setrlimit(RLIMIT_AS, &large) == 0);
+	remove_root();
 	CHECK(nsdk_unit_log_count() == 1);
 	CHECK(nsdk_unit_log_has("DPDK's EAL did not start: EAL: "));
 	CHECK(!nsdk_env_is_up());
