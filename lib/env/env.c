@@ -175,9 +175,9 @@ static bool use_hugepages(const struct nsdk_env_opts *opts)
 	if (enough_hugepages())
 		return true;
 	nsdk_log(NSDK_LOG_NOTICE, "env",
-		 "no hugepages are free: messages between lcores cost more TLB misses, and DMA memory for "
-		 "hardware cannot be had, so only emulated devices will work; run as root: echo 64 > "
-		 "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+		 "no hugepages are free: messages between lcores cost more TLB misses, and DMA pools must be "
+		 "of small pages, which will do for emulated devices but not for fast hardware; run as root: "
+		 "echo 64 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
 	return false;
 }
 

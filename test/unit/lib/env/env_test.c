@@ -264,7 +264,7 @@ static void check_no_hugepages(void)
 	CHECK(!rte_eal_has_hugepages());
 	/* Worth knowing, but no warning. */
 	CHECK(nsdk_unit_log_count() == 0);
-	CHECK(nsdk_unit_log_has("only emulated devices will work"));
+	CHECK(nsdk_unit_log_has("DMA pools must be of small pages"));
 	CHECK(nsdk_unit_log_has("/nr_hugepages"));
 	CHECK(rte_ring_create("test", 4096, SOCKET_ID_ANY, 0));
 	nsdk_env_fini();
