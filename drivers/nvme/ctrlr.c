@@ -69,12 +69,11 @@ void nsdk_nvme_ctrlr_quiesce(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->bus_master = false;
 	/*
 	 * A config write is answered, and its answer pushes the device's earlier writes ahead of itself,
-	 * so nothing is under way behind this. A function that cannot even be configured is reset; if
-	 * that fails as well it is gone, and the IOMMU is what is left.
+	 * so nothing is under way behind this. One that the kernel wants back counts as gone and yet is
+	 * there, with its DMA, so that makes no difference here. A function that cannot even be
+	 * configured is reset; if that fails as well it is off the bus, and the IOMMU is what is left.
 	 */
-	if (nsdk_device_is_gone(ctrlr->dev))
-		return;
-	if (nsdk_device_set_bus_master(ctrlr->dev, false) != 0)
+	if (nsdk_device_set_bus_master(ctrlr->dev, false) != 0 && !nsdk_device_is_gone(ctrlr->dev))
 		nsdk_device_reset(ctrlr->dev);
 }
 

@@ -82,6 +82,8 @@ static void hears_that_the_device_is_to_be_removed(void)
 	fake.now_ns += 1000000000;
 	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), -ENODEV);
 	NSDK_ASSERT_ONE_SENTENCE("about to be removed");
+	/* It counts as gone, but it is there until it is given back, and must not do DMA any more. */
+	CU_ASSERT_FALSE(fake.bus_master);
 	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), -ENODEV);
 	NSDK_ASSERT_INT(nsdk_nvme_detach(ctrlr), 0);
 	CU_ASSERT_EQUAL(nsdk_unit_log_count(), 0);
