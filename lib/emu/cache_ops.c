@@ -127,8 +127,9 @@ static void fenced(struct emu_cache_page *page, const struct waiting *op, bool f
 	if (!op->done)
 		take_effect(page, op);
 	page->pending &= ~op->lines;
-	if (!for_cpu || !op->invalidate || !op->acquired || !page->image)
+	if (!for_cpu || !page->image)
 		return;
+	/* Loads come after the fence, and it comes after whatever was seen by now. */
 	for (uint64_t left = op->lines; left != 0; left &= left - 1) {
 		struct emu_cache_line *line = &page->image->lines[__builtin_ctzll(left)];
 
@@ -152,7 +153,7 @@ static void operate(uintptr_t page_va, uint64_t lines, bool invalidate)
 
 	if (!page)
 		goto unlock;
-	op.done = emu_cache_adversary_says(4);
+	op.done = emu_cache_adversary_says(8);
 	if (op.done)
 		take_effect(page, &op);
 	if (ops && push(ops, &op))

@@ -43,7 +43,7 @@ static unsigned digits(uintptr_t va, unsigned shift, unsigned bits)
 	return (unsigned)(va >> shift) & ((1u << bits) - 1);
 }
 
-/* Where the page's pointer is; NULL: no such place, or no memory to make it. */
+/* Where the page's pointer is; NULL: nowhere yet, or no memory to make it. */
 static struct emu_cache_page **slot_of(uintptr_t va, bool create)
 {
 	_Atomic(struct node *) *node_at;
@@ -51,8 +51,6 @@ static struct emu_cache_page **slot_of(uintptr_t va, bool create)
 	struct node *node, *new_node;
 	struct leaf *leaf, *new_leaf;
 
-	if (va >> VA_BITS)
-		return NULL;
 	/* Acquire and release: who finds a node sees it zeroed. */
 	node_at = &top[digits(va, PAGE_SHIFT + 2 * NODE_BITS, TOP_BITS)];
 	node = atomic_load_explicit(node_at, memory_order_acquire);
@@ -99,11 +97,12 @@ struct emu_cache_page *emu_cache_page_lock(uintptr_t va, bool create)
 
 	va &= ~(uintptr_t)(EMU_CACHE_PAGE_BYTES - 1);
 	pthread_mutex_lock(shard_lock(va));
-	slot = slot_of(va, create);
-	if (slot && (*slot || !create))
-		return *slot;
-	if (!create)
+	/* Nobody gets such an address without asking for it. */
+	if (va >> VA_BITS)
 		return NULL;
+	slot = slot_of(va, create);
+	if (!create || (slot && *slot))
+		return slot ? *slot : NULL;
 	page = slot ? calloc(1, sizeof(*page)) : NULL;
 	if (!page) {
 		no_memory();
