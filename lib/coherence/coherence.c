@@ -82,6 +82,16 @@ static int make_coherent(struct nsdk_coherence *coh)
 	err = nsdk_ens_set(&coh->ens, false, &sticks);
 	if (err)
 		return err;
+	if (!sticks && coh->ens.vf)
+		return nsdk_fail(-EIO, "coherence",
+				 "%s: the IOMMU does not enforce snooping (verdict %s), and Enable No Snoop "
+				 "of its physical function %s; clear it there: setpci -s "
+				 "\"$(basename $(realpath /sys/bus/pci/devices/%s/physfn))\" "
+				 "CAP_EXP+8.w=0:0800",
+				 nsdk_device_name(coh->dev), nsdk_snoop_state_name(coh->verdict),
+				 coh->ens.pf == NSDK_ENS_OF_PF_SET ? "is set" :
+								     "cannot be read (that takes root)",
+				 nsdk_device_name(coh->dev) + strlen("pci:"));
 	if (!sticks)
 		return nsdk_fail(-EIO, "coherence",
 				 "%s: its Enable No Snoop bit cannot be cleared and the IOMMU does not "
@@ -91,6 +101,14 @@ static int make_coherent(struct nsdk_coherence *coh)
 					 "use policy nosnoop" :
 					 "move it behind an IOMMU that enforces snooping");
 	return 0;
+}
+
+/* Why the device may never use No Snoop. */
+static const char *why_never(const struct nsdk_ens *ens)
+{
+	if (ens->vf)
+		return "Enable No Snoop of its physical function is not known to be set";
+	return ens->devctl ? "its Enable No Snoop bit stays 0" : "it has no Enable No Snoop bit";
 }
 
 /* Let the device use No Snoop. *on: whether the bit says that it may. */
@@ -105,13 +123,10 @@ static int make_nosnoop(struct nsdk_coherence *coh, enum nsdk_policy policy, boo
 	if (policy == NSDK_POLICY_NOSNOOP)
 		nsdk_log(NSDK_LOG_NOTICE, "coherence",
 			 "%s: %s, so the device may never bypass the caches; its buffers are synced as if "
-			 "it did", name,
-			 coh->ens.devctl ? "Enable No Snoop stays 0" :
-					   "it has no Enable No Snoop bit");
+			 "it did", name, why_never(&coh->ens));
 	else
 		nsdk_log(NSDK_LOG_NOTICE, "coherence", "%s: coherent, since %s", name,
-			 coh->ens.devctl ? "its Enable No Snoop bit stays 0" :
-					   "it has no Enable No Snoop bit");
+			 why_never(&coh->ens));
 	return 0;
 }
 
@@ -157,7 +172,7 @@ static int decide(struct nsdk_coherence *coh, enum nsdk_policy policy)
 	if (err)
 		return err;
 	if (policy == NSDK_POLICY_AUTO && !on)
-		/* A PCI-X function has no bit, and must not pass for one that cannot. */
+		/* A PCI-X or virtual function must not pass for one that cannot: its bit is not seen. */
 		return make_coherent(coh);
 	coh->active = true;
 	return 0;

@@ -11,9 +11,21 @@
 
 /* ---- Enable No Snoop (ens.c) ---- */
 
+/* The bit of a virtual function's physical function, which holds for both (ens_vf.c). */
+enum nsdk_ens_of_pf {
+	NSDK_ENS_OF_PF_UNKNOWN, /* could not be read */
+	NSDK_ENS_OF_PF_CLEAR,
+	NSDK_ENS_OF_PF_SET,
+};
+
+/* Whether a device is an SR-IOV virtual function; then *pf as well. */
+bool nsdk_ens_is_vf(const char *device_name, enum nsdk_ens_of_pf *pf);
+
 /* The bit of one device: where it is, how it was found. */
 struct nsdk_ens {
 	struct nsdk_device *dev;
+	bool vf;         /* it is the physical function's: only looked at */
+	enum nsdk_ens_of_pf pf;
 	unsigned devctl; /* offset of Device Control in config space; 0: the device has none */
 	bool pcix;       /* no such bit, but the No Snoop attribute exists: it cannot be switched off */
 	bool touched;    /* found is valid: the bit was read, and may have been changed */

@@ -9,6 +9,8 @@
  * Every access is 16 bits wide: the other half of that double word is Device Status, whose error bits
  * a write of 1 would clear. vfio-pci lets the write through to the hardware, and keeps the value
  * across a function reset.
+ *
+ * A virtual function follows its physical function's bit: see ens_vf.c.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -22,6 +24,9 @@ int nsdk_ens_find(struct nsdk_device *dev, struct nsdk_ens *out)
 	int cap;
 
 	*out = (struct nsdk_ens){ .dev = dev };
+	out->vf = nsdk_ens_is_vf(nsdk_device_name(dev), &out->pf);
+	if (out->vf)
+		return 0;
 	cap = nsdk_device_cfg_find_cap(dev, PCI_CAP_ID_EXP);
 	if (cap >= 0) {
 		out->devctl = (unsigned)cap + PCI_EXP_DEVCTL;
@@ -78,6 +83,11 @@ int nsdk_ens_set(struct nsdk_ens *ens, bool on, bool *sticks)
 	uint16_t value;
 	int err;
 
+	if (ens->vf) {
+		/* Unknown is neither. */
+		*sticks = ens->pf == (on ? NSDK_ENS_OF_PF_SET : NSDK_ENS_OF_PF_CLEAR);
+		return 0;
+	}
 	if (!ens->devctl) {
 		*sticks = !on && !ens->pcix;
 		return 0;
