@@ -262,7 +262,6 @@ static int set_up(struct run *run)
 	struct nsdk_device_opts device = { .opts_bytes = sizeof(device), .bind = true };
 	struct nsdk_mem_opts mem = { .opts_bytes = sizeof(mem), .no_huge = is_emulated(job->device) };
 	struct nsdk_nvme_opts nvme = { .opts_bytes = sizeof(nvme), .policy = job->policy };
-	struct nsdk_nvme_qpair_opts queue = { .opts_bytes = sizeof(queue), .entries = 32 };
 	struct nsdk_dma_pool_opts pool = { .opts_bytes = sizeof(pool) };
 	uint32_t nsid = job->nsid;
 	struct stat st;
@@ -286,7 +285,7 @@ static int set_up(struct run *run)
 	if (job->write && (fstat(run->fd, &st) != 0 ||
 			   (uint64_t)st.st_size < job->count * run->block_bytes))
 		return say(job->file, "is shorter than COUNT blocks");
-	if (nsdk_nvme_qpair_create(run->ctrlr, &queue, &run->qp) != 0)
+	if (nsdk_nvme_qpair_create(run->ctrlr, NULL, &run->qp) != 0)
 		return -1;
 	pool.attr = nsdk_nvme_ctrlr_dma_attr(run->ctrlr);
 	pool.numa_node = nsdk_device_numa_node(run->dev);
