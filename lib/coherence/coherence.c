@@ -152,11 +152,10 @@ static int decide(struct nsdk_coherence *coh, enum nsdk_policy policy)
 		return make_coherent(coh);
 
 	possible = verdict->state == NSDK_SNOOP_PERMITTED;
-	if (!possible)
-		snprintf(why, sizeof(why), "%s (%s)",
-			 verdict->state == NSDK_SNOOP_ENFORCED ?
-				 "the IOMMU enforces snooping" :
-				 "it is unknown whether the IOMMU enforces snooping",
+	if (verdict->state == NSDK_SNOOP_ENFORCED)
+		snprintf(why, sizeof(why), "%s", verdict->reason); /* says that it is, and how it is known */
+	else if (!possible)
+		snprintf(why, sizeof(why), "it is unknown whether the IOMMU enforces snooping (%s)",
 			 verdict->reason);
 	else
 		possible = lines_fit(why, sizeof(why));
