@@ -15,8 +15,6 @@
 
 #define CDW10_RAE 0x8000u /* retain the asynchronous event */
 
-
-
 #define FSUPP 0x1u
 #define FEATURE_OF_NAMESPACE 0x100000u /* scopes of Base figure 256 */
 #define FEATURE_OF_CONTROLLER 0x200000u
