@@ -36,7 +36,8 @@ scripts = $(foreach script,$(call chosen,$(1),$(all_scripts)),$(or $(S),./)$(scr
 tsan_rooms := test/unit/lib/env/% test/unit/lib/reactor/% test/unit/lib/emu/% \
 	test/unit/lib/coherence/% test/unit/lib/mem/% test/unit/drivers/%
 
-.PHONY: check-unit check-functional check-threads check-install check-symbols check-lint
+.PHONY: check-unit check-functional check-threads check-install check-symbols check-lint \
+	check-mutants
 .PHONY: check check-gcc check-clang check-asan check-ubsan check-tsan check-vm
 .PHONY: deps demo doc vm-shell lab-kernel help
 
@@ -56,6 +57,10 @@ endif
 
 check-install: all
 	@$(test_env) $(top)/mk/check-install $(B)
+
+# In a copy of the tree, build by build: see the script.
+check-mutants: $(B)/config.mk
+	@python3 $(top)/mk/mutants $(B) $(FILTER)
 
 check-symbols: all
 	@$(test_env) CC='$(CC)' $(top)/mk/check-symbols $(B)
@@ -107,6 +112,7 @@ help:
 #:
 #: One part of the tests, on the build at hand (FILTER=TEXT runs only those with TEXT in the path):
 #:   check-unit check-functional check-threads check-install check-symbols check-lint
+#:   check-mutants (takes away each cache operation, one at a time: a test must notice)
 #: One stage of make check, each in a build of its own:
 #:   check-gcc check-clang check-asan check-ubsan check-tsan check-vm
 #:

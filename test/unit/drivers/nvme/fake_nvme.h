@@ -81,6 +81,7 @@ struct fake {
 	uint8_t *disk[FAKE_NAMESPACES];
 	uint64_t now_ns;
 	unsigned flushes_for_cpu, flushes_for_device, commits;
+	unsigned not_fenced; /* ranges taken back since the last commit */
 };
 
 extern struct fake fake;

@@ -362,12 +362,14 @@ void __wrap_nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void 
 				     enum nsdk_dma_dir dir)
 {
 	fake.flushes_for_cpu++;
+	fake.not_fenced++;
 }
 
 void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch);
 void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
 {
 	fake.commits++;
+	fake.not_fenced = 0;
 }
 
 void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,
@@ -493,6 +495,8 @@ void fake_done_cb(void *ctx, const struct nsdk_nvme_cpl *cpl)
 {
 	struct fake_done *done = ctx;
 
+	/* What was taken back for this callback has been fenced before it looks. */
+	CU_ASSERT_EQUAL(fake.not_fenced, 0);
 	done->count++;
 	done->status = cpl->status & 0xfffe;
 	done->cid = cpl->cid;
