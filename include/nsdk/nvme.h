@@ -80,7 +80,7 @@ const struct nsdk_nvme_id_ctrl *nsdk_nvme_ctrlr_data(const struct nsdk_nvme_ctrl
 uint64_t nsdk_nvme_ctrlr_cap(const struct nsdk_nvme_ctrlr *ctrlr);
 /** VS register. */
 uint32_t nsdk_nvme_ctrlr_version(const struct nsdk_nvme_ctrlr *ctrlr);
-/** Largest transfer of one command, in bytes (MDTS and our PRP lists); larger I/O is split. */
+/** Largest transfer of one command, in bytes: what MDTS says, at most 1 MiB; larger I/O is split. */
 size_t nsdk_nvme_ctrlr_max_transfer_bytes(const struct nsdk_nvme_ctrlr *ctrlr);
 /** I/O queue pairs the controller granted. */
 unsigned nsdk_nvme_ctrlr_max_io_queues(const struct nsdk_nvme_ctrlr *ctrlr);
@@ -137,7 +137,7 @@ uint16_t nsdk_nvme_qpair_id(const struct nsdk_nvme_qpair *qp);
 /**
  * A command is done.
  * @param cpl  valid during the call. Of a split I/O: the first error, else the last completion.
- * May submit new commands; must not destroy the queue pair.
+ * May submit new commands; a poll of its queue pair from inside does nothing; must not destroy it.
  */
 typedef void (*nsdk_nvme_cb)(void *ctx, const struct nsdk_nvme_cpl *cpl);
 
@@ -156,8 +156,9 @@ static inline bool nsdk_nvme_cpl_ok(const struct nsdk_nvme_cpl *cpl)
  * @param blocks  number of blocks, 1 … 2^32-1.
  * @param flags   NSDK_NVME_RW_FUA, NSDK_NVME_RW_LIMITED_RETRY (bits of cdw12), or 0.
  * @return 0; -EAGAIN the queue pair is full: poll, then try again; -EINVAL beyond the namespace's
- *         end, length, alignment; -EFAULT not DMA memory of this device; -ENODEV gone; -EIO the
- *         controller failed. When not 0 the callback never runs.
+ *         end, length, alignment, flags, no callback; -EFAULT not DMA memory of this device; -ENOTSUP
+ *         or -EIO a namespace that cannot be used (said at attach: metadata, a format that makes no
+ *         sense); -ENODEV gone; -EIO the controller failed. When not 0 the callback never runs.
  */
 int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, uint64_t lba,
 		   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
@@ -189,7 +190,7 @@ int nsdk_nvme_write_zeroes(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, 
 			   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
 /**
  * Dataset management.
- * @param ranges  DMA memory, 1 … 256 of them, dword aligned, inside one page or two.
+ * @param ranges  DMA memory, 1 … 256 of them, dword aligned; untouched until the callback.
  * @param attributes  cdw11: NSDK_NVME_DSM_DEALLOCATE and others.
  */
 int nsdk_nvme_dsm(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
