@@ -28,13 +28,6 @@
 
 #include "vfio_internal.h"
 
-int nsdk_vfio_ioctl(int fd, unsigned long request, void *arg)
-{
-	int rc = nsdk_sys.ioctl(fd, request, arg);
-
-	return rc < 0 ? -errno : rc;
-}
-
 /* ---- before it is opened ---- */
 
 /* The functions that this process drives. The kernel would open one of a group a second time, and
@@ -218,8 +211,8 @@ static int open_in_group(struct nsdk_device *dev)
 	rc = nsdk_vfio_group_get(vfio->info.iommu_group, vfio->info.bdf, dev->ioas, &vfio->group);
 	if (rc != 0)
 		return rc;
-	vfio->fd = nsdk_vfio_ioctl(nsdk_vfio_group_fd(vfio->group), VFIO_GROUP_GET_DEVICE_FD,
-				   vfio->info.bdf);
+	vfio->fd = nsdk_sys_ioctl(nsdk_vfio_group_fd(vfio->group), VFIO_GROUP_GET_DEVICE_FD,
+				  vfio->info.bdf);
 	if (vfio->fd < 0) {
 		rc = nsdk_fail(vfio->fd, "bus", "the kernel does not open %s in IOMMU group %d: %s",
 			       vfio->info.bdf, vfio->info.iommu_group, strerror(-vfio->fd));
@@ -253,7 +246,7 @@ static int read_device_info(struct nsdk_device *dev)
 {
 	struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
 	struct vfio_device_info info = {.argsz = sizeof(info)};
-	int rc = nsdk_vfio_ioctl(vfio->fd, VFIO_DEVICE_GET_INFO, &info);
+	int rc = nsdk_sys_ioctl(vfio->fd, VFIO_DEVICE_GET_INFO, &info);
 
 	if (rc == 0 && (info.flags & VFIO_DEVICE_FLAGS_PCI) == 0)
 		rc = -ENODEV;

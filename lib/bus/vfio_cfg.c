@@ -37,7 +37,7 @@ int nsdk_vfio_region_info(int fd, uint32_t index, struct vfio_region_info **out)
 		memset(info, 0, room);
 		info->argsz = room;
 		info->index = index;
-		rc = nsdk_vfio_ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, info);
+		rc = nsdk_sys_ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, info);
 		if (rc != 0)
 			break;
 		if (info->argsz <= room) {
@@ -54,19 +54,9 @@ int nsdk_vfio_region_info(int fd, uint32_t index, struct vfio_region_info **out)
 
 const void *nsdk_vfio_region_cap(const struct vfio_region_info *info, uint16_t id, size_t bytes)
 {
-	uint32_t offset = (info->flags & VFIO_REGION_INFO_FLAG_CAPS) != 0 ? info->cap_offset : 0;
-	const struct vfio_info_cap_header *header;
+	uint32_t first = (info->flags & VFIO_REGION_INFO_FLAG_CAPS) != 0 ? info->cap_offset : 0;
 
-	/* Each step must go forward, so that a broken chain ends. */
-	while (offset != 0 && offset + sizeof(*header) <= info->argsz) {
-		header = (const void *)((const char *)info + offset);
-		if (header->id == id)
-			return offset + bytes <= info->argsz ? header : NULL;
-		if (header->next <= offset)
-			break;
-		offset = header->next;
-	}
-	return NULL;
+	return nsdk_vfio_cap_find(info, info->argsz, first, id, bytes);
 }
 
 int nsdk_vfio_cfg_open(struct nsdk_device *dev)
@@ -133,7 +123,7 @@ int nsdk_vfio_reset(struct nsdk_device *dev)
 	if (rc != 0)
 		return rc;
 	for (uint64_t waited_ns = 0;; waited_ns += RESET_PAUSE_NS) {
-		rc = nsdk_vfio_ioctl(vfio->fd, VFIO_DEVICE_RESET, NULL);
+		rc = nsdk_sys_ioctl(vfio->fd, VFIO_DEVICE_RESET, NULL);
 		if (rc != -EAGAIN || waited_ns >= RESET_RETRY_NS)
 			break;
 		nanosleep(&pause, NULL);

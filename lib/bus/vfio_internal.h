@@ -52,12 +52,9 @@ static inline struct nsdk_vfio *nsdk_vfio_of(const struct nsdk_device *dev)
 	return dev->priv;
 }
 
-/* An ioctl on a VFIO file: what it returns, or -errno. */
-int nsdk_vfio_ioctl(int fd, unsigned long request, void *arg);
-
 /*
  * VFIO_DEVICE_GET_REGION_INFO with its capabilities, to be freed. @return 0 or -errno, not logged.
- * find_cap gives a capability of at least @p bytes, or NULL.
+ * region_cap gives a capability of at least @p bytes, or NULL.
  */
 int nsdk_vfio_region_info(int fd, uint32_t index, struct vfio_region_info **out);
 const void *nsdk_vfio_region_cap(const struct vfio_region_info *info, uint16_t id, size_t bytes);

@@ -28,7 +28,7 @@ static const struct {
 static int count_of_index(const struct nsdk_vfio *vfio, uint32_t index)
 {
 	struct vfio_irq_info info = {.argsz = sizeof(info), .index = index};
-	int rc = nsdk_vfio_ioctl(vfio->fd, VFIO_DEVICE_GET_IRQ_INFO, &info);
+	int rc = nsdk_sys_ioctl(vfio->fd, VFIO_DEVICE_GET_IRQ_INFO, &info);
 
 	if (rc == -EINVAL)
 		return 0;
@@ -53,7 +53,7 @@ static int set_eventfds(const struct nsdk_vfio *vfio, uint32_t index, const int 
 	set->count = count;
 	if (count > 0)
 		memcpy(set->data, eventfds, count * sizeof(*eventfds));
-	rc = nsdk_vfio_ioctl(vfio->fd, VFIO_DEVICE_SET_IRQS, set);
+	rc = nsdk_sys_ioctl(vfio->fd, VFIO_DEVICE_SET_IRQS, set);
 	free(set);
 	return rc;
 }

@@ -105,4 +105,15 @@ struct nsdk_sys {
 };
 extern struct nsdk_sys nsdk_sys; /* lib/iommu/sys.c */
 
+/* An ioctl through that table. @return what it gave, or -errno. */
+int nsdk_sys_ioctl(int fd, unsigned long request, void *arg);
+
+/*
+ * A capability of at least @p bytes in the chain of a VFIO info struct (struct vfio_info_cap_header,
+ * linux/vfio.h), or NULL. @p info_bytes is what the kernel filled in, @p first the chain's start as an
+ * offset into it, 0 where there is no chain.
+ */
+const void *nsdk_vfio_cap_find(const void *info, uint32_t info_bytes, uint32_t first, uint16_t id,
+			       size_t bytes);
+
 #endif

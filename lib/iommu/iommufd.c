@@ -34,13 +34,6 @@ _Static_assert(sizeof(struct iommu_iova_range) == sizeof(struct nsdk_iova_range)
 			       offsetof(struct nsdk_iova_range, last),
 	       "nsdk_iova_range is the kernel's iommu_iova_range");
 
-static int call(int fd, unsigned long request, void *arg)
-{
-	int rc = nsdk_sys.ioctl(fd, request, arg);
-
-	return rc < 0 ? -errno : rc;
-}
-
 static int iommufd_open(struct nsdk_iommu *iommu)
 {
 	char reason[512];
@@ -65,13 +58,13 @@ static int destroy_object(const struct nsdk_iommu *iommu, uint32_t id)
 {
 	struct iommu_destroy destroy = {.size = sizeof(destroy), .id = id};
 
-	return call(iommu->fd, IOMMU_DESTROY, &destroy);
+	return nsdk_sys_ioctl(iommu->fd, IOMMU_DESTROY, &destroy);
 }
 
 static int iommufd_create(struct nsdk_ioas *ioas)
 {
 	struct iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
-	int rc = call(ioas->iommu->fd, IOMMU_IOAS_ALLOC, &alloc);
+	int rc = nsdk_sys_ioctl(ioas->iommu->fd, IOMMU_IOAS_ALLOC, &alloc);
 
 	if (rc != 0)
 		return nsdk_fail(rc, "iommu", "the kernel gives no new I/O address space: %s",
@@ -113,7 +106,7 @@ static int iommufd_map(struct nsdk_ioas *ioas, const struct nsdk_mapping *map)
 		.length = nsdk_mapping_bytes(map),
 		.iova = map->first,
 	};
-	int rc = call(ioas->iommu->fd, IOMMU_IOAS_MAP, &cmd);
+	int rc = nsdk_sys_ioctl(ioas->iommu->fd, IOMMU_IOAS_MAP, &cmd);
 
 	return rc == 0 ? 0 : nsdk_iommu_map_failed(rc, map);
 }
@@ -130,7 +123,7 @@ static int iommufd_copy(struct nsdk_ioas *ioas, struct nsdk_ioas *src, uint64_t 
 		.dst_iova = map->first,
 		.src_iova = src_iova,
 	};
-	int rc = call(ioas->iommu->fd, IOMMU_IOAS_COPY, &cmd);
+	int rc = nsdk_sys_ioctl(ioas->iommu->fd, IOMMU_IOAS_COPY, &cmd);
 
 	return rc == 0 ? 0 : nsdk_iommu_map_failed(rc, map);
 }
@@ -143,7 +136,7 @@ static int iommufd_unmap(struct nsdk_ioas *ioas, const struct nsdk_mapping *map)
 		.iova = map->first,
 		.length = nsdk_mapping_bytes(map),
 	};
-	int rc = call(ioas->iommu->fd, IOMMU_IOAS_UNMAP, &cmd);
+	int rc = nsdk_sys_ioctl(ioas->iommu->fd, IOMMU_IOAS_UNMAP, &cmd);
 
 	if (rc == 0 && cmd.length != nsdk_mapping_bytes(map))
 		rc = -EIO;
@@ -175,7 +168,7 @@ static int read_ranges(struct nsdk_ioas *ioas)
 			.num_iovas = room,
 			.allowed_iovas = (uintptr_t)ranges,
 		};
-		rc = call(ioas->iommu->fd, IOMMU_IOAS_IOVA_RANGES, &cmd);
+		rc = nsdk_sys_ioctl(ioas->iommu->fd, IOMMU_IOAS_IOVA_RANGES, &cmd);
 		if (rc != -EMSGSIZE)
 			break;
 	}
@@ -223,7 +216,7 @@ static int bind_device(const struct nsdk_ioas *ioas, struct nsdk_ioas_member *me
 		.argsz = sizeof(bind),
 		.iommufd = ioas->iommu->fd,
 	};
-	int rc = call(member->device_fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	int rc = nsdk_sys_ioctl(member->device_fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 
 	if (rc != 0)
 		return bind_failed(rc, member);
@@ -255,7 +248,7 @@ static int attach_failed(int error, const struct nsdk_ioas_member *member)
 static int attach_to(struct nsdk_ioas_member *member, uint32_t pt_id)
 {
 	struct vfio_device_attach_iommufd_pt attach = {.argsz = sizeof(attach), .pt_id = pt_id};
-	int rc = call(member->device_fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	int rc = nsdk_sys_ioctl(member->device_fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 
 	if (rc == 0)
 		member->pt_id = attach.pt_id;
@@ -267,7 +260,7 @@ static void leave_table(struct nsdk_ioas_member *member)
 	struct vfio_device_detach_iommufd_pt detach = {.argsz = sizeof(detach)};
 
 	/* Fails for a device that is gone, and then the kernel has done it. */
-	(void)call(member->device_fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+	(void)nsdk_sys_ioctl(member->device_fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
 }
 
 static struct nsdk_ioas_member *find_on_table(struct nsdk_ioas *ioas, uint32_t pt_id)
@@ -303,7 +296,7 @@ static int attach_to_own_table(struct nsdk_ioas *ioas, struct nsdk_ioas_member *
 		.dev_id = member->devid,
 		.pt_id = ioas->id,
 	};
-	int rc = call(ioas->iommu->fd, IOMMU_HWPT_ALLOC, &alloc);
+	int rc = nsdk_sys_ioctl(ioas->iommu->fd, IOMMU_HWPT_ALLOC, &alloc);
 
 	if (rc != 0)
 		return rc;
@@ -382,7 +375,7 @@ static int ask_hardware(const struct nsdk_iommu *iommu, uint32_t devid)
 		.data_len = sizeof(vtd),
 		.data_uptr = (uintptr_t)&vtd,
 	};
-	int rc = call(iommu->fd, IOMMU_GET_HW_INFO, &cmd);
+	int rc = nsdk_sys_ioctl(iommu->fd, IOMMU_GET_HW_INFO, &cmd);
 
 	if (rc != 0)
 		return rc;
@@ -447,11 +440,11 @@ static int ask_kernel(struct nsdk_ioas *ioas)
 	int cc;
 
 	pthread_mutex_lock(&iommu->compat_lock);
-	cc = call(iommu->fd, IOMMU_VFIO_IOAS, &slot);
+	cc = nsdk_sys_ioctl(iommu->fd, IOMMU_VFIO_IOAS, &slot);
 	if (cc == 0)
-		cc = call(iommu->fd, VFIO_CHECK_EXTENSION, (void *)VFIO_DMA_CC_IOMMU);
+		cc = nsdk_sys_ioctl(iommu->fd, VFIO_CHECK_EXTENSION, (void *)VFIO_DMA_CC_IOMMU);
 	slot.op = IOMMU_VFIO_IOAS_CLEAR;
-	(void)call(iommu->fd, IOMMU_VFIO_IOAS, &slot);
+	(void)nsdk_sys_ioctl(iommu->fd, IOMMU_VFIO_IOAS, &slot);
 	pthread_mutex_unlock(&iommu->compat_lock);
 	return cc;
 }

@@ -17,13 +17,6 @@
 
 #include "ioas_internal.h"
 
-static int call(int fd, unsigned long request, void *arg)
-{
-	int rc = nsdk_sys.ioctl(fd, request, arg);
-
-	return rc < 0 ? -errno : rc;
-}
-
 static int type1_open(struct nsdk_iommu *iommu)
 {
 	char reason[512];
@@ -72,7 +65,7 @@ static int get_info(const struct nsdk_ioas *ioas, struct vfio_iommu_type1_info *
 		info = bigger;
 		memset(info, 0, room);
 		info->argsz = room;
-		rc = call(ioas->container_fd, VFIO_IOMMU_GET_INFO, info);
+		rc = nsdk_sys_ioctl(ioas->container_fd, VFIO_IOMMU_GET_INFO, info);
 		if (rc != 0)
 			break;
 		if (info->argsz <= room) {
@@ -87,22 +80,11 @@ static int get_info(const struct nsdk_ioas *ioas, struct vfio_iommu_type1_info *
 	return rc;
 }
 
-/* A capability of at least @p bytes, or NULL. Offsets are from the start of @p info. */
 static const void *find_cap(const struct vfio_iommu_type1_info *info, uint16_t id, size_t bytes)
 {
-	uint32_t offset = (info->flags & VFIO_IOMMU_INFO_CAPS) != 0 ? info->cap_offset : 0;
-	const struct vfio_info_cap_header *header;
+	uint32_t first = (info->flags & VFIO_IOMMU_INFO_CAPS) != 0 ? info->cap_offset : 0;
 
-	/* Each step must go forward, so that a broken chain ends. */
-	while (offset != 0 && offset + sizeof(*header) <= info->argsz) {
-		header = (const void *)((const char *)info + offset);
-		if (header->id == id)
-			return offset + bytes <= info->argsz ? header : NULL;
-		if (header->next <= offset)
-			break;
-		offset = header->next;
-	}
-	return NULL;
+	return nsdk_vfio_cap_find(info, info->argsz, first, id, bytes);
 }
 
 /* What to assume of a kernel before 5.4, which does not tell: narrow, and without x86's window for
@@ -180,7 +162,7 @@ static int type1_map(struct nsdk_ioas *ioas, const struct nsdk_mapping *map)
 		cmd.flags |= VFIO_DMA_MAP_FLAG_READ;
 	if ((map->prot & NSDK_IOAS_WRITE) != 0)
 		cmd.flags |= VFIO_DMA_MAP_FLAG_WRITE;
-	rc = call(ioas->container_fd, VFIO_IOMMU_MAP_DMA, &cmd);
+	rc = nsdk_sys_ioctl(ioas->container_fd, VFIO_IOMMU_MAP_DMA, &cmd);
 	if (rc == -ENOSPC && mappings_left(ioas) <= 0)
 		return nsdk_fail(rc, "iommu",
 				 "the kernel takes no more than %zu mappings for this container: map "
@@ -200,7 +182,7 @@ static int type1_unmap(struct nsdk_ioas *ioas, const struct nsdk_mapping *map)
 
 	if (!ioas->container_live)
 		return 0;
-	rc = call(ioas->container_fd, VFIO_IOMMU_UNMAP_DMA, &cmd);
+	rc = nsdk_sys_ioctl(ioas->container_fd, VFIO_IOMMU_UNMAP_DMA, &cmd);
 	if (rc == 0 && cmd.size != nsdk_mapping_bytes(map))
 		rc = -EIO;
 	if (rc != 0)
@@ -238,7 +220,7 @@ static int join_failed(int error, const struct nsdk_ioas_member *member)
 
 static void leave(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 {
-	int rc = call(member->group_fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
+	int rc = nsdk_sys_ioctl(member->group_fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
 
 	if (rc != 0)
 		nsdk_log(NSDK_LOG_WARN, "iommu",
@@ -252,16 +234,16 @@ static int join(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member)
 	struct vfio_group_status status = {.argsz = sizeof(status)};
 	int rc;
 
-	rc = call(member->group_fd, VFIO_GROUP_GET_STATUS, &status);
+	rc = nsdk_sys_ioctl(member->group_fd, VFIO_GROUP_GET_STATUS, &status);
 	if (rc == 0 && (status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0)
 		rc = -EBUSY;
 	if (rc == 0)
-		rc = call(member->group_fd, VFIO_GROUP_SET_CONTAINER, &ioas->container_fd);
+		rc = nsdk_sys_ioctl(member->group_fd, VFIO_GROUP_SET_CONTAINER, &ioas->container_fd);
 	if (rc != 0)
 		return join_failed(rc, member);
 	if (ioas->container_live)
 		return 0;
-	rc = call(ioas->container_fd, VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU);
+	rc = nsdk_sys_ioctl(ioas->container_fd, VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU);
 	if (rc != 0) {
 		leave(ioas, member);
 		return join_failed(rc, member);
@@ -331,7 +313,7 @@ static void type1_detach(struct nsdk_ioas *ioas, struct nsdk_ioas_member *member
 
 static void type1_verdict(struct nsdk_ioas *ioas, struct nsdk_snoop_verdict *out)
 {
-	int cc = call(ioas->container_fd, VFIO_CHECK_EXTENSION, (void *)VFIO_DMA_CC_IOMMU);
+	int cc = nsdk_sys_ioctl(ioas->container_fd, VFIO_CHECK_EXTENSION, (void *)VFIO_DMA_CC_IOMMU);
 
 	nsdk_verdict_decide_members(cc, ioas, out);
 }
