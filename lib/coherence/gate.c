@@ -310,11 +310,25 @@ int nsdk_gate_create(const struct nsdk_gate_ops *ops, const nsdk_cpumask_t *cpus
 	return 0;
 }
 
-static void close_locked(struct nsdk_gate *gate)
+static void close_priv(struct nsdk_gate *gate)
 {
 	if (gate->priv != NULL)
 		gate->ops->close(gate->priv);
 	gate->priv = NULL;
+}
+
+/*
+ * A worker that missed its deadline may still be inside run(), which uses what close() frees: that
+ * is then left for nsdk_gate_destroy(), which joins the workers first. Such a gate opens no more.
+ */
+static void close_locked(struct nsdk_gate *gate)
+{
+	bool lost = false;
+
+	for (unsigned i = 0; i < gate->worker_count; i++)
+		lost = lost || gate->workers[i].lost;
+	if (!lost)
+		close_priv(gate);
 	gate->open = false;
 }
 
@@ -325,7 +339,7 @@ void nsdk_gate_destroy(struct nsdk_gate *gate)
 	/* Threads first: they use what close() frees. */
 	for (unsigned i = 0; i < gate->worker_count; i++)
 		worker_stop(&gate->workers[i]);
-	close_locked(gate);
+	close_priv(gate);
 	pthread_mutex_destroy(&gate->lock);
 	free(gate->workers);
 	free(gate);
