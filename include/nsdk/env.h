@@ -49,6 +49,23 @@ unsigned nsdk_env_lcore_count(void);
 /** The CPU that lcore number @p index (0 … count-1, in the order of the list) is pinned to; -EINVAL. */
 int nsdk_env_lcore_cpu(unsigned index);
 
+/**
+ * Say on which CPUs the calling thread's stores may be cached: those of its affinity, as it is now.
+ *
+ * The engine needs to know this of every thread that stores to DMA buffers before it may write back
+ * whole caches (nsdk_flush_setup(), wbinvd); of a thread that never said it, it assumes any CPU, and
+ * writes back lines instead. A pinned thread is worth registering; a thread that may run anywhere
+ * makes its whole affinity a candidate. Reactors' lcores and the thread that called nsdk_env_init()
+ * are registered already. Call again after the affinity was changed.
+ *
+ * @return 0; -ENOMEM; what sched_getaffinity(2) gives. Logged.
+ * Threading: any thread, for itself. Ends with the thread, or with nsdk_thread_unregister().
+ */
+int nsdk_thread_register(void);
+
+/** Undo nsdk_thread_register(): from now on the thread may run anywhere. */
+void nsdk_thread_unregister(void);
+
 /** CLOCK_MONOTONIC in nanoseconds. Threading: any. */
 uint64_t nsdk_clock_ns(void);
 

@@ -311,6 +311,8 @@ int nsdk_env_init(const struct nsdk_env_opts *user_opts)
 		restore_affinity();
 		return error;
 	}
+	/* Pinned now. Without memory it stays unknown, which is no fault. */
+	(void)nsdk_thread_register();
 	atomic_store(&env.up, true);
 	return 0;
 }
@@ -320,6 +322,7 @@ void nsdk_env_fini(void)
 	if (!atomic_exchange(&env.up, false))
 		return;
 	rte_eal_cleanup();
+	nsdk_thread_unregister();
 	restore_affinity();
 }
 
