@@ -13,7 +13,7 @@
  *	perf_sequence.c  in which order blocks are visited
  *	perf_verify.c    self-describing blocks
  *	perf_hist.c      latencies
- *	perf_progress.c  the line on the terminal; perf_stop.c: signals
+ *	perf_progress.c  how far it is; perf_stop.c: signals
  *	perf_result.c    adding up; perf_report.c and perf_json.c show it
  *
  * Whatever happens, what was taken is given back in the reverse order: queues, memory, controller,
@@ -79,6 +79,8 @@ static const char perf_help[] =
 	"Output:\n"
 	"  --json[=FILE]       one object for one DEVICE, an array of them for several, to the\n"
 	"                      standard output or, beside the table, to FILE\n"
+	"  --eta=WHEN          how far it is, once a second, on the standard error: auto (default),\n"
+	"                      on a terminal only; always, without a terminal as lines; never\n"
 	"  --verbose, --help\n"
 	"\n"
 	"A DEVICE is 0000:00:03.0, pci:0000:00:03.0, or a model in this process:\n"

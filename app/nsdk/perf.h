@@ -25,6 +25,13 @@
 #define PERF_MAX_DEVICES 64
 #define PERF_MAX_JOBS 1024
 
+/* When to show progress. */
+enum perf_eta {
+	PERF_ETA_AUTO, /* on a terminal */
+	PERF_ETA_ALWAYS,
+	PERF_ETA_NEVER,
+};
+
 struct perf_opts {
 	struct tool_args args; /* --json and its file */
 	const char *rw;        /* as fio calls it */
@@ -47,6 +54,7 @@ struct perf_opts {
 	uint64_t seed;
 	uint64_t io_timeout_ns;
 	uint64_t stop_timeout_ns;
+	enum perf_eta eta;
 	char **devices;
 	unsigned device_count;
 };
@@ -244,11 +252,11 @@ void perf_stop_remove(void);
 /* How often the user asked to stop: once, finish what is outstanding; twice, do not even that. */
 unsigned perf_stop_requests(void);
 
-/* ---- The progress line (perf_progress.c) ---- */
+/* ---- Progress (perf_progress.c) ---- */
 
 struct perf_progress;
 
-/* NULL when there is no terminal or no thread; before the CPUs are pinned. */
+/* NULL when none is wanted, or there is no thread; before the CPUs are pinned. */
 struct perf_progress *perf_progress_create(const struct perf_run *run);
 void perf_progress_start(struct perf_progress *progress);
 void perf_progress_destroy(struct perf_progress *progress);

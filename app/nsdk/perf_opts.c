@@ -26,6 +26,7 @@ enum {
 	OPT_SEED,
 	OPT_IO_TIMEOUT,
 	OPT_STOP_TIMEOUT,
+	OPT_ETA,
 };
 
 static const struct option perf_options[] = {
@@ -49,6 +50,7 @@ static const struct option perf_options[] = {
 	{ "randseed", required_argument, NULL, OPT_SEED },
 	{ "io_timeout", required_argument, NULL, OPT_IO_TIMEOUT },
 	{ "stop_timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
+	{ "eta", required_argument, NULL, OPT_ETA },
 	TOOL_COMMON_OPTIONS,
 };
 
@@ -145,6 +147,23 @@ static int parse_cpus(const struct tool_command *command, struct perf_opts *opts
 	return TOOL_DONE;
 }
 
+static int parse_eta(const struct tool_command *command, enum perf_eta *out)
+{
+	static const char *const names[] = {
+		[PERF_ETA_AUTO] = "auto",
+		[PERF_ETA_ALWAYS] = "always",
+		[PERF_ETA_NEVER] = "never",
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(optarg, names[i]) == 0) {
+			*out = (enum perf_eta)i;
+			return TOOL_DONE;
+		}
+	}
+	return tool_usage(command, "--eta=%s: auto, always or never is wanted", optarg);
+}
+
 static int parse_one(const struct tool_command *command, int opt, struct perf_opts *opts)
 {
 	uint64_t value;
@@ -193,6 +212,8 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_duration(command, "io_timeout", &opts->io_timeout_ns);
 	case OPT_STOP_TIMEOUT:
 		return parse_duration(command, "stop_timeout", &opts->stop_timeout_ns);
+	case OPT_ETA:
+		return parse_eta(command, &opts->eta);
 	default:
 		return TOOL_USAGE;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The progress line: once a second, on a terminal only, from a thread of its own, so that the lcores
- * never wait for a terminal.
+ * How far the run is: once a second, from a thread of its own, so that the lcores never wait for a
+ * terminal. On a terminal it is one line that is rewritten in place; elsewhere, for --eta=always, a
+ * line each.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -18,12 +19,14 @@ struct perf_progress {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
+	bool terminal;
 	bool started; /* the jobs run */
 	bool ended;
 	int stage;         /* as of the last line, and */
 	uint64_t stage_ns; /* when it was first seen */
 	uint64_t last_ns;
-	uint64_t last_ios;
+	uint64_t last_ios; /* of PERF_RUN */
+	uint64_t last_other_ios;
 };
 
 struct sums {
@@ -77,15 +80,17 @@ static void draw(struct perf_progress *progress, uint64_t now_ns)
 	char line[200], iops_text[32], bw_text[32], left[48] = "";
 	double elapsed_s, iops, share;
 	struct sums sums;
-	uint64_t all;
+	uint64_t ios;
 
 	add_up(run, &sums);
 	if (sums.stage != progress->stage) {
 		progress->stage = sums.stage;
 		progress->stage_ns = progress->last_ns;
 	}
-	all = sums.ios + sums.other_ios;
-	iops = (double)(all - progress->last_ios) * 1e9 / (double)(now_ns - progress->last_ns);
+	/* Of the stage that is shown alone: "randread: … 5 IOPS" is no echo of what was laid down. */
+	ios = sums.stage == PERF_RUN ? sums.ios - progress->last_ios :
+				       sums.other_ios - progress->last_other_ios;
+	iops = (double)ios * 1e9 / (double)(now_ns - progress->last_ns);
 	elapsed_s = (double)(now_ns - progress->stage_ns) / 1e9;
 	share = share_done(run, sums.ios, elapsed_s);
 	if (sums.stage == PERF_RUN && share > 0)
@@ -96,8 +101,12 @@ static void draw(struct perf_progress *progress, uint64_t now_ns)
 		 tool_format_count(iops, iops_text, sizeof(iops_text)),
 		 tool_format_bytes(iops * (double)run->opts.bs_bytes, bw_text, sizeof(bw_text)),
 		 (unsigned long long)sums.errors + sums.verify_errors);
-	tool_status_line(line);
-	progress->last_ios = all;
+	if (progress->terminal)
+		tool_status_line(line);
+	else
+		tool_say_line(line);
+	progress->last_ios = sums.ios;
+	progress->last_other_ios = sums.other_ios;
 	progress->last_ns = now_ns;
 }
 
@@ -125,14 +134,16 @@ struct perf_progress *perf_progress_create(const struct perf_run *run)
 	struct perf_progress *progress;
 	pthread_condattr_t attr;
 	sigset_t all, before;
+	bool terminal = isatty(STDERR_FILENO) == 1;
 	int rc;
 
-	if (!isatty(STDERR_FILENO))
+	if (run->opts.eta == PERF_ETA_NEVER || (run->opts.eta == PERF_ETA_AUTO && !terminal))
 		return NULL;
 	progress = calloc(1, sizeof(*progress));
 	if (progress == NULL)
 		return NULL;
 	progress->run = run;
+	progress->terminal = terminal;
 	pthread_mutex_init(&progress->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -171,7 +182,8 @@ void perf_progress_destroy(struct perf_progress *progress)
 	pthread_cond_signal(&progress->wake);
 	pthread_mutex_unlock(&progress->lock);
 	pthread_join(progress->thread, NULL);
-	tool_status_line(NULL);
+	if (progress->terminal)
+		tool_status_line(NULL);
 	pthread_cond_destroy(&progress->wake);
 	pthread_mutex_destroy(&progress->lock);
 	free(progress);

@@ -49,6 +49,15 @@ void tool_say(const char *format, ...)
 	say_line("nsdk", sentence, "");
 }
 
+void tool_say_line(const char *text)
+{
+	pthread_mutex_lock(&say_lock);
+	status_clear();
+	fprintf(stderr, "%s\n", text);
+	status_draw();
+	pthread_mutex_unlock(&say_lock);
+}
+
 int tool_usage(const struct tool_command *command, const char *format, ...)
 {
 	char sentence[1024], hint[96];

@@ -47,6 +47,9 @@ int tool_main(int argc, char **argv);
 /* One sentence on the standard error, "nsdk: SENTENCE". Threading: any thread. */
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A line on the standard error as it is, whole even beside other threads' sentences. */
+void tool_say_line(const char *text);
+
 /* The sentence for wrong usage, with where to read more. @return TOOL_USAGE. */
 int tool_usage(const struct tool_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

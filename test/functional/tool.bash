@@ -106,6 +106,49 @@ result()
 	fi
 }
 
+# until_true SECONDS COMMAND... : wait until it succeeds
+until_true()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		((SECONDS < end)) || return 1
+		sleep 0.05
+	done
+}
+
+progress='^[a-z ]+: [0-9]+ s(, [0-9]+ %, [0-9]+ s left)?, [0-9.]+[kMGT]? IOPS, .* errors$'
+
+# does_io PID FILE : perf with --eta=always, which speaks to FILE, does the I/O of its load now; or
+# it has ended. A machine may be slow: no time that one could sleep tells it.
+does_io()
+{
+	until_true 60 does_io_or_ended "$1" "$2" && kill -0 "$1" 2> /dev/null
+}
+
+does_io_or_ended()
+{
+	grep -Eq '^[a-z]+: .*, ([1-9][0-9]*|[0-9.]+[kMGT]) IOPS, ' "$2" ||
+		! kill -0 "$1" 2> /dev/null
+}
+
+# hangs FILE : perf with --eta=always, which speaks to FILE, has stopped doing I/O
+hangs()
+{
+	until_true 60 does_no_io "$1"
+}
+
+does_no_io()
+{
+	tail -n 1 "$1" | grep -q ', 0 IOPS, '
+}
+
+# What perf with --eta=always said besides
+without_progress()
+{
+	grep -Ev "$progress" "$1"
+}
+
 finish()
 {
 	exit $((failures > 0))

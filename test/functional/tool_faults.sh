@@ -57,9 +57,17 @@ interrupted()
 {
 	local name=$1 signal=$2 seconds=$3 pid began
 	shift 3
-	"$nsdk" perf "$@" --json > "$work/out" 2> "$work/err" &
+	: > "$work/err" # what the run before said is not to be mistaken for what this one says
+	"$nsdk" perf "$@" --eta=always --json > "$work/out" 2> "$work/err" &
 	pid=$!
-	sleep 1
+	if ! does_io $pid "$work/err"; then
+		kill -KILL $pid 2> /dev/null
+		wait $pid 2> /dev/null
+		status=$?
+		not_ok "$name" "no I/O was done in 60 s: $(said)"
+		return
+	fi
+	[[ $* != *fault=timeout* ]] || hangs "$work/err"
 	began=$SECONDS
 	kill "-$signal" $pid
 	wait $pid
@@ -78,7 +86,7 @@ interrupted()
 for signal in INT TERM HUP; do
 	interrupted "SIG$signal: the result so far" $signal 3 emu:nvme,size=16m --rw=randrw \
 		--time_based --runtime=50 --iodepth=8
-	same "SIG$signal: not a word" '' "$(cat "$work/err")"
+	same "SIG$signal: not a word" '' "$(without_progress "$work/err")"
 done
 interrupted 'SIGINT: verified, no-snoop' INT 3 emu:nvme,size=16m,nosnoop=all --rw=randrw \
 	--time_based --runtime=50 --iodepth=8 --verify --policy=nosnoop
@@ -92,11 +100,13 @@ interrupted 'SIGINT: a command that hangs is given up at the deadline' INT 6 \
 check 'SIGINT: and says so' grep -q 'given up' "$work/err"
 
 # Two signals: no waiting at all.
+: > "$work/err"
 "$nsdk" perf emu:nvme,size=4m,fault=timeout@1000 --rw=randread --time_based --runtime=50 \
-	--stop_timeout=50 --json > "$work/out" 2> "$work/err" &
+	--stop_timeout=50 --eta=always --json > "$work/out" 2> "$work/err" &
 pid=$!
-sleep 1
+does_io $pid "$work/err" && hangs "$work/err"
 kill -INT $pid
+# Two at once would be one.
 sleep 0.5
 kill -INT $pid
 began=$SECONDS
@@ -104,10 +114,11 @@ wait $pid
 same 'a second SIGINT ends the wait' '1 yes' \
 	"$? $( ((SECONDS - began <= 12)) && echo yes || echo "no, $((SECONDS - began)) s")"
 
+: > "$work/err"
 "$nsdk" perf emu:nvme,size=4m,file="$work/disk",nosnoop=all --rw=randrw --time_based --runtime=50 \
-	--verify --policy=nosnoop > /dev/null 2>&1 &
+	--verify --policy=nosnoop --eta=always > /dev/null 2> "$work/err" &
 pid=$!
-sleep 1
+does_io $pid "$work/err" || not_ok 'I/O before SIGKILL' "$(said)"
 kill -KILL $pid
 wait $pid 2> /dev/null
 result 'killed with -9: the next run starts clean' 0 '.errors == 0 and .verify_errors == 0' \

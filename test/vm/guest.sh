@@ -207,6 +207,38 @@ perf()
 	fi
 }
 
+# load_begin NAME ARGUMENT…: `nsdk perf` in the background, its process in $load, its result in
+# $WORK/NAME.json, what it says in $WORK/NAME.err; comes back when it does the I/O of its load. A
+# guest may be slow: no time that one could sleep tells it.
+load_begin()
+{
+	local name=$1
+	shift
+	: >"$WORK/$name.err" # not to be mistaken for what this one says
+	nsdk perf "$@" --eta=always --json >"$WORK/$name.json" 2>"$WORK/$name.err" &
+	load=$!
+	if ! until_true 60 does_io_or_ended $load "$WORK/$name.err" || ! kill -0 $load 2>/dev/null; then
+		not_ok "$name: I/O is done" "nsdk perf $*: $(tail -n 3 "$WORK/$name.err" | tr '\n' ' ')"
+		return 1
+	fi
+}
+
+does_io_or_ended()
+{
+	grep -Eq '^[a-z]+: .*, ([1-9][0-9]*|[0-9.]+[kMGT]) IOPS, ' "$2" || ! kill -0 "$1" 2>/dev/null
+}
+
+# load_result CHECK NAME CONDITION: the result of a load that has ended
+load_result()
+{
+	local why
+	if why=$(jq -e "$3" "$WORK/$2.json" 2>&1) && [ "$why" = true ]; then
+		ok "$1"
+	else
+		not_ok "$1" "not ($3): $why; it said: $(tail -n 5 "$WORK/$2.err" | tr '\n' ' ')"
+	fi
+}
+
 # An array of results; nsdk perf makes one for several devices only
 with_results()
 {

@@ -35,32 +35,25 @@ same "it stays the kernel's" nvme "$(driver_of $other)"
 umount /mnt
 
 # In use by another process
-nsdk perf $other --rw=randread --runtime=60 --time_based --json >"$WORK/first.json" 2>"$WORK/first.err" &
-first=$!
-until_true 20 test "$(driver_of $other)" = vfio-pci
-sleep 3
+load_begin first $other --rw=randread --runtime=1000 --time_based
 refuses "a device that another process drives" 1 'use|busy' nsdk perf $other --number_ios=1
-kill -TERM $first
-wait $first
-same "SIGTERM: the other process gave its result" true \
-	"$(jq -e '.ios > 0 and .errors == 0' "$WORK/first.json")"
+kill -TERM "${load:?}"
+wait "${load:?}"
+load_result "SIGTERM: the other process gave its result" first '.ios > 0 and .errors == 0'
 same "SIGTERM: the device is the kernel's again" nvme "$(driver_of $other)"
 
-# SIGINT reaches a foreground process only, so timeout sends it
-timeout --signal=INT --kill-after=30 5 nsdk perf $device --rw=randrw --runtime=100 --time_based --json \
-	>"$WORK/int.json" 2>"$WORK/int.err"
-same "SIGINT: perf ends with its result so far" true \
-	"$(jq -e '.ios > 0 and .errors == 0' "$WORK/int.json")"
+load_begin int $device --rw=randrw --runtime=1000 --time_based
+kill -INT "${load:?}"
+wait "${load:?}"
+load_result "SIGINT: perf ends with its result so far" int '.ios > 0 and .errors == 0'
 same "SIGINT: the device is the kernel's again" nvme "$(driver_of $device)"
 check "SIGINT: and works" kernel_disk_works $device
 
 # Killed in the middle
 for _ in 1 2; do
-	nsdk perf $device --rw=randrw --runtime=100 --time_based >/dev/null 2>&1 &
-	victim=$!
-	sleep 4
-	kill -KILL $victim
-	wait $victim 2>/dev/null
+	load_begin killed $device --rw=randrw --runtime=1000 --time_based
+	kill -KILL "${load:?}"
+	wait "${load:?}" 2>/dev/null
 done
 perf "after two kill -9 the next run starts clean" '.ios == 2000' \
 	$device --rw=randrw --verify --number_ios=2000

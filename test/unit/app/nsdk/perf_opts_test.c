@@ -62,6 +62,7 @@ static void defaults_are_fios(void)
 	NSDK_ASSERT_INT(opts.iodepth, 1);
 	NSDK_ASSERT_INT(opts.numjobs, 1);
 	NSDK_ASSERT_INT(opts.policy, NSDK_POLICY_COHERENT);
+	NSDK_ASSERT_INT(opts.eta, PERF_ETA_AUTO);
 	NSDK_ASSERT_INT(opts.number_ios, 0);
 	NSDK_ASSERT_INT(opts.runtime_ns, 0);
 	CU_ASSERT(!opts.verify && !opts.time_based && !opts.size.given && !opts.offset.given);
@@ -110,12 +111,13 @@ static void all_of_them_are_taken(void)
 	NSDK_ASSERT_TEXT(opts.devices[1], "0000:00:03.0");
 	NSDK_ASSERT_INT(parse("--number_ios=20000", "--size=50%", "--offset=1g", "--verify",
 			      "--policy=nosnoop", "--ns=2", "--randseed=9", "--io_timeout=1",
-			      "--stop_timeout=100ms", "--json=/dev/null", "emu:nvme"),
+			      "--stop_timeout=100ms", "--eta=always", "--json=/dev/null", "emu:nvme"),
 			TOOL_DONE);
 	NSDK_ASSERT_INT(opts.number_ios, 20000);
 	CU_ASSERT(opts.size.is_percent && opts.size.value == 50);
 	CU_ASSERT(!opts.offset.is_percent && opts.offset.value == 1 << 30);
 	CU_ASSERT(opts.verify && opts.args.json);
+	NSDK_ASSERT_INT(opts.eta, PERF_ETA_ALWAYS);
 	NSDK_ASSERT_INT(opts.policy, NSDK_POLICY_NOSNOOP);
 	NSDK_ASSERT_INT(opts.nsid, 2);
 	NSDK_ASSERT_INT(opts.seed, 9);
@@ -152,6 +154,7 @@ static void wrong_values_are_named(void)
 		{ "--size=101%", "--size=101%" },
 		{ "--offset=1.5g", "--offset=1.5g" },
 		{ "--policy=fast", "--policy=fast" },
+		{ "--eta=soon", "auto, always or never" },
 		{ "--ns=0", "--ns=0" },
 		{ "--seed=z", "--seed=z" },
 		{ "--io_timeout=0", "--io_timeout=0" },
