@@ -58,7 +58,7 @@ endif
 check-install: all
 	@$(test_env) $(top)/mk/check-install $(B)
 
-# In a copy of the tree, build by build: see the script.
+# In an instrumented copy of the tree: see the script.
 check-mutants: $(B)/config.mk
 	@python3 $(top)/mk/mutants $(B) $(FILTER)
 
