@@ -40,7 +40,8 @@ struct nsdk_coherence_stats {
 	uint64_t batches;             /**< batches that needed a fence */
 	uint64_t lines_written_back;  /**< lines given to a write-back (CLWB, DC CVAC) */
 	uint64_t lines_invalidated;   /**< lines given to a write-back-and-invalidate */
-	uint64_t bytes_skipped_clean; /**< bytes that were given or taken back and needed nothing */
+	uint64_t bytes_skipped_clean; /**< bytes that were given or taken back and needed nothing: known
+					   to be clean, or only read by the device */
 	uint64_t wbinvd;              /**< whole-cache write-backs, all CPUs added up */
 };
 
@@ -98,6 +99,54 @@ void nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t byt
 /** Take a range back before the CPU looks: invalidates unless the device only read. */
 void nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
 		       enum nsdk_dma_dir dir);
+
+/**
+ * Copy into DMA memory past the CPU's caches, so that nothing is left to be flushed: syncs and batches
+ * pass over what was stored so, for as long as nobody stores to it in the ordinary way. Behind a
+ * device whose DMA is snooped it is memcpy().
+ *
+ * **The contract.** Before any ordinary store into the range (an assignment, memcpy(), a read(2) into
+ * it), call nsdk_dma_dirty(). A forgotten call is data that the device never sees; on `emu:` devices
+ * the cache model finds and names it. The knowledge also ends when a device is given the buffer to
+ * write it, and when the buffer is freed. It covers buffers of pools attached to this device; memory
+ * of the application's own (nsdk_mem_register()) is copied to in the same way and flushed as ever.
+ *
+ * Whole cache lines go past the caches; what the range has of its first and last line is stored, and
+ * later flushed, in the ordinary way.
+ *
+ * When it returns, the data is in memory before any later store of this thread, so the buffer may be
+ * handed to another thread, or to a device, in any way that orders stores.
+ *
+ * @param coh    the engine of the device that the buffer is for.
+ * @param dst    in a pool attached to that device; owned by the CPU (not given to a device).
+ * @param src    any memory; does not overlap.
+ * @param bytes  0 does nothing.
+ * Threading: any thread; nobody else touches the range meanwhile.
+ */
+void nsdk_dma_copy_in(struct nsdk_coherence *coh, void *dst, const void *src, size_t bytes);
+
+/** As nsdk_dma_copy_in(), every byte the same, as memset() has it. */
+void nsdk_dma_fill(struct nsdk_coherence *coh, void *dst, int byte, size_t bytes);
+
+/**
+ * Copy out of DMA memory that a device has written, and drop its lines from the caches: the next time
+ * the buffer is given to the device to be written, there is nothing to be flushed before. The data
+ * must have been taken back (a driver's completion, nsdk_sync_for_cpu()). The contract is that of
+ * nsdk_dma_copy_in(): after it, nsdk_dma_dirty() comes before an ordinary store to @p src.
+ *
+ * @param src  DMA memory; owned by the CPU.
+ */
+void nsdk_dma_copy_out(struct nsdk_coherence *coh, void *dst, const void *src, size_t bytes);
+
+/**
+ * Say that the calling thread is going to store to a range in the ordinary way. Needed
+ * - before stores into what nsdk_dma_copy_in(), nsdk_dma_fill() or nsdk_dma_copy_out() went over;
+ * - where WBINVD is in use (nsdk_flush_setup()), also when the thread neither allocated the buffer
+ *   nor took it back from the device itself, so that its CPU is known to hold dirty lines.
+ * Otherwise it does no harm, and costs a few instructions for each 4 KiB.
+ * Threading: any thread that owns the range.
+ */
+void nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t bytes);
 
 /**
  * A batch: the ranges of everything that goes out with one doorbell, or comes in with one poll.

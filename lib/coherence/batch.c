@@ -8,6 +8,9 @@
  * walks both side by side: invalidations go out whole, write-backs without the lines that an
  * invalidation covers, since that writes back too. So every line gets exactly one operation.
  *
+ * Lines that the shadow knows to be clean (shadow.h) are not added on their way to the device. They
+ * need no fence either: whoever made them clean has fenced.
+ *
  * When a list is full, the batch is flushed early: line operations now, the fence with the commit.
  *
  * Ranges of both ways may be in one batch. One fence at the commit serves both: fence_for_cpu as soon
@@ -43,6 +46,7 @@ struct nsdk_flush_batch {
 	bool unfenced;  /* line operations went out since the last fence */
 	unsigned max_ranges;
 	const struct nsdk_line_ops *ops;
+	const struct nsdk_shadow *shadow; /* the engine's: what is known to be clean is not added */
 	struct range_list writeback;
 	struct range_list invalidate;
 
@@ -72,6 +76,7 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 	batch->head.active = coh->active;
 	batch->max_ranges = max_ranges;
 	batch->ops = coh->ops;
+	batch->shadow = &coh->shadow;
 	batch->coh = coh;
 	batch->writeback.sorted = true;
 	batch->invalidate.sorted = true;
@@ -122,7 +127,10 @@ struct nsdk_flush_batch *nsdk_flush_batch_next(const struct nsdk_flush_batch *ba
 
 void nsdk_flush_batch_orphan(struct nsdk_flush_batch *batch)
 {
+	static const struct nsdk_shadow nothing;
+
 	batch->coh = NULL;
+	batch->shadow = &nothing;
 }
 
 /* One writer, so a load and a store do; no locked instruction. */
@@ -235,9 +243,9 @@ static void flush(struct nsdk_flush_batch *batch)
 	batch->unfenced = true;
 }
 
-static void add(struct nsdk_flush_batch *batch, struct range_list *list, const void *va, size_t bytes)
+static void add(struct nsdk_flush_batch *batch, struct range_list *list, uintptr_t first,
+		uintptr_t end)
 {
-	uintptr_t first = nsdk_line_floor(va), end = nsdk_line_ceil(va, bytes);
 	struct range *last;
 
 	if (list->count > 0) {
@@ -256,13 +264,48 @@ static void add(struct nsdk_flush_batch *batch, struct range_list *list, const v
 	list->ranges[list->count++] = (struct range){ first, end };
 }
 
+/* Lines that go to the device, whatever is known of them: those that may be dirty are added. */
+__attribute__((noinline)) static void add_unclean(struct nsdk_flush_batch *batch, uintptr_t first,
+						  uintptr_t end, enum nsdk_dma_dir dir)
+{
+	/* From the device: a line left dirty would be evicted one day, over what the device wrote. */
+	struct range_list *list = dir == NSDK_DMA_TO_DEVICE ? &batch->writeback : &batch->invalidate;
+	uintptr_t clean = end - first, at, run_end;
+
+	for (at = first; (run_end = nsdk_shadow_next_run(batch->shadow, &at, end)) != 0; at = run_end) {
+		add(batch, list, at, run_end);
+		clean -= run_end - at;
+	}
+	if (clean)
+		count(&batch->counts.bytes_skipped_clean, clean);
+	if (dir != NSDK_DMA_TO_DEVICE)
+		/* What the device writes is not ours to vouch for. */
+		nsdk_shadow_mark_dirty(batch->shadow, first, end);
+}
+
 void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir)
 {
+	const struct nsdk_shadow *shadow;
+	uintptr_t first, end;
+
 	if (__builtin_expect(!batch->head.active, 1) || bytes == 0)
 		return;
-	/* From the device: a line left dirty would be evicted one day, over what the device wrote. */
-	add(batch, dir == NSDK_DMA_TO_DEVICE ? &batch->writeback : &batch->invalidate, va, bytes);
+	shadow = batch->shadow;
+	first = nsdk_line_floor(va);
+	end = nsdk_line_ceil(va, bytes);
+	/* The short way for a buffer that lies in one page and is clean as a whole. */
+	if (dir == NSDK_DMA_TO_DEVICE && first - shadow->va < shadow->bytes &&
+	    (first ^ (end - 1)) < NSDK_SHADOW_PAGE_BYTES) {
+		uint64_t clean = atomic_load_explicit(&nsdk_shadow_page(shadow, first)->clean,
+						      memory_order_relaxed);
+
+		if ((nsdk_shadow_bits(first, end) & ~clean) == 0) {
+			count(&batch->counts.bytes_skipped_clean, end - first);
+			return;
+		}
+	}
+	add_unclean(batch, first, end, dir);
 }
 
 void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
@@ -273,10 +316,13 @@ void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, si
 	if (dir == NSDK_DMA_TO_DEVICE) {
 		/* The device only read: what the cache holds is still what memory holds. */
 		count(&batch->counts.bytes_skipped_clean, bytes);
+		nsdk_shadow_own(batch->shadow, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
 		return;
 	}
 	/* The CPU may have prefetched the lines while the device had not written them yet. */
-	add(batch, &batch->invalidate, va, bytes);
+	add(batch, &batch->invalidate, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
+	/* With the commit it is this thread's, to store to as well. */
+	nsdk_shadow_own(batch->shadow, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
 	batch->acquire = true;
 	batch->for_cpu = true;
 }

@@ -252,6 +252,18 @@ const struct nsdk_line_ops *nsdk_coherence_line_ops(const struct nsdk_coherence 
 	return coh->ops;
 }
 
+void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
+{
+	if (coh->shadow.bytes == 0)
+		coh->shadow = *shadow;
+}
+
+void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
+{
+	if (coh->shadow.pages == shadow->pages)
+		memset(&coh->shadow, 0, sizeof(coh->shadow));
+}
+
 bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh)
 {
 	return coh->verdict != NSDK_SNOOP_ENFORCED;

@@ -28,6 +28,12 @@ struct nsdk_line_ops {
 	void (*fence_for_device)(void);
 	/* Before the CPU reads: orders the line operations before later loads, and later stores too. */
 	void (*fence_for_cpu)(void);
+	/*
+	 * Store whole lines so that they are in memory, and dirty in no cache, after the next
+	 * fence_for_device() of this thread. The source has any alignment and does not overlap.
+	 */
+	void (*copy)(void *to, const void *from, size_t lines);
+	void (*fill)(void *to, int byte, size_t lines);
 };
 
 /* The cheapest the CPU has, chosen once by CPUID. */
@@ -38,6 +44,14 @@ const struct nsdk_line_ops *nsdk_coherence_line_ops(const struct nsdk_coherence 
 
 /* Whether a page must be flushed before this device can reach it: true unless snooping is enforced. */
 bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh);
+
+/*
+ * The engine's syncs and batches go by what the shadow knows, from when the device is attached to the
+ * memory until it is detached. A second domain's shadow is not taken: its lines count as dirty.
+ */
+struct nsdk_shadow;
+void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
+void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
 
 /* First member of struct nsdk_flush_batch, so that the inactive path is one load and one branch. */
 struct nsdk_flush_batch_head {

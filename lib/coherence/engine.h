@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "coherence_internal.h"
+#include "shadow.h"
 
 /* ---- Enable No Snoop (ens.c) ---- */
 
@@ -62,6 +63,7 @@ struct nsdk_coherence {
 	/* Read on the I/O path, constant: a line of their own, that nobody writes. */
 	bool active;
 	const struct nsdk_line_ops *ops;
+	struct nsdk_shadow shadow; /* of the memory it was attached to */
 
 	/* Written by nsdk_sync_*() of any thread. */
 	struct nsdk_coherence_counts sync __attribute__((aligned(NSDK_LINE_BYTES)));

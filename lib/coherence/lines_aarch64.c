@@ -10,6 +10,7 @@
  * with accesses to its own line, and with nothing else until a barrier.
  */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "lines.h"
 
@@ -72,6 +73,42 @@ static void dc_civac_lines(const void *va, size_t lines)
 }
 
 /*
+ * STNP is a hint only: a CPU may keep in a cache what it stores. So ordinary stores, and a clean of
+ * each line, in pieces that are still in the first cache when they are cleaned.
+ */
+#define PIECE_LINES ((size_t)64)
+
+static void copy_and_clean(void *to, const void *from, size_t lines)
+{
+	const char *in = from;
+	char *out = to;
+
+	while (lines > 0) {
+		size_t n = lines < PIECE_LINES ? lines : PIECE_LINES;
+
+		memcpy(out, in, n * NSDK_LINE_BYTES);
+		dc_cvac_lines(out, n);
+		in += n * NSDK_LINE_BYTES;
+		out += n * NSDK_LINE_BYTES;
+		lines -= n;
+	}
+}
+
+static void fill_and_clean(void *to, int byte, size_t lines)
+{
+	char *out = to;
+
+	while (lines > 0) {
+		size_t n = lines < PIECE_LINES ? lines : PIECE_LINES;
+
+		memset(out, byte, n * NSDK_LINE_BYTES);
+		dc_cvac_lines(out, n);
+		out += n * NSDK_LINE_BYTES;
+		lines -= n;
+	}
+}
+
+/*
  * DSB SY: nothing else guarantees that a DC instruction is complete. It holds back all that follows:
  * the doorbell, until the data has arrived where the device reads it; the CPU's loads, until the
  * stale lines are gone. SY, the full system, since a device that bypasses the caches is outside the
@@ -105,6 +142,8 @@ const struct nsdk_lines_kind nsdk_lines_kinds[] = {
 			.acquire_for_cpu = dmb_sy,
 			.fence_for_device = dsb_sy,
 			.fence_for_cpu = dsb_sy,
+			.copy = copy_and_clean,
+			.fill = fill_and_clean,
 		},
 		.writeback = "dc cvac",
 		.invalidate = "dc civac",

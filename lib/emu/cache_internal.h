@@ -44,6 +44,7 @@ struct emu_cache_page {
 	bool zero;
 	struct emu_cache_image *image;
 	uint64_t pending; /* lines with operations that no fence has followed */
+	uint64_t streamed; /* lines whose last operation was a store past the caches */
 };
 
 /* ---- The CPU's view: the application's own memory (cache_live.c) ---- */

@@ -15,6 +15,7 @@
 #define MISSING_TO_DEVICE "nsdk_sync_for_device(TO_DEVICE) before the doorbell"
 #define MISSING_FROM_DEVICE "nsdk_sync_for_device(FROM_DEVICE) before the doorbell"
 #define MISSING_FOR_CPU "nsdk_sync_for_cpu(FROM_DEVICE) after the completion"
+#define MISSING_DIRTY "nsdk_dma_dirty() before a store over nsdk_dma_copy_in()"
 #define MISSING_LINES "a buffer of whole cache lines: nsdk_dma_alloc()"
 
 static uint64_t bits(unsigned offset, unsigned bytes)
@@ -42,7 +43,9 @@ static const char *missing_before_doorbell(const struct emu_cache_page *page, un
 
 	if (page->pending & bit)
 		return MISSING_FENCE;
-	return page->image->fresh & bit ? MISSING_FRESH : sync;
+	if (page->image->fresh & bit)
+		return MISSING_FRESH;
+	return page->streamed & bit ? MISSING_DIRTY : sync;
 }
 
 bool emu_cache_line_is_dirty(const struct emu_cache_page *page, unsigned line)

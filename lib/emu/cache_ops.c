@@ -10,6 +10,7 @@
  * device wrote; the other fence orders stores alone. emu_cache_line.taken keeps account of that.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cache_internal.h"
 #include "lib/coherence/coherence_internal.h"
@@ -139,7 +140,9 @@ static void fenced(struct emu_cache_page *page, const struct waiting *op, bool f
 	}
 }
 
-static void operate(uintptr_t page_va, uint64_t lines, bool invalidate)
+enum operation { WRITEBACK, INVALIDATE, STREAM };
+
+static void operate(uintptr_t page_va, uint64_t lines, enum operation operation)
 {
 	/* A page that no device can reach yet is remembered too: it may be a fresh one. */
 	struct emu_cache_page *page = emu_cache_page_lock(page_va, true);
@@ -147,12 +150,16 @@ static void operate(uintptr_t page_va, uint64_t lines, bool invalidate)
 	struct waiting op = {
 		.page_va = page_va,
 		.lines = lines,
-		.invalidate = invalidate,
+		.invalidate = operation == INVALIDATE,
 		.acquired = ops && ops->acquired,
 	};
 
 	if (!page)
 		goto unlock;
+	if (operation == STREAM)
+		page->streamed |= lines;
+	else
+		page->streamed &= ~lines;
 	op.done = emu_cache_adversary_says(8);
 	if (op.done)
 		take_effect(page, &op);
@@ -164,11 +171,11 @@ unlock:
 	emu_cache_page_unlock(page_va);
 }
 
-static void operate_range(const void *va, size_t lines, bool invalidate)
+static void operate_range(const void *va, size_t lines, enum operation operation)
 {
 	uintptr_t at = (uintptr_t)va, page_va;
 
-	emu_cache_count(invalidate ? EMU_CACHE_INVALIDATES : EMU_CACHE_WRITEBACKS, lines);
+	emu_cache_count(operation == INVALIDATE ? EMU_CACHE_INVALIDATES : EMU_CACHE_WRITEBACKS, lines);
 	if (!emu_cache_enter())
 		return;
 	emu_cache_adversary_notes(at);
@@ -179,7 +186,7 @@ static void operate_range(const void *va, size_t lines, bool invalidate)
 		if (n > lines)
 			n = lines;
 		page_va = at - at % EMU_CACHE_PAGE_BYTES;
-		operate(page_va, (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1) << first, invalidate);
+		operate(page_va, (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1) << first, operation);
 		at += n * NSDK_LINE_BYTES;
 		lines -= n;
 	}
@@ -188,12 +195,12 @@ static void operate_range(const void *va, size_t lines, bool invalidate)
 
 static void model_writeback(const void *va, size_t lines)
 {
-	operate_range(va, lines, false);
+	operate_range(va, lines, WRITEBACK);
 }
 
 static void model_writeback_invalidate(const void *va, size_t lines)
 {
-	operate_range(va, lines, true);
+	operate_range(va, lines, INVALIDATE);
 }
 
 static void model_acquire_for_cpu(void)
@@ -242,6 +249,19 @@ static void model_fence_for_cpu(void)
 	fence(true);
 }
 
+/* Stores past the caches: in memory by the next fence, at the latest. */
+static void model_copy(void *to, const void *from, size_t lines)
+{
+	memcpy(to, from, lines * NSDK_LINE_BYTES);
+	operate_range(to, lines, STREAM);
+}
+
+static void model_fill(void *to, int byte, size_t lines)
+{
+	memset(to, byte, lines * NSDK_LINE_BYTES);
+	operate_range(to, lines, STREAM);
+}
+
 const struct nsdk_line_ops *nsdk_cache_model_line_ops(void)
 {
 	static const struct nsdk_line_ops ops = {
@@ -251,6 +271,8 @@ const struct nsdk_line_ops *nsdk_cache_model_line_ops(void)
 		.acquire_for_cpu = model_acquire_for_cpu,
 		.fence_for_device = model_fence_for_device,
 		.fence_for_cpu = model_fence_for_cpu,
+		.copy = model_copy,
+		.fill = model_fill,
 	};
 
 	return &ops;

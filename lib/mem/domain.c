@@ -64,6 +64,8 @@ int nsdk_mem_create(const struct nsdk_mem_opts *user_opts, struct nsdk_mem **out
 		free(mem);
 		return error;
 	}
+	/* Without it every line counts as dirty, which is right, if slower. */
+	(void)nsdk_shadow_create(mem->window.va, mem->window.bytes, &mem->shadow);
 	pthread_mutex_init(&mem->lock, NULL);
 	mem->no_huge = opts.no_huge;
 	TAILQ_INIT(&mem->segments);
@@ -95,6 +97,7 @@ int nsdk_mem_destroy(struct nsdk_mem *mem)
 		free(attachment);
 	}
 	nsdk_radix_destroy(mem->registered);
+	nsdk_shadow_destroy(&mem->shadow);
 	nsdk_window_release(&mem->window);
 	pthread_mutex_destroy(&mem->lock);
 	free(mem);
@@ -344,6 +347,8 @@ static int attach_locked(struct nsdk_mem *mem, struct nsdk_device *dev, struct n
 			return error;
 	}
 	space->devices++;
+	if (coh)
+		nsdk_coherence_set_shadow(coh, &mem->shadow);
 	attachment->coh = coh;
 	attachment->space = space;
 	/* Release, against find_attachment(): who finds the device finds its space. */
@@ -372,6 +377,8 @@ void nsdk_mem_detach(struct nsdk_mem *mem, struct nsdk_device *dev)
 	attachment = find_attachment(mem, dev);
 	if (attachment) {
 		space = attachment->space;
+		if (attachment->coh)
+			nsdk_coherence_drop_shadow(attachment->coh, &mem->shadow);
 		attachment->coh = NULL;
 		attachment->space = NULL;
 		/* Release, against an attach that reuses the slot through find_attachment(NULL). */

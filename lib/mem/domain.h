@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "lib/coherence/shadow.h"
 #include "map.h"
 #include "mem_internal.h"
 #include "window.h"
@@ -44,6 +45,7 @@ struct nsdk_attachment {
 struct nsdk_mem {
 	pthread_mutex_t lock; /* all below, but what a pool has for itself; taken after a pool's lock */
 	struct nsdk_window window;
+	struct nsdk_shadow shadow; /* of the window; empty where there was no room for it */
 	bool no_huge;
 	unsigned pools;
 	struct nsdk_segment_list segments;

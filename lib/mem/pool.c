@@ -87,6 +87,7 @@ static int grow(struct nsdk_dma_pool *pool, size_t bytes, size_t align)
 	pthread_mutex_unlock(&mem->lock);
 	if (error)
 		goto free_segment;
+	nsdk_shadow_forget(&mem->shadow, (uintptr_t)segment->va, (uintptr_t)segment->va + bytes);
 	error = nsdk_pages_map(segment->va, bytes, &pool->kind);
 	if (error)
 		goto give_back;
@@ -254,6 +255,12 @@ int nsdk_dma_alloc(struct nsdk_dma_pool *pool, size_t bytes, size_t align_bytes,
 	pthread_mutex_unlock(&pool->lock);
 	if (error)
 		return error;
+	/*
+	 * Whoever had these lines may have left them clean, and the stores below make them dirty.
+	 * From here on the calling thread may store, before anybody hands the buffer to a device.
+	 */
+	nsdk_shadow_mark_dirty(&pool->mem->shadow, (uintptr_t)va, (uintptr_t)va + rounded);
+	nsdk_shadow_own(&pool->mem->shadow, (uintptr_t)va, (uintptr_t)va + rounded);
 	memset(va, 0, rounded);
 	*out = va;
 	return 0;

@@ -38,6 +38,18 @@ static void writeback_invalidate(const void *va, size_t lines)
 	operate(fake_lines.invalidates, va, lines);
 }
 
+static void copy(void *to, const void *from, size_t lines)
+{
+	operate(fake_lines.streamed, to, lines);
+	memcpy(to, from, lines * NSDK_LINE_BYTES);
+}
+
+static void fill(void *to, int byte, size_t lines)
+{
+	operate(fake_lines.streamed, to, lines);
+	memset(to, byte, lines * NSDK_LINE_BYTES);
+}
+
 static void acquire_for_cpu(void)
 {
 	fake_lines.acquires++;
@@ -62,4 +74,6 @@ const struct nsdk_line_ops fake_line_ops = {
 	.acquire_for_cpu = acquire_for_cpu,
 	.fence_for_device = fence_for_device,
 	.fence_for_cpu = fence_for_cpu,
+	.copy = copy,
+	.fill = fill,
 };

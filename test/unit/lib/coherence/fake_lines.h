@@ -11,6 +11,7 @@ struct fake_lines {
 	/* For each line of fake_memory: how many operations it got. */
 	unsigned writebacks[FAKE_LINES];
 	unsigned invalidates[FAKE_LINES];
+	unsigned streamed[FAKE_LINES]; /* stored past the caches */
 	unsigned calls;
 	unsigned acquires;
 	unsigned fences_for_device;

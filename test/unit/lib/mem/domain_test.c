@@ -164,7 +164,10 @@ static void attaching_twice_is_an_error(void)
 	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[0], &snooped), 0);
 	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[0], &snooped), -EEXIST);
 	NSDK_ASSERT_ONE_SENTENCE("emu:a is attached");
+	CU_ASSERT_PTR_EQUAL(snooped.shadow, &mem->shadow);
+	NSDK_ASSERT_INT(snooped.shadow_users, 1);
 	nsdk_mem_detach(mem, &dev[0]);
+	NSDK_ASSERT_INT(snooped.shadow_users, 0);
 	CU_ASSERT_PTR_NULL(nsdk_mem_map_of(mem, &dev[0]));
 	/* And once more, in the slot that is free now. */
 	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[2], &snooped), 0);

@@ -85,6 +85,21 @@ const struct nsdk_line_ops *nsdk_coherence_line_ops(const struct nsdk_coherence 
 	return &ops;
 }
 
+void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
+{
+	/* One memory domain at a time, in these tests. */
+	CU_ASSERT_TRUE(coh->shadow == NULL || coh->shadow == shadow);
+	coh->shadow = shadow;
+	coh->shadow_users++;
+}
+
+void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
+{
+	CU_ASSERT_PTR_EQUAL(coh->shadow, shadow);
+	if (--coh->shadow_users == 0)
+		coh->shadow = NULL;
+}
+
 bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh)
 {
 	return coh->flush_fresh;

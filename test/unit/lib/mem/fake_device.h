@@ -52,6 +52,8 @@ struct nsdk_device {
 
 struct nsdk_coherence {
 	bool flush_fresh;
+	const struct nsdk_shadow *shadow; /* of the domain that a device with this engine is in */
+	unsigned shadow_users;
 };
 
 /* Forgets the flushes. */

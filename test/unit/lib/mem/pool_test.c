@@ -9,6 +9,7 @@
 #include <nsdk/env.h>
 
 #include "fake_device.h"
+#include "lib/env/thread.h"
 #include "lib/mem/domain.h"
 
 #define MIB ((size_t)1 << 20)
@@ -62,6 +63,48 @@ static struct nsdk_dma_pool_stats stats(void)
 static bool is_zero(const char *bytes, size_t count)
 {
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
+static void a_new_buffer_is_not_taken_for_clean(void)
+{
+	const struct nsdk_shadow *shadow = &mem->shadow;
+	uint64_t stores;
+	char *a;
+
+	CU_ASSERT_EQUAL_FATAL(nsdk_thread_register(), 0);
+	a = take(8192, 4096);
+	CU_ASSERT_NOT_EQUAL(shadow->bytes, 0);
+	/* Who takes it may store to it: this thread, and nobody else so far. */
+	stores = nsdk_shadow_stores(shadow, (uintptr_t)a, (uintptr_t)a + 8192);
+	CU_ASSERT_EQUAL(stores, (uint64_t)1 << nsdk_thread_cpu_class());
+	nsdk_thread_unregister();
+	/* Somebody leaves it clean and gives it back; the next one's zeros are ordinary stores. */
+	nsdk_shadow_mark_clean(shadow, (uintptr_t)a, (uintptr_t)a + 8192);
+	NSDK_ASSERT_INT(nsdk_dma_free(pool, a), 0);
+	CU_ASSERT_PTR_EQUAL(take(8192, 4096), a);
+	for (unsigned i = 0; i < 128; i++)
+		CU_ASSERT_FALSE(nsdk_shadow_is_clean(shadow, (uintptr_t)a + i * 64));
+	/* The first one's lines may still be dirty in its caches. */
+	CU_ASSERT_EQUAL(nsdk_shadow_stores(shadow, (uintptr_t)a, (uintptr_t)a + 8192), stores | 1);
+	NSDK_ASSERT_INT(nsdk_dma_free(pool, a), 0);
+}
+
+static void new_pages_in_an_old_place_are_not_known(void)
+{
+	struct nsdk_dma_pool *other;
+	void *a, *b;
+
+	CU_ASSERT_EQUAL_FATAL(nsdk_dma_pool_create(mem, &opts, &other), 0);
+	CU_ASSERT_EQUAL_FATAL(nsdk_dma_alloc(other, 8192, 4096, &a), 0);
+	nsdk_shadow_mark_clean(&mem->shadow, (uintptr_t)a, (uintptr_t)a + 8192);
+	nsdk_dma_free(other, a);
+	NSDK_ASSERT_INT(nsdk_dma_pool_destroy(other), 0);
+	CU_ASSERT_EQUAL_FATAL(nsdk_dma_pool_create(mem, &opts, &other), 0);
+	CU_ASSERT_FALSE(nsdk_shadow_is_clean(&mem->shadow, (uintptr_t)a));
+	CU_ASSERT_EQUAL_FATAL(nsdk_dma_alloc(other, 8192, 4096, &b), 0);
+	CU_ASSERT_PTR_EQUAL(a, b);
+	nsdk_dma_free(other, b);
+	NSDK_ASSERT_INT(nsdk_dma_pool_destroy(other), 0);
 }
 
 static void buffers_are_whole_lines_of_zeros(void)
@@ -306,6 +349,8 @@ static void many_threads_may_use_a_pool(void)
 }
 
 static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(a_new_buffer_is_not_taken_for_clean),
+	NSDK_UNIT_TEST(new_pages_in_an_old_place_are_not_known),
 	NSDK_UNIT_TEST(buffers_are_whole_lines_of_zeros),
 	NSDK_UNIT_TEST(alignment_is_met),
 	NSDK_UNIT_TEST(odd_requests_are_refused),

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to lib/coherence and lib/mem: what is known of the lines of DMA memory, page by page.
+ *
+ * Two words for each 4 KiB page of a domain's window:
+ *
+ * clean   a bit for each line. Set: no cache holds the line dirty, because NSDK itself put there what
+ *         is in it, past the caches (nsdk_dma_copy_in), or dropped it from them (nsdk_dma_copy_out).
+ *         A line with its bit set is not flushed before it goes to a device. Zero, which is where every
+ *         page begins, means nothing is known, and flushed it is.
+ *
+ * stores  a bit for each CPU class (lib/env/thread.h) that may have stored to the page, so that some
+ *         CPU of it may hold lines of the page dirty. Bits are set before the first store and stay for
+ *         as long as the page is mapped: a class whose threads still run may store again at any
+ *         moment, so there is no time at which taking its bit away would be right without asking
+ *         them. Too many bits cost a WBINVD that was not needed; one too few, data. No bit at all
+ *         means that nobody said anything, which counts as any CPU.
+ *
+ * The words are in address space of their own, without memory until they are written: a program
+ * whose devices are all coherent pays for its own buffers' words and no more.
+ *
+ * Threading: any thread; lines of one page may belong to several owners, so the words change by
+ * atomic operations. Relaxed ones: whoever hands a buffer from thread to thread orders its data, and
+ * with it these words.
+ */
+#ifndef NSDK_COHERENCE_SHADOW_H
+#define NSDK_COHERENCE_SHADOW_H
+
+#include <stdatomic.h>
+
+#include <nsdk/types.h>
+
+#define NSDK_SHADOW_SHIFT 12
+#define NSDK_SHADOW_PAGE_BYTES ((uintptr_t)1 << NSDK_SHADOW_SHIFT)
+_Static_assert(NSDK_SHADOW_PAGE_BYTES / NSDK_LINE_BYTES == 64, "a line of a page is a bit of a word");
+
+struct nsdk_shadow_page {
+	_Atomic uint64_t clean;
+	_Atomic uint64_t stores;
+};
+
+struct nsdk_shadow {
+	uintptr_t va; /* page aligned */
+	size_t bytes; /* 0: there is none; every address is outside of it */
+	struct nsdk_shadow_page *pages;
+};
+
+/* @return 0; -ENOMEM, nothing logged: *out is empty then, which is right for every use. */
+int nsdk_shadow_create(uintptr_t va, size_t bytes, struct nsdk_shadow *out);
+void nsdk_shadow_destroy(struct nsdk_shadow *shadow);
+
+/* All below take whole lines, from … to, and leave alone what is outside of the shadow. */
+
+/* NSDK has made these lines clean: no cache holds one dirty. */
+void nsdk_shadow_mark_clean(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);
+/* Ordinary stores may follow, or have: nothing is known of these lines any more. */
+void nsdk_shadow_mark_dirty(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);
+/* The calling thread may store to these lines from now on. */
+void nsdk_shadow_own(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);
+/* All classes that may have stored there; NSDK_CPU_CLASS_ANY among them when somebody unknown may. */
+uint64_t nsdk_shadow_stores(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);
+/* New pages stand here now: nothing is known of them. */
+void nsdk_shadow_forget(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);
+
+/* The lines of one page in [first, end), as bits. They all are in that page; first < end. */
+static inline uint64_t nsdk_shadow_bits(uintptr_t first, uintptr_t end)
+{
+	return UINT64_MAX >> (64 - (end - first) / NSDK_LINE_BYTES)
+	       << (first / NSDK_LINE_BYTES % 64);
+}
+
+/* The page of an address inside of the shadow. */
+static inline struct nsdk_shadow_page *nsdk_shadow_page(const struct nsdk_shadow *shadow, uintptr_t va)
+{
+	return &shadow->pages[(va - shadow->va) >> NSDK_SHADOW_SHIFT];
+}
+
+/* Whether a line is known to be clean. */
+static inline bool nsdk_shadow_is_clean(const struct nsdk_shadow *shadow, uintptr_t va)
+{
+	if (va - shadow->va >= shadow->bytes)
+		return false;
+	return atomic_load_explicit(&nsdk_shadow_page(shadow, va)->clean, memory_order_relaxed) &
+	       nsdk_shadow_bits(va, va + NSDK_LINE_BYTES);
+}
+
+/*
+ * The next run of lines in [*first, end) that are not known to be clean: from *first on, which is
+ * moved there, up to the end returned. @return 0: there is none.
+ */
+uintptr_t nsdk_shadow_next_run(const struct nsdk_shadow *shadow, uintptr_t *first, uintptr_t end);
+
+#endif
