@@ -102,31 +102,43 @@ static int redirect_eal_log(void)
 
 /* --- which CPUs ------------------------------------------------------------ */
 
-static int check_cpus(const uint16_t *cpus, int count)
+static int check_cpus(const nsdk_cpumask_t *affinity, const uint16_t *cpus, int count)
 {
 	char list[4096], text[4096];
 	nsdk_cpumask_t online;
-	int error;
 
-	error = nsdk_cpumask_get_affinity(&env.affinity);
-	if (error)
-		return error;
-	nsdk_cpumask_format(&env.affinity, text, sizeof(text));
+	nsdk_cpumask_format(affinity, text, sizeof(text));
 	/* Without the file nothing is known to be offline, and the affinity mask has the last word. */
 	if (nsdk_env_sysfs_text(list, sizeof(list), "devices/system/cpu/online") != 0 ||
 	    nsdk_cpumask_parse(list, &online) != 0)
-		online = env.affinity;
+		memset(&online, 0xff, sizeof(online));
 	for (int i = 0; i < count; i++) {
 		if (!nsdk_cpumask_test(&online, cpus[i]))
 			return nsdk_fail(-ENODEV, "env",
 					 "CPU %u is not online; the CPUs that are: %s", cpus[i], list);
-		if (!nsdk_cpumask_test(&env.affinity, cpus[i]))
+		if (!nsdk_cpumask_test(affinity, cpus[i]))
 			return nsdk_fail(-ENODEV, "env",
 					 "CPU %u is not among those that this process may use: %s (see taskset(1) "
 					 "and the cpuset of its control group)",
 					 cpus[i], text);
 	}
 	return 0;
+}
+
+int nsdk_env_check_cpus(const nsdk_cpumask_t *mask)
+{
+	nsdk_cpumask_t affinity = env.affinity;
+	uint16_t cpus[NSDK_MAX_CPUS];
+	int count = 0, error;
+
+	/* EAL has pinned its threads: what they may use now says nothing of the process. */
+	error = nsdk_env_is_up() ? 0 : nsdk_cpumask_get_affinity(&affinity);
+	if (error)
+		return error;
+	for (int cpu = nsdk_cpumask_next(mask, 0); cpu >= 0;
+	     cpu = nsdk_cpumask_next(mask, (unsigned)cpu + 1))
+		cpus[count++] = (uint16_t)cpu;
+	return check_cpus(&affinity, cpus, count);
 }
 
 static int choose_cpus(const char *list)
@@ -146,7 +158,10 @@ static int choose_cpus(const char *list)
 	if (count > RTE_MAX_LCORE)
 		return nsdk_fail(-EINVAL, "env", "the CPU list has %d CPUs, but DPDK here was built for %d",
 				 count, RTE_MAX_LCORE);
-	error = check_cpus(cpus, count);
+	error = nsdk_cpumask_get_affinity(&env.affinity);
+	if (error)
+		return error;
+	error = check_cpus(&env.affinity, cpus, count);
 	if (error)
 		return error;
 	memcpy(env.cpus, cpus, (size_t)count * sizeof(cpus[0]));

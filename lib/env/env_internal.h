@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Private to lib/env and its tests.
+ * Private to the library and its tests.
  */
 #ifndef NSDK_ENV_INTERNAL_H
 #define NSDK_ENV_INTERNAL_H
@@ -14,6 +14,12 @@
  * @return the number of CPUs, above 0; -EINVAL, logged.
  */
 int nsdk_cpulist_parse(const char *list, uint16_t *cpus);
+
+/*
+ * Whether threads may be pinned to these CPUs: each is online, and in the affinity mask that the
+ * calling thread has, or had before EAL pinned it. @return 0; -ENODEV, logged.
+ */
+int nsdk_env_check_cpus(const nsdk_cpumask_t *mask);
 
 /* Where sysfs is: "/sys", until a test says otherwise. */
 extern const char *nsdk_env_sysfs_root;
