@@ -37,7 +37,7 @@ tsan_rooms := test/unit/lib/env/% test/unit/lib/reactor/% test/unit/lib/emu/% \
 	test/unit/lib/coherence/% test/unit/lib/mem/% test/unit/drivers/%
 
 .PHONY: check-unit check-functional check-threads check-install check-symbols check-lint \
-	check-mutants
+	check-mutants check-ratchet bench
 .PHONY: check check-gcc check-clang check-asan check-ubsan check-tsan check-vm
 .PHONY: deps demo doc vm-shell lab-kernel help
 
@@ -61,6 +61,13 @@ check-install: all
 # In an instrumented copy of the tree: see the script.
 check-mutants: $(B)/config.mk
 	@python3 $(top)/mk/mutants $(B) $(FILTER)
+
+# On a build of its own.
+bench: $(B)/config.mk
+	@$(top)/mk/bench $(abspath $(B))
+
+check-ratchet: $(B)/config.mk
+	@$(top)/mk/bench --ratchet $(abspath $(B))
 
 check-symbols: all
 	@$(test_env) CC='$(CC)' $(top)/mk/check-symbols $(B)
@@ -104,6 +111,7 @@ help:
 #: make                the libraries and the tool, in build/ (or where configure was run)
 #: make demo           installs what is missing, builds, and shows the main job on an emulated NVMe
 #: make check          installs what is missing, then every test there is, the VM lab's included
+#: make bench          measures; one table, and the same in build/bench.json
 #: make install        PREFIX is configure's; DESTDIR=DIR puts everything under DIR
 #: make doc            the public headers as web pages
 #: make deps           installs what building needs (mk/deps)
@@ -113,6 +121,7 @@ help:
 #: One part of the tests, on the build at hand (FILTER=TEXT runs only those with TEXT in the path):
 #:   check-unit check-functional check-threads check-install check-symbols check-lint
 #:   check-mutants (takes away each cache operation, one at a time: a test must notice)
+#:   check-ratchet (instructions on the I/O path, beside the best counts)
 #: One stage of make check, each in a build of its own:
 #:   check-gcc check-clang check-asan check-ubsan check-tsan check-vm
 #:
