@@ -4,7 +4,7 @@
  *
  * The doctor looks at what NSDK needs, from the kernel to each device, and says for every problem
  * the command that mends it. It never fails for what is missing: that is what it is there to say.
- * It changes nothing. Of a device that is bound to vfio-pci it asks the kernel whether its DMA may
+ * It changes nothing, but for --probe (doctor_probe.c), which measures. Of a device that is bound to vfio-pci it asks the kernel whether its DMA may
  * bypass the caches, which means opening it for a moment.
  */
 #include <errno.h>
@@ -18,10 +18,12 @@
 #include <json-c/json.h>
 
 #include "doctor.h"
+#include "doctor_probe.h"
 #include "tool.h"
 
 static const char doctor_help[] =
 	"usage: nsdk doctor [DEVICE]... [OPTION]...\n"
+	"       nsdk doctor --probe DEVICE --yes-overwrite-lba=N [OPTION]...\n"
 	"\n"
 	"Say what works here and what does not: kernel, IOMMU, iommufd, VFIO, hugepages, locked\n"
 	"memory, permissions, the CPU's cache instructions, and of each device its driver, its\n"
@@ -34,21 +36,38 @@ static const char doctor_help[] =
 	"\n"
 	"Without DEVICE: every NVMe controller, and whatever else is bound to vfio-pci.\n"
 	"\n"
+	"  --probe        measure instead of asking: is the DMA of this NVMe controller snooped, when\n"
+	"                 it is given all the freedom that the IOMMU permits? \"snooped\", \"not snooped\"\n"
+	"                 or \"cannot tell\", for its reads and its writes. A device that another\n"
+	"                 driver holds is bound to vfio-pci for that, and given back.\n"
+	"  --yes-overwrite-lba=N\n"
+	"                 the block of the first namespace that --probe may overwrite; it is saved\n"
+	"                 before and restored after, unless the process is killed\n"
 	"  --json[=FILE]  {\"kernel\", \"iommufd\": {\"available\", \"reason\"}, \"vfio\": {\"cdev\",\n"
 	"                 \"group\"}, \"hugepages\": [], \"memlock\": {}, \"cpu\": {}, \"devices\":\n"
 	"                 [{\"bdf\", \"driver\", \"verdict\": {\"state\", \"reason\"}, …}], …}\n"
 	"  --verbose, --help\n"
 	"\n"
-	"Exit status: 0 answered, whether or not there are problems; 1 could not answer; 2 wrong\n"
-	"usage.\n"
+	"Exit status: 0 answered, whether or not there are problems; 1 could not answer, or --probe\n"
+	"found DMA past the caches where that is ruled out; 2 wrong usage.\n"
 	"\n"
 	"Examples:\n"
 	"  nsdk doctor\n"
-	"  nsdk doctor --json | jq '.problems'\n";
+	"  nsdk doctor --json | jq '.problems'\n"
+	"  nsdk doctor --probe 0000:03:00.0 --yes-overwrite-lba=0\n";
 
 const char *doctor_root = "";
 
-static const struct option doctor_options[] = { TOOL_COMMON_OPTIONS };
+enum {
+	OPT_PROBE = TOOL_OPT_FIRST,
+	OPT_OVERWRITE,
+};
+
+static const struct option doctor_options[] = {
+	{ "probe", no_argument, NULL, OPT_PROBE },
+	{ "yes-overwrite-lba", required_argument, NULL, OPT_OVERWRITE },
+	TOOL_COMMON_OPTIONS,
+};
 
 void doctor_find(struct doctor_facts *facts, const char *topic, enum doctor_state state,
 		 const char *mend, const char *format, ...)
@@ -130,20 +149,52 @@ void doctor_free(struct doctor_facts *facts)
 	free(facts);
 }
 
+static int probe_main(const struct tool_args *args, char **devices, int count, bool may_overwrite,
+		      uint64_t lba)
+{
+	if (count == 0)
+		return tool_usage(args->command, "--probe: a device is missing, as 0000:00:03.0");
+	if (count > 1)
+		return tool_usage(args->command, "--probe takes one device: '%s' is one too many",
+				  devices[1]);
+	if (!may_overwrite)
+		return tool_usage(args->command,
+				  "--probe overwrites a block of the first namespace of %s, and puts "
+				  "its content back at the end: say which with --yes-overwrite-lba=N",
+				  devices[0]);
+	return doctor_probe(args, devices[0], lba);
+}
+
 static int doctor_main(const struct tool_command *self, int argc, char **argv)
 {
+	bool probe = false, may_overwrite = false;
 	struct doctor_facts *facts;
 	struct tool_args args;
-	int status = TOOL_DONE;
+	uint64_t lba = 0;
+	int opt, status = TOOL_DONE;
 
 	tool_args_init(&args, self, doctor_options, argc, argv);
-	if (tool_args_next(&args) == TOOL_OPT_STOP)
-		return args.status;
+	while ((opt = tool_args_next(&args)) != TOOL_OPT_END) {
+		if (opt == TOOL_OPT_STOP)
+			return args.status;
+		if (opt == OPT_PROBE) {
+			probe = true;
+		} else if (tool_parse_u64(optarg, 0, UINT64_MAX, &lba) == 0) {
+			may_overwrite = true;
+		} else {
+			return tool_usage(self, "--yes-overwrite-lba=%s: the number of a block is "
+						"wanted", optarg);
+		}
+	}
 	for (int i = optind; i < argc; i++)
 		if (!tool_is_device(argv[i]))
 			return tool_usage(self,
 					  "'%s' is not a device such as 0000:00:03.0 or emu:nvme",
 					  argv[i]);
+	if (probe)
+		return probe_main(&args, argv + optind, argc - optind, may_overwrite, lba);
+	if (may_overwrite)
+		return tool_usage(self, "--yes-overwrite-lba is for --probe");
 	facts = calloc(1, sizeof(*facts));
 	if (facts == NULL) {
 		tool_say("no memory");

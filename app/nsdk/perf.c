@@ -13,7 +13,7 @@
  *	perf_sequence.c  in which order blocks are visited
  *	perf_verify.c    self-describing blocks
  *	perf_hist.c      latencies
- *	perf_progress.c  how far it is; perf_stop.c: signals
+ *	perf_progress.c  how far it is; stop.c: signals
  *	perf_result.c    adding up; perf_report.c and perf_json.c show it
  *
  * Whatever happens, what was taken is given back in the reverse order: queues, memory, controller,
@@ -157,7 +157,7 @@ static int attach_devices(struct perf_run *run)
 		int rc;
 
 		/* A signal during a slow bring-up is not forgotten. */
-		if (perf_stop_requests() != 0) {
+		if (tool_stop_requests() != 0) {
 			tool_say("stopped before the run began");
 			return -EINTR;
 		}
@@ -338,9 +338,9 @@ static int perf_main(const struct tool_command *self, int argc, char **argv)
 		tool_say("no memory for %u jobs", run.job_count);
 		status = TOOL_FAILED;
 	} else {
-		perf_stop_install();
+		tool_stop_install();
 		status = perf_all(&run, &json);
-		perf_stop_remove();
+		tool_stop_remove();
 	}
 	tool_json_discard(&json);
 	free(run.devices);

@@ -245,13 +245,6 @@ static inline unsigned perf_deal_device(const struct perf_opts *opts, unsigned n
  */
 int perf_cpus_choose(const struct perf_opts *opts, unsigned jobs, char **out);
 
-/* ---- Signals (perf_stop.c) ---- */
-
-void perf_stop_install(void);
-void perf_stop_remove(void);
-/* How often the user asked to stop: once, finish what is outstanding; twice, do not even that. */
-unsigned perf_stop_requests(void);
-
 /* ---- Progress (perf_progress.c) ---- */
 
 struct perf_progress;

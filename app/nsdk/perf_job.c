@@ -377,7 +377,7 @@ static bool drain_is_over(struct perf_job *job, uint64_t now)
 
 	if (job->stop_ticks == 0)
 		return false;
-	if (perf_stop_requests() < 2 && now < job->stop_ticks + perf_ns_to_ticks(run, limit_ns))
+	if (tool_stop_requests() < 2 && now < job->stop_ticks + perf_ns_to_ticks(run, limit_ns))
 		return false;
 	if (!device_failed)
 		tool_say("%s: %u commands on queue %u had not completed %.1f s after the stop; they "
@@ -398,7 +398,7 @@ int perf_job_poll(void *ctx)
 	int submitted = 0, completed;
 
 	if (job->stop_ticks == 0 &&
-	    (perf_stop_requests() != 0 || job->failed ||
+	    (tool_stop_requests() != 0 || job->failed ||
 	     atomic_load_explicit(&job->device->failed, memory_order_relaxed)))
 		job->stop_ticks = now;
 	if (job->waiting) {

@@ -53,7 +53,7 @@ int perf_result_create(const struct perf_device *device, struct perf_result **ou
 	result->block_bytes = device->block_bytes;
 	result->read_back = true;
 	result->failed = atomic_load(&device->failed);
-	result->interrupted = perf_stop_requests() != 0;
+	result->interrupted = tool_stop_requests() != 0;
 	for (unsigned dir = 0; dir < PERF_DIRS; dir++)
 		perf_hist_init(&result->hist[dir]);
 	perf_hist_init(&result->all);

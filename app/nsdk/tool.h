@@ -68,6 +68,14 @@ void tool_log_capture_end(char *out, size_t out_bytes);
 /* A line on the terminal that is rewritten in place; sentences step aside for it. NULL clears it. */
 void tool_status_line(const char *text);
 
+/* ---- Signals (stop.c) ---- */
+
+/* From install to remove, SIGINT, SIGTERM and SIGHUP are counted and do nothing else. */
+void tool_stop_install(void);
+void tool_stop_remove(void);
+/* How often the user asked to stop: once, finish what is outstanding; twice, do not even that. */
+unsigned tool_stop_requests(void);
+
 /* ---- Options (options.c) ---- */
 
 /* Values of `val` in a subcommand's table start here; below are the common ones. */

@@ -239,6 +239,32 @@ load_result()
 	fi
 }
 
+# probe NAME CONDITION DEVICE: `nsdk doctor --probe` answers, the jq condition is true of it, and the
+# kernel finds the disk's first blocks as they were
+probe()
+{
+	local name=$1 condition=$2 device=$3 before status
+	head -c 64k /dev/urandom >"/dev/$(disk_of "$device")"
+	before=$(first_blocks "$device")
+	timeout 120 nsdk doctor --probe "$device" --yes-overwrite-lba=3 --json >"$WORK/probe.json" \
+		2>"$WORK/err"
+	status=$?
+	if [ $status -ne 0 ]; then
+		not_ok "$name" "status $status, $(said)"
+	elif ! jq -e "$condition" "$WORK/probe.json" >/dev/null 2>"$WORK/err"; then
+		not_ok "$name" "not ($condition) in $(jq -c . "$WORK/probe.json") $(said)"
+	elif ! until_true 10 has_disk "$device" || [ "$(first_blocks "$device")" != "$before" ]; then
+		not_ok "$name" "the disk is not as before, or not the kernel's"
+	else
+		ok "$name"
+	fi
+}
+
+first_blocks()
+{
+	dd if="/dev/$(disk_of "$1")" bs=64k count=1 iflag=direct status=none | md5sum
+}
+
 # An array of results; nsdk perf makes one for several devices only
 with_results()
 {

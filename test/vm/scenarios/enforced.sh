@@ -23,6 +23,10 @@ for how in iommufd type1; do
 		'.policy == "coherent" or .coherence.lines_written_back == 0' \
 		$device --rw=randrw --verify --policy=auto --number_ios=1000
 done
+probe "enforced: nsdk doctor --probe measures what the verdict says" '
+	.answer == "snooped" and .verdict.state == "enforced" and .policy == "coherent" and .restored
+	and (.contradiction | not) and .device_writes.snooped == .device_writes.lines
+	and .device_reads.snooped == .device_reads.lines' $device
 nsdk bind $device
 check "enforced: nsdk doctor" nsdk doctor --json="$WORK/doctor.json"
 same "enforced: nsdk doctor's verdict" enforced \

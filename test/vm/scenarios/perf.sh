@@ -47,6 +47,15 @@ refuses "perf, more jobs than I/O queues" 1 'queue' \
 perf "perf, two controllers at once on two lcores" '.ios == 3000' \
 	$plain $second --rw=randrw --verify --cpus_allowed=0-1 --number_ios=3000 --iodepth=8
 same "perf, two controllers: two results" 2 "$(with_results "$WORK/perf.json" | jq length)"
+for how in iommufd type1; do
+	NSDK_IOMMU=$how probe "doctor --probe, permitted, $how: QEMU snoops, and its bit stays 0" '
+		.answer == "snooped" and .device_writes.lines >= 1000 and .device_writes.not_snooped == 0
+		and .device_reads.not_snooped == 0 and .policy == "nosnoop" and .restored
+		and .verdict.state == "permitted" and .enable_no_snoop == false
+		and (.reason | test("stays 0"))' $plain
+done
+probe "doctor --probe, 4096-byte blocks" '.answer == "snooped" and .block_bytes == 4096 and .restored' \
+	$lba4k
 for device in $plain $lba4k $small_mdts $one_queue $second; do
 	check "the kernel's disk on $device works after all this" kernel_disk_works "$device"
 done

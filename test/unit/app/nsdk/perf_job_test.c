@@ -260,8 +260,8 @@ void __wrap_nsdk_poller_unregister(struct nsdk_poller *poller)
 		pollers--;
 }
 
-unsigned __wrap_perf_stop_requests(void);
-unsigned __wrap_perf_stop_requests(void)
+unsigned __wrap_tool_stop_requests(void);
+unsigned __wrap_tool_stop_requests(void)
 {
 	return fake.requests;
 }

@@ -65,9 +65,9 @@ int __wrap_nsdk_env_lcore_cpu(unsigned index)
 	return (int)index + 10;
 }
 
-unsigned __wrap_perf_stop_requests(void);
+unsigned __wrap_tool_stop_requests(void);
 static unsigned requests;
-unsigned __wrap_perf_stop_requests(void)
+unsigned __wrap_tool_stop_requests(void)
 {
 	return requests;
 }

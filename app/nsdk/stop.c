@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SIGINT, SIGTERM and SIGHUP during a run: they only leave a mark, and the jobs look for it. Devices
- * are then given back the ordinary way.
+ * SIGINT, SIGTERM and SIGHUP while a device is in use: they only leave a mark, and whoever does the
+ * I/O looks for it. Devices are then given back the ordinary way.
  */
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "perf.h"
+#include "tool.h"
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 #define SIGNALS (sizeof(signals) / sizeof(signals[0]))
@@ -20,7 +20,7 @@ static void on_signal(int number)
 	atomic_fetch_add_explicit(&requests, 1, memory_order_relaxed);
 }
 
-void perf_stop_install(void)
+void tool_stop_install(void)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
@@ -37,13 +37,13 @@ void perf_stop_install(void)
 	}
 }
 
-void perf_stop_remove(void)
+void tool_stop_remove(void)
 {
 	for (unsigned i = 0; i < SIGNALS; i++)
 		sigaction(signals[i], &before[i], NULL);
 }
 
-unsigned perf_stop_requests(void)
+unsigned tool_stop_requests(void)
 {
 	return atomic_load_explicit(&requests, memory_order_relaxed);
 }
