@@ -107,7 +107,17 @@ enum nvme_attention {
 	NVME_POLLING = 8, /* inside a poll: a callback must not start another */
 	NVME_SPLITS = 16, /* there are splits, which may be waiting */
 	NVME_DEAD = 32,   /* failed or being destroyed: nothing is accepted any more */
+	NVME_FLUSHING = 64, /* no-snoop: a large batch is being flushed, and its doorbell waits */
+	NVME_TAKING = 128, /* no-snoop: … taken back, and its callbacks wait */
 };
+
+/* A completion that was collected, no-snoop only. */
+struct nvme_arrival {
+	struct nvme_tracker *tracker;
+	const struct nsdk_nvme_cpl *cqe;
+};
+/* Completions that are taken back from a device that bypasses the caches with one fence. */
+#define NVME_COLLECT_MAX 64u
 
 struct nsdk_nvme_qpair {
 	/* First line: all that a poll needs. */
@@ -140,6 +150,10 @@ struct nsdk_nvme_qpair {
 	uint8_t *prp_lists;              /* one for each tracker */
 	uint64_t *prp_list_iovas;        /* one for each 4 KiB of them */
 	uint32_t prp_list_bytes;
+	struct nsdk_nvme_cmd *sqe_flushed; /* NVME_FLUSHING: what the doorbell will say */
+	struct nvme_arrival *arrivals;   /* what has just been collected: NVME_COLLECT_MAX */
+	uint32_t arrival_count;          /* NVME_TAKING: so many wait */
+	const struct nsdk_nvme_cpl *bad; /* NVME_TAKING: behind them came one that cannot be; or NULL */
 	int error;                       /* why it is dead */
 	/* I/O that goes out as several commands (split.c). */
 	struct nvme_split *splits;

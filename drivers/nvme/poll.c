@@ -12,15 +12,21 @@
 #define NVME_COLD __attribute__((noinline, cold))
 #define NVME_NOINLINE __attribute__((noinline))
 
-/* Completions that are taken back from a device that bypasses the caches with one fence. */
-#define COLLECT_MAX 64u
 /* Lines of the completion queue taken back at a time once the first was full. */
 #define COLLECT_LINES 4u
 
 /* ---- Sending ---- */
 
-/* No-snoop: the device must find what it will read in memory, so the lines go out first. */
-NVME_NOINLINE static void flush_unsent(struct nsdk_nvme_qpair *qp)
+static inline void ring_sq_doorbell(struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_cmd *tail)
+{
+	nvme_doorbell(qp->ring.sq_doorbell, (uint32_t)(tail - qp->ring.sq));
+}
+
+/*
+ * No-snoop: the device must find what it will read in memory, so the lines go out first. A large batch
+ * takes its time; then the doorbell waits, and this thread does not: polls go on with it.
+ */
+NVME_NOINLINE static void send_flushed(struct nsdk_nvme_qpair *qp)
 {
 	const struct nvme_ring *ring = &qp->ring;
 	struct nsdk_nvme_cmd *from = qp->sqe_unsent;
@@ -36,24 +42,44 @@ NVME_NOINLINE static void flush_unsent(struct nsdk_nvme_qpair *qp)
 					    (size_t)((char *)qp->sqe - (char *)from),
 					    NSDK_DMA_TO_DEVICE);
 	qp->sqe_unsent = qp->sqe;
+	qp->attention &= ~(uint32_t)NVME_UNSENT;
 	/*
 	 * Payloads, PRP lists and SQEs: written back, and fenced against the doorbell store that
 	 * follows, which is what makes the device read them.
 	 */
-	nsdk_flush_batch_commit(qp->to_device);
+	if (nsdk_flush_batch_begin(qp->to_device)) {
+		ring_sq_doorbell(qp, qp->sqe);
+		return;
+	}
+	qp->sqe_flushed = qp->sqe;
+	qp->attention |= NVME_FLUSHING;
+}
+
+/* Has the batch arrived whose doorbell waits? Then it is rung, and the next may begin. */
+NVME_COLD static void advance_flush(struct nsdk_nvme_qpair *qp)
+{
+	if (!nsdk_flush_batch_poll(qp->to_device))
+		return;
+	qp->attention &= ~(uint32_t)NVME_FLUSHING;
+	/* Not further: what has been submitted since then is still in the caches. */
+	ring_sq_doorbell(qp, qp->sqe_flushed);
 }
 
 static inline void send_snooped(struct nsdk_nvme_qpair *qp)
 {
 	qp->attention &= ~(uint32_t)NVME_UNSENT;
-	nvme_doorbell(qp->ring.sq_doorbell, (uint32_t)(qp->sqe - qp->ring.sq));
+	ring_sq_doorbell(qp, qp->sqe);
 }
 
 static inline void send(struct nsdk_nvme_qpair *qp)
 {
-	if (NVME_UNLIKELY(qp->nosnoop))
-		flush_unsent(qp);
-	send_snooped(qp);
+	if (NVME_UNLIKELY(qp->nosnoop)) {
+		/* One flush at a time: what came behind it goes out with the poll that sees it end. */
+		if (!(qp->attention & NVME_FLUSHING))
+			send_flushed(qp);
+	} else {
+		send_snooped(qp);
+	}
 }
 
 int nsdk_nvme_qpair_submit(struct nsdk_nvme_qpair *qp)
@@ -73,9 +99,27 @@ void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error)
 	if (qp->attention & NVME_DEAD)
 		return;
 	qp->attention |= NVME_DEAD;
-	qp->attention &= ~(uint32_t)NVME_UNSENT;
+	qp->attention &= ~(uint32_t)(NVME_UNSENT | NVME_FLUSHING);
 	qp->free = NULL;
 	qp->error = error;
+}
+
+/* Hands what was collected to its owners: their data has been taken back. */
+static void deliver(struct nsdk_nvme_qpair *qp, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct nvme_tracker *t = qp->arrivals[i].tracker;
+		nsdk_nvme_cb cb = t->cb;
+
+		t->cb = NULL;
+		t->arrived = false;
+		if (!(qp->attention & NVME_DEAD)) {
+			t->next_free = qp->free;
+			qp->free = t;
+		}
+		qp->outstanding--;
+		cb(t->ctx, qp->arrivals[i].cqe);
+	}
 }
 
 /*
@@ -86,6 +130,16 @@ NVME_COLD void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t st
 {
 	nsdk_nvme_qpair_close(qp, -EIO);
 	qp->attention |= NVME_POLLING;
+	/*
+	 * Flushes under way end first: the owners may free their buffers, and nobody may be inside of
+	 * them by then. What had completed has a status of its own.
+	 */
+	nsdk_flush_batch_commit(qp->to_device);
+	nsdk_flush_batch_commit(qp->from_device);
+	if (qp->attention & NVME_TAKING) {
+		qp->attention &= ~(uint32_t)NVME_TAKING;
+		deliver(qp, qp->arrival_count);
+	}
 	for (uint32_t i = 0; i < qp->tracker_count; i++) {
 		const struct nvme_tracker *t = &qp->trackers[i];
 
@@ -165,8 +219,11 @@ NVME_NOINLINE static int splits_polled(struct nsdk_nvme_qpair *qp)
 	return correction;
 }
 
-/* Behind the completions of a poll. @return what it handled, in I/O of users. */
-static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled)
+/*
+ * Behind the completions of a poll, of which @p cqe is the first that was not handled. @return what it
+ * handled, in I/O of users.
+ */
+static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled, const struct nsdk_nvme_cpl *cqe)
 {
 	int count = (int)handled;
 
@@ -175,7 +232,7 @@ static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled)
 	 * be written back later over a new completion; that they have been read before the device may
 	 * overwrite them is what the release in the doorbell orders.
 	 */
-	nvme_doorbell(qp->ring.cq_doorbell, (uint32_t)(qp->cqe - qp->ring.cq));
+	nvme_doorbell(qp->ring.cq_doorbell, (uint32_t)(cqe - qp->ring.cq));
 	if (NVME_UNLIKELY(qp->attention & NVME_SPLITS))
 		count += splits_polled(qp);
 	qp->attention &= ~(uint32_t)NVME_POLLING;
@@ -222,13 +279,8 @@ NVME_NOINLINE static int poll_snooped(struct nsdk_nvme_qpair *qp, unsigned max)
 	} while (--left && nvme_cqe_is_new(cqe, phase));
 	qp->cqe = cqe;
 	qp->phase = phase;
-	return polled(qp, given - left);
+	return polled(qp, given - left, cqe);
 }
-
-struct arrival {
-	struct nvme_tracker *tracker;
-	const struct nsdk_nvme_cpl *cqe;
-};
 
 /*
  * Looks for completions of a device whose writes may have gone past the caches: what the CPU sees in
@@ -237,8 +289,7 @@ struct arrival {
  *
  * @param[out] bad  a completion that cannot be, or NULL.
  */
-static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, uint32_t max,
-			const struct nsdk_nvme_cpl **bad)
+static uint32_t collect(struct nsdk_nvme_qpair *qp, uint32_t max, const struct nsdk_nvme_cpl **bad)
 {
 	uintptr_t taken = 0, taken_end = 0; /* the lines taken back, from … to */
 	uint32_t count = 0;
@@ -274,7 +325,7 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, ui
 			break;
 		}
 		t->arrived = true;
-		arrivals[count++] = (struct arrival){ t, qp->cqe };
+		qp->arrivals[count++] = (struct nvme_arrival){ t, qp->cqe };
 		if (t->from_device_bytes)
 			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
 						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
@@ -286,55 +337,69 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, struct arrival *arrivals, ui
 	return count;
 }
 
-/* A poll of a device that may bypass the caches, and the last look at a queue that is deleted. */
-NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned max)
+/*
+ * A poll of a device that may bypass the caches.
+ *
+ * @param wait  for the last look at a queue that is deleted: everything is over when it returns.
+ */
+NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned max, bool wait)
 {
-	struct arrival arrivals[COLLECT_MAX];
-	const struct nsdk_nvme_cpl *bad;
-	uint32_t handled = 0, count;
+	const struct nsdk_nvme_cpl *next = NULL; /* the first slot that was not handled */
+	const struct nsdk_nvme_cpl *bad = NULL;
+	uint32_t handled = 0, count = NVME_COLLECT_MAX;
 
 	if (max == 0)
 		max = qp->entries;
 	qp->attention |= NVME_POLLING;
-	do {
-		count = collect(qp, arrivals, max - handled < COLLECT_MAX ? max - handled :
-									    COLLECT_MAX, &bad);
+	if (NVME_UNLIKELY(qp->attention & NVME_TAKING)) {
+		if (wait)
+			nsdk_flush_batch_commit(qp->from_device);
+		else if (!nsdk_flush_batch_poll(qp->from_device))
+			goto nothing;
+		qp->attention &= ~(uint32_t)NVME_TAKING;
+		bad = qp->bad;
+		deliver(qp, qp->arrival_count);
+		handled = qp->arrival_count;
+		/* Where collecting stopped, and goes on. */
+		next = qp->cqe;
+	}
+	while (!bad && count == NVME_COLLECT_MAX && handled < max) {
+		count = collect(qp, max - handled < NVME_COLLECT_MAX ? max - handled :
+								       NVME_COLLECT_MAX, &bad);
 		/*
 		 * The payloads: dropped from the cache in one go, then one fence, then the callbacks
 		 * look. Dropping must not come before the completion was read, or the cache could be
 		 * filled again with what was in memory before the device wrote; line operations are
 		 * not ordered behind loads by themselves, so the batch puts a barrier before them.
 		 */
-		nsdk_flush_batch_commit(qp->from_device);
-		for (uint32_t i = 0; i < count; i++) {
-			struct nvme_tracker *t = arrivals[i].tracker;
-			nsdk_nvme_cb cb = t->cb;
-
-			t->cb = NULL;
-			t->arrived = false;
-			if (!(qp->attention & NVME_DEAD)) {
-				t->next_free = qp->free;
-				qp->free = t;
-			}
-			qp->outstanding--;
-			cb(t->ctx, arrivals[i].cqe);
+		if (wait) {
+			nsdk_flush_batch_commit(qp->from_device);
+		} else if (!nsdk_flush_batch_begin(qp->from_device)) {
+			/* Large: the callbacks wait for a later poll, and their slots are not given back. */
+			qp->attention |= NVME_TAKING;
+			qp->arrival_count = count;
+			qp->bad = bad;
+			bad = NULL;
+			break;
 		}
+		deliver(qp, count);
+		next = qp->cqe;
 		handled += count;
-	} while (count == COLLECT_MAX && handled < max);
+	}
 	if (NVME_UNLIKELY(bad))
 		return lied(qp, bad);
-	if (!handled) {
-		qp->attention &= ~(uint32_t)NVME_POLLING;
-		return 0;
-	}
-	return polled(qp, handled);
+	if (handled)
+		return polled(qp, handled, next);
+nothing:
+	qp->attention &= ~(uint32_t)NVME_POLLING;
+	return 0;
 }
 
 /* Handles what has been completed, and sends nothing: the queue is closed. */
 void nsdk_nvme_qpair_drain(struct nsdk_nvme_qpair *qp)
 {
 	nsdk_device_poll(qp->dev);
-	poll_taking_back(qp, 0);
+	poll_taking_back(qp, 0, true);
 }
 
 /* ---- Polls ---- */
@@ -371,13 +436,15 @@ NVME_NOINLINE static int poll_attentively(struct nsdk_nvme_qpair *qp, unsigned m
 	err = nsdk_nvme_ctrlr_failed(qp->ctrlr);
 	if (NVME_UNLIKELY(err))
 		return die(qp, err);
+	if (NVME_UNLIKELY(qp->attention & NVME_FLUSHING))
+		advance_flush(qp);
 	if (qp->attention & NVME_UNSENT)
 		send(qp);
 	if (qp->attention & NVME_MODEL)
 		nsdk_device_poll(qp->dev);
 	if (!qp->nosnoop)
 		return poll_queue(qp, max);
-	handled = poll_taking_back(qp, max);
+	handled = poll_taking_back(qp, max, false);
 	if (handled == 0 && NVME_UNLIKELY(--qp->idle_polls == 0))
 		return look(qp);
 	return handled;

@@ -42,7 +42,8 @@ struct nsdk_coherence_stats {
 	uint64_t lines_invalidated;   /**< lines given to a write-back-and-invalidate */
 	uint64_t bytes_skipped_clean; /**< bytes that were given or taken back and needed nothing: known
 					   to be clean, or only read by the device */
-	uint64_t wbinvd;              /**< whole-cache write-backs, all CPUs added up */
+	uint64_t wbinvd;              /**< WBINVDs that cleaned its batches, all CPUs added up */
+	uint64_t batches_shared;      /**< of the batches: shared out among flush lcores */
 };
 
 /**
@@ -187,6 +188,86 @@ void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, si
  * it returns, a doorbell may be written (for-device ranges), the data may be read (for-cpu ranges).
  */
 void nsdk_flush_batch_commit(struct nsdk_flush_batch *batch);
+
+/**
+ * As nsdk_flush_batch_commit(), without waiting for a large batch: its lines may be shared out among
+ * flush lcores, or left to WBINVD (nsdk_flush_setup()), while the caller goes on. Small batches, and
+ * large ones where nothing was set up, are done when it returns.
+ *
+ * Ranges may be added meanwhile; they are of the next batch, which begins when this one is done.
+ *
+ * @return true: done; a doorbell may be written, the data may be read. false: under way, to be asked
+ *         for with nsdk_flush_batch_poll(); when one is under way already, nothing is begun.
+ */
+bool nsdk_flush_batch_begin(struct nsdk_flush_batch *batch);
+
+/**
+ * Go on with what nsdk_flush_batch_begin() left under way: a bounded share of the work.
+ * @return whether it is done, or nothing is under way. It ends in bounded time: what a flush lcore or
+ *         WBINVD fails to do is done here.
+ */
+bool nsdk_flush_batch_poll(struct nsdk_flush_batch *batch);
+
+/** How to get at WBINVD, which writes back whole caches. */
+enum nsdk_wbinvd {
+	NSDK_WBINVD_OFF, /**< never */
+	NSDK_WBINVD_KVM, /**< through KVM, a no-snoop VFIO device being the proof that it is needed */
+};
+
+/** What nsdk_flush_setup() may be told; all zero means line operations only. */
+struct nsdk_flush_opts {
+	size_t opts_bytes;          /**< sizeof(struct nsdk_flush_opts) */
+	const char *flush_cpus;     /**< CPU list: a flush lcore is pinned to each and polls there; NULL:
+					 none. Not a CPU that does I/O */
+	uint64_t flush_timeout_ns;  /**< how long a flush lcore may take for a share of 64 KiB before
+					 the submitter does it, and the lcore counts as lost; 0: 100 ms */
+	enum nsdk_wbinvd wbinvd;    /**< off: it disturbs everybody on the machine */
+	unsigned wbinvd_per_second; /**< budget, executions on a CPU, all CPUs added up; 0: 10 */
+	const char *wbinvd_cpus;    /**< CPU list: where it may run; NULL: on the reactors' CPUs, without
+					 reactors on those of the calling thread */
+	bool no_profile;            /**< built-in costs, whatever `nsdk tune flush` has measured */
+};
+
+/**
+ * Set up what large flush batches may be cleaned with, beside line operations of the CPU that submits
+ * them: flush lcores, and WBINVD on the CPUs that may hold the lines dirty. Which of it a batch takes
+ * is decided by its size and the costs of the profile (nsdk/tune.h).
+ *
+ * WBINVD is only used once a device whose address space permits no-snoop has been taken as proof, and
+ * an execution was seen to empty the cache; nsdk_flush_status() says whether, and why not. Threads that
+ * store to DMA buffers should be known by then: nsdk_thread_register(), nsdk_dma_dirty().
+ *
+ * @param opts  NULL for defaults.
+ * @return 0; -EINVAL a CPU list is empty or malformed, or has a CPU that does I/O; -ENODEV a CPU is
+ *         offline or outside our affinity mask; -EALREADY; -EBUSY a no-snoop device is there already;
+ *         -ENOMEM; other -errno. Logged.
+ * Threading: once, after nsdk_env_init() where that is used, before the first device.
+ */
+int nsdk_flush_setup(const struct nsdk_flush_opts *opts);
+
+/** Undo it; nothing without a setup. @return 0; -EBUSY (logged) a no-snoop device is still there. */
+int nsdk_flush_teardown(void);
+
+/** What was set up, and what it did. */
+struct nsdk_flush_status {
+	unsigned flush_cpus;          /**< flush lcores that are trusted */
+	uint64_t jobs;                /**< batches that were shared out */
+	uint64_t lines_by_flush_cpus; /**< lines of those, cleaned by flush lcores */
+	uint64_t lines_by_submitters; /**< lines of those, cleaned by who submitted them */
+	uint64_t takeovers;           /**< shares done again because a flush lcore was late */
+	uint64_t flush_cpus_lost;     /**< how often one was late or had ended */
+	bool wbinvd_open;             /**< whether WBINVD may be executed now */
+	char wbinvd_reason[200];      /**< why not */
+	uint64_t wbinvd_executed;     /**< executions, all CPUs added up, the gate's own tests included */
+	uint64_t wbinvd_over_budget;  /**< how often the budget said no */
+	uint64_t wbinvd_failed;       /**< how often it was not executed everywhere */
+};
+
+/** Ask for it. Threading: any; values may be a moment old. */
+void nsdk_flush_status(struct nsdk_flush_status *out);
+
+/** Executions of WBINVD on one CPU. Threading: any. */
+uint64_t nsdk_flush_wbinvd_on(unsigned cpu);
 
 /** What the CPU offers for cache lines, found by CPUID (x86) or the architecture (aarch64). */
 struct nsdk_line_info {

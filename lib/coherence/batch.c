@@ -11,6 +11,9 @@
  * Lines that the shadow knows to be clean (shadow.h) are not added on their way to the device. They
  * need no fence either: whoever made them clean has fenced.
  *
+ * A batch of more lines than the planner calls small may be left to others, if the process has any: it
+ * becomes a flight (flight.c), and the lists are free for the next batch at once.
+ *
  * When a list is full, the batch is flushed early: line operations now, the fence with the commit.
  *
  * Ranges of both ways may be in one batch. One fence at the commit serves both: fence_for_cpu as soon
@@ -25,6 +28,7 @@
 #include <nsdk/log.h>
 
 #include "engine.h"
+#include "flusher.h"
 
 #define MAX_RANGES 65536u
 
@@ -45,6 +49,9 @@ struct nsdk_flush_batch {
 	bool for_cpu;   /* … since the last fence */
 	bool unfenced;  /* line operations went out since the last fence */
 	unsigned max_ranges;
+	uint64_t lines;       /* added since the last flush; overlaps count twice */
+	uint64_t large_lines; /* from so many on it is worth planning; UINT64_MAX: nothing to plan with */
+	struct nsdk_flight *flight; /* NULL: nothing to plan with */
 	const struct nsdk_line_ops *ops;
 	const struct nsdk_shadow *shadow; /* the engine's: what is known to be clean is not added */
 	struct range_list writeback;
@@ -86,16 +93,39 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 			goto free_batch;
 		batch->invalidate.ranges = batch->writeback.ranges + max_ranges;
 	}
+	batch->large_lines = UINT64_MAX;
+	if (coh->flusher) {
+		batch->large_lines = nsdk_planner_threshold_lines(&coh->flusher->planner);
+		batch->flight = calloc(1, sizeof(*batch->flight));
+		/* Each list as it is, and the write-backs cut by each of the invalidations. */
+		if (!batch->flight ||
+		    nsdk_flight_init(batch->flight, coh->flusher, coh->ops, 3 * max_ranges) != 0)
+			goto free_ranges;
+	}
 	pthread_mutex_lock(&coh->lock);
 	LIST_INSERT_HEAD(&coh->batches, batch, link);
 	pthread_mutex_unlock(&coh->lock);
 	*out = batch;
 	return 0;
 
+free_ranges:
+	free(batch->flight);
+	free(batch->writeback.ranges);
 free_batch:
 	free(batch);
 no_memory:
 	return nsdk_fail(-ENOMEM, "coherence", "no memory for a flush batch of %u ranges", max_ranges);
+}
+
+/* No more flights: the batch, or what they fly with, goes. */
+static void drop_flight(struct nsdk_flush_batch *batch)
+{
+	if (!batch->flight)
+		return;
+	nsdk_flight_fini(batch->flight);
+	free(batch->flight);
+	batch->flight = NULL;
+	batch->large_lines = UINT64_MAX;
 }
 
 void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
@@ -104,6 +134,7 @@ void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
 
 	if (!batch)
 		return;
+	drop_flight(batch);
 	coh = batch->coh;
 	if (coh) {
 		pthread_mutex_lock(&coh->lock);
@@ -129,6 +160,7 @@ void nsdk_flush_batch_orphan(struct nsdk_flush_batch *batch)
 {
 	static const struct nsdk_shadow nothing;
 
+	drop_flight(batch);
 	batch->coh = NULL;
 	batch->shadow = &nothing;
 }
@@ -179,31 +211,33 @@ static void tidy(struct range_list *list)
 	list->sorted = true;
 }
 
-static uint64_t write_back(struct nsdk_flush_batch *batch, uintptr_t first, uintptr_t end)
+/* Put one piece where it goes: to the line operations, or with what takes off. @return its lines. */
+static uint64_t put(struct nsdk_flush_batch *batch, struct nsdk_flight *flight, uintptr_t first,
+		    uintptr_t end, bool invalidate)
 {
 	size_t lines = (end - first) / NSDK_LINE_BYTES;
 
-	batch->ops->writeback((const void *)first, lines);
+	if (flight)
+		nsdk_flight_add(flight, first, end, invalidate);
+	else if (invalidate)
+		batch->ops->writeback_invalidate((const void *)first, lines);
+	else
+		batch->ops->writeback((const void *)first, lines);
 	return lines;
 }
 
-static uint64_t invalidate_all(struct nsdk_flush_batch *batch)
+static uint64_t invalidate_all(struct nsdk_flush_batch *batch, struct nsdk_flight *flight)
 {
 	const struct range_list *list = &batch->invalidate;
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < list->count; i++) {
-		const struct range *range = &list->ranges[i];
-		size_t lines = (range->end - range->first) / NSDK_LINE_BYTES;
-
-		batch->ops->writeback_invalidate((const void *)range->first, lines);
-		sum += lines;
-	}
+	for (unsigned i = 0; i < list->count; i++)
+		sum += put(batch, flight, list->ranges[i].first, list->ranges[i].end, true);
 	return sum;
 }
 
 /* The write-backs, less what the invalidations cover. Both lists are tidy. */
-static uint64_t write_back_rest(struct nsdk_flush_batch *batch)
+static uint64_t write_back_rest(struct nsdk_flush_batch *batch, struct nsdk_flight *flight)
 {
 	const struct range_list *list = &batch->writeback, *covered = &batch->invalidate;
 	uint64_t sum = 0;
@@ -217,11 +251,11 @@ static uint64_t write_back_rest(struct nsdk_flush_batch *batch)
 			c++;
 		for (unsigned k = c; k < covered->count && covered->ranges[k].first < end; k++) {
 			if (first < covered->ranges[k].first)
-				sum += write_back(batch, first, covered->ranges[k].first);
+				sum += put(batch, flight, first, covered->ranges[k].first, false);
 			first = covered->ranges[k].end;
 		}
 		if (first < end)
-			sum += write_back(batch, first, end);
+			sum += put(batch, flight, first, end, false);
 	}
 	return sum;
 }
@@ -236,10 +270,11 @@ static void flush(struct nsdk_flush_batch *batch)
 		batch->ops->acquire_for_cpu();
 		batch->acquire = false;
 	}
-	count(&batch->counts.lines_invalidated, invalidate_all(batch));
-	count(&batch->counts.lines_written_back, write_back_rest(batch));
+	count(&batch->counts.lines_invalidated, invalidate_all(batch, NULL));
+	count(&batch->counts.lines_written_back, write_back_rest(batch, NULL));
 	batch->writeback.count = 0;
 	batch->invalidate.count = 0;
+	batch->lines = 0;
 	batch->unfenced = true;
 }
 
@@ -248,6 +283,7 @@ static void add(struct nsdk_flush_batch *batch, struct range_list *list, uintptr
 {
 	struct range *last;
 
+	batch->lines += (end - first) / NSDK_LINE_BYTES;
 	if (list->count > 0) {
 		last = &list->ranges[list->count - 1];
 		if (first >= last->first && first <= last->end) {
@@ -256,10 +292,12 @@ static void add(struct nsdk_flush_batch *batch, struct range_list *list, uintptr
 				last->end = end;
 			return;
 		}
-		if (list->count == batch->max_ranges)
+		if (list->count == batch->max_ranges) {
 			flush(batch);
-		else if (first < last->first)
+			batch->lines = (end - first) / NSDK_LINE_BYTES;
+		} else if (first < last->first) {
 			list->sorted = false;
+		}
 	}
 	list->ranges[list->count++] = (struct range){ first, end };
 }
@@ -327,10 +365,9 @@ void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, si
 	batch->for_cpu = true;
 }
 
-void nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
+/* The line operations of what has been added, on this CPU, and the one fence. */
+static void clean_here(struct nsdk_flush_batch *batch)
 {
-	if (__builtin_expect(!batch->head.active, 1))
-		return;
 	if (batch->writeback.count || batch->invalidate.count)
 		flush(batch);
 	if (!batch->unfenced)
@@ -346,4 +383,100 @@ void nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
 	batch->for_cpu = false;
 	batch->unfenced = false;
 	count(&batch->counts.batches, 1);
+}
+
+/* What has landed did which lines, by what. */
+static void landed(struct nsdk_flush_batch *batch)
+{
+	const struct nsdk_flight *flight = batch->flight;
+
+	count(&batch->counts.batches, 1);
+	if (flight->wbinvd) {
+		count(&batch->counts.wbinvd, flight->wbinvd);
+		return;
+	}
+	count(&batch->counts.lines_written_back, flight->lines[0]);
+	count(&batch->counts.lines_invalidated, flight->lines[1]);
+	if (flight->shared)
+		count(&batch->counts.batches_shared, 1);
+}
+
+/*
+ * A large batch. @return whether it flies; if not, it is clean.
+ *
+ * Lines that went out early, from a list that was full, wait for their fence. The one that ends the
+ * flight is executed on this thread too, and is of the kind that they need.
+ */
+__attribute__((noinline)) static bool take_off(struct nsdk_flush_batch *batch)
+{
+	struct nsdk_flight *flight = batch->flight;
+
+	tidy(&batch->writeback);
+	tidy(&batch->invalidate);
+	nsdk_flight_clear(flight, batch->for_cpu);
+	(void)invalidate_all(batch, flight);
+	(void)write_back_rest(batch, flight);
+	if (!nsdk_flight_start(flight, batch->shadow)) {
+		clean_here(batch);
+		return false;
+	}
+	batch->writeback.count = 0;
+	batch->invalidate.count = 0;
+	batch->lines = 0;
+	/* Orders the completion's load itself: a flight that takes back begins with an acquire. */
+	batch->acquire = false;
+	batch->for_cpu = false;
+	batch->unfenced = false;
+	return true;
+}
+
+static bool is_flying(const struct nsdk_flush_batch *batch)
+{
+	return batch->flight && batch->flight->flying;
+}
+
+bool nsdk_flush_batch_poll(struct nsdk_flush_batch *batch)
+{
+	if (!is_flying(batch))
+		return true;
+	if (!nsdk_flight_poll(batch->flight))
+		return false;
+	landed(batch);
+	return true;
+}
+
+bool nsdk_flush_batch_begin(struct nsdk_flush_batch *batch)
+{
+	if (__builtin_expect(!batch->head.active, 1))
+		return true;
+	if (is_flying(batch))
+		return false;
+	if (batch->lines >= batch->large_lines && take_off(batch))
+		return nsdk_flush_batch_poll(batch);
+	clean_here(batch);
+	return true;
+}
+
+/* All of it, waited for. */
+__attribute__((noinline)) static void commit_large(struct nsdk_flush_batch *batch)
+{
+	if (is_flying(batch)) {
+		nsdk_flight_finish(batch->flight);
+		landed(batch);
+	}
+	if (batch->lines >= batch->large_lines && take_off(batch)) {
+		nsdk_flight_finish(batch->flight);
+		landed(batch);
+	}
+	clean_here(batch);
+}
+
+void nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
+{
+	if (__builtin_expect(!batch->head.active, 1))
+		return;
+	if (__builtin_expect(batch->flight != NULL, 0))
+		commit_large(batch);
+	else
+		clean_here(batch);
 }

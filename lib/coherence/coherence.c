@@ -12,7 +12,8 @@
  *	policy    verdict     Enable No Snoop               engine
  *	coherent  enforced    left alone                    inactive
  *	coherent  otherwise   cleared; stays 1: refused     inactive
- *	auto      permitted   set; stays 0: as coherent     active
+ *	auto      permitted   set; stays 0: as coherent     active, unless coherent was measured
+ *	                                                    to be better for this device
  *	auto      otherwise   as coherent                   inactive
  *	nosnoop   permitted   set; stays 0: said            active
  *	nosnoop   otherwise   refused                       -
@@ -49,8 +50,10 @@
 #include <string.h>
 
 #include <nsdk/log.h>
+#include <nsdk/tune.h>
 
 #include "engine.h"
+#include "flusher.h"
 #include "lib/bus/bus_internal.h"
 #include "lines.h"
 
@@ -130,6 +133,26 @@ static int make_nosnoop(struct nsdk_coherence *coh, enum nsdk_policy policy, boo
 	return 0;
 }
 
+/* Whether `nsdk tune device` has found so. No record, or none that can be read, is none. */
+static bool coherent_is_better(struct nsdk_device *dev)
+{
+	struct nsdk_profile *profile = NULL;
+	char key[NSDK_TUNE_KEY_BYTES];
+	const struct nsdk_tune_device *record;
+	bool better = false;
+
+	if (nsdk_profile_load(&profile) == 0 && profile && nsdk_tune_device_key(dev, key) == 0 &&
+	    nsdk_profile_auto_policy(profile, key) == NSDK_POLICY_COHERENT) {
+		record = nsdk_profile_device(profile, key);
+		better = true;
+		nsdk_log(NSDK_LOG_NOTICE, "coherence",
+			 "%s: coherent, since that was measured to be better (%s); nsdk tune device "
+			 "measures again", nsdk_device_name(dev), record->reason);
+	}
+	nsdk_profile_free(profile);
+	return better;
+}
+
 static int decide(struct nsdk_coherence *coh, enum nsdk_policy policy)
 {
 	const struct nsdk_snoop_verdict *verdict = nsdk_device_verdict(coh->dev);
@@ -167,6 +190,8 @@ static int decide(struct nsdk_coherence *coh, enum nsdk_policy policy)
 		nsdk_log(NSDK_LOG_NOTICE, "coherence", "%s: coherent, since %s", name, why);
 		return make_coherent(coh);
 	}
+	if (policy == NSDK_POLICY_AUTO && coherent_is_better(coh->dev))
+		return make_coherent(coh);
 	err = make_nosnoop(coh, policy, &on);
 	if (err)
 		return err;
@@ -200,6 +225,10 @@ int nsdk_coherence_create(struct nsdk_device *dev, enum nsdk_policy policy,
 	err = decide(coh, policy);
 	if (err)
 		goto restore_ens;
+	if (coh->active) {
+		coh->flusher = nsdk_flusher_hold();
+		coh->proves = nsdk_flusher_prove(coh->flusher, coh);
+	}
 	*out = coh;
 	return 0;
 
@@ -232,6 +261,10 @@ void nsdk_coherence_destroy(struct nsdk_coherence *coh)
 			 nsdk_device_name(coh->dev));
 	for (batch = LIST_FIRST(&coh->batches); batch; batch = nsdk_flush_batch_next(batch))
 		nsdk_flush_batch_orphan(batch);
+	if (coh->proves)
+		nsdk_flusher_withdraw(coh->flusher, coh);
+	if (coh->active)
+		nsdk_flusher_release(coh->flusher);
 	nsdk_ens_restore(&coh->ens);
 	pthread_mutex_destroy(&coh->lock);
 	free(coh);
@@ -279,6 +312,8 @@ void nsdk_coherence_counts_add(const struct nsdk_coherence_counts *counts,
 		atomic_load_explicit(&counts->lines_invalidated, memory_order_relaxed);
 	sum->bytes_skipped_clean +=
 		atomic_load_explicit(&counts->bytes_skipped_clean, memory_order_relaxed);
+	sum->wbinvd += atomic_load_explicit(&counts->wbinvd, memory_order_relaxed);
+	sum->batches_shared += atomic_load_explicit(&counts->batches_shared, memory_order_relaxed);
 }
 
 void nsdk_coherence_stats(struct nsdk_coherence *coh, struct nsdk_coherence_stats *out)

@@ -57,6 +57,8 @@ struct nsdk_coherence_counts {
 	_Atomic uint64_t lines_written_back;
 	_Atomic uint64_t lines_invalidated;
 	_Atomic uint64_t bytes_skipped_clean;
+	_Atomic uint64_t wbinvd;
+	_Atomic uint64_t batches_shared;
 };
 
 struct nsdk_coherence {
@@ -64,6 +66,7 @@ struct nsdk_coherence {
 	bool active;
 	const struct nsdk_line_ops *ops;
 	struct nsdk_shadow shadow; /* of the memory it was attached to */
+	struct nsdk_flusher *flusher; /* held while active; NULL: nothing is set up */
 
 	/* Written by nsdk_sync_*() of any thread. */
 	struct nsdk_coherence_counts sync __attribute__((aligned(NSDK_LINE_BYTES)));
@@ -71,6 +74,7 @@ struct nsdk_coherence {
 	/* Slow path. */
 	struct nsdk_device *dev __attribute__((aligned(NSDK_LINE_BYTES)));
 	enum nsdk_snoop_state verdict;
+	bool proves; /* the device is the WBINVD gate's proof, or one of them */
 	struct nsdk_ens ens;
 	pthread_mutex_t lock; /* batches, retired */
 	LIST_HEAD(, nsdk_flush_batch) batches;

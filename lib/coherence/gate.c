@@ -20,7 +20,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +31,7 @@
 
 #include "coherence_internal.h"
 #include "gate.h"
+#include "pinned.h"
 
 /* Milliseconds each, and a busy machine may let the thread wait; what is late is not believed. */
 #define RUN_DEADLINE_NS ((uint64_t)5000 * 1000 * 1000)
@@ -69,6 +69,10 @@ struct nsdk_gate {
 	double tokens;
 	uint64_t refilled_ns;
 	struct nsdk_gate_stats stats;
+	/* Of nsdk_gate_start(): CPUs that have not answered yet; none: nothing is under way. */
+	nsdk_cpumask_t under_way;
+	uint64_t deadline_ns;
+	int first_error;
 };
 
 /* ---- Did it empty the cache? ---- */
@@ -202,15 +206,8 @@ static int worker_wait(struct worker *worker, uint64_t deadline_ns)
 static int worker_start(struct worker *worker, struct nsdk_gate *gate, unsigned cpu)
 {
 	pthread_condattr_t cond_attr;
-	pthread_attr_t attr;
-	cpu_set_t *set = CPU_ALLOC(NSDK_MAX_CPUS);
-	size_t set_bytes = CPU_ALLOC_SIZE(NSDK_MAX_CPUS);
 	int rc;
 
-	if (set == NULL)
-		return -ENOMEM;
-	CPU_ZERO_S(set_bytes, set);
-	CPU_SET_S(cpu, set_bytes, set);
 	worker->gate = gate;
 	worker->cpu = cpu;
 	pthread_mutex_init(&worker->lock, NULL);
@@ -219,13 +216,7 @@ static int worker_start(struct worker *worker, struct nsdk_gate *gate, unsigned 
 	pthread_condattr_setclock(&cond_attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&worker->changed, &cond_attr);
 	pthread_condattr_destroy(&cond_attr);
-	pthread_attr_init(&attr);
-	/* Pinned before it runs: a virtual CPU must never have been loaded anywhere else. */
-	rc = -pthread_attr_setaffinity_np(&attr, set_bytes, set);
-	if (rc == 0)
-		rc = -pthread_create(&worker->thread, &attr, worker_main, worker);
-	pthread_attr_destroy(&attr);
-	CPU_FREE(set);
+	rc = nsdk_pinned_thread(&worker->thread, cpu, worker_main, worker);
 	if (rc != 0) {
 		pthread_cond_destroy(&worker->changed);
 		pthread_mutex_destroy(&worker->lock);
@@ -244,12 +235,26 @@ static void worker_stop(struct worker *worker)
 	pthread_mutex_destroy(&worker->lock);
 }
 
-/* Ask the workers of @p cpus and wait for all, however the others end. @return 0 or the first error. */
-static int run_on_all(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus, enum worker_job job)
+/* Whether it is done, without waiting. @return 1: not yet; else as worker_wait(). */
+static int worker_look(struct worker *worker, uint64_t deadline_ns)
 {
-	uint64_t deadline_ns = nsdk_clock_ns() + RUN_DEADLINE_NS;
-	int first = 0, rc;
+	int rc = 1;
 
+	pthread_mutex_lock(&worker->lock);
+	if (worker->state == WORKER_DONE) {
+		worker->state = WORKER_IDLE;
+		rc = worker->result;
+	} else if (nsdk_clock_ns() >= deadline_ns) {
+		worker->lost = true;
+		rc = -ETIMEDOUT;
+	}
+	pthread_mutex_unlock(&worker->lock);
+	return rc;
+}
+
+/* Ask the workers of @p cpus. @return 0; -EIO: one of them is lost, and none was asked. */
+static int ask_all(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus, enum worker_job job)
+{
 	for (unsigned i = 0; i < gate->worker_count; i++) {
 		if (!nsdk_cpumask_test(cpus, gate->workers[i].cpu))
 			continue;
@@ -260,6 +265,18 @@ static int run_on_all(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus, enum w
 		if (nsdk_cpumask_test(cpus, gate->workers[i].cpu))
 			worker_ask(&gate->workers[i], job);
 	}
+	return 0;
+}
+
+/* Ask the workers of @p cpus and wait for all, however the others end. @return 0 or the first error. */
+static int run_on_all(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus, enum worker_job job)
+{
+	uint64_t deadline_ns = nsdk_clock_ns() + RUN_DEADLINE_NS;
+	int first, rc;
+
+	first = ask_all(gate, cpus, job);
+	if (first != 0)
+		return first;
 	for (unsigned i = 0; i < gate->worker_count; i++) {
 		if (!nsdk_cpumask_test(cpus, gate->workers[i].cpu))
 			continue;
@@ -433,6 +450,11 @@ static bool take_budget(struct nsdk_gate *gate, unsigned wanted)
 	return true;
 }
 
+static bool cpumask_is_empty(const nsdk_cpumask_t *cpus)
+{
+	return nsdk_cpumask_next(cpus, 0) < 0;
+}
+
 static bool is_subset(const nsdk_cpumask_t *cpus, const nsdk_cpumask_t *of)
 {
 	for (unsigned i = 0; i < NSDK_MAX_CPUS / 64; i++) {
@@ -442,27 +464,83 @@ static bool is_subset(const nsdk_cpumask_t *cpus, const nsdk_cpumask_t *of)
 	return true;
 }
 
+/* Whether it may be executed on these CPUs, now. The lock is held. */
+static int admit(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus)
+{
+	if (!gate->open || !is_subset(cpus, &gate->cpus))
+		return -EPERM;
+	if (!cpumask_is_empty(&gate->under_way))
+		return -EBUSY;
+	if (take_budget(gate, nsdk_cpumask_weight(cpus)))
+		return 0;
+	gate->stats.refused_budget++;
+	return -EAGAIN;
+}
+
+/* What was executed before was not now: nothing is believed of this gate any more. Lock held. */
+static int failed(struct nsdk_gate *gate)
+{
+	gate->stats.failed++;
+	gate->open = false;
+	snprintf(gate->reason, sizeof(gate->reason),
+		 "WBINVD failed on a CPU that had executed it before");
+	return -EIO;
+}
+
 int nsdk_gate_wbinvd(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus)
 {
-	unsigned wanted = nsdk_cpumask_weight(cpus);
 	int rc;
 
 	pthread_mutex_lock(&gate->lock);
-	if (!gate->open || !is_subset(cpus, &gate->cpus)) {
-		rc = -EPERM;
-	} else if (!take_budget(gate, wanted)) {
-		gate->stats.refused_budget++;
-		rc = -EAGAIN;
-	} else {
-		rc = run_on_all(gate, cpus, JOB_RUN);
-		if (rc != 0) {
-			gate->stats.failed++;
-			gate->open = false;
-			snprintf(gate->reason, sizeof(gate->reason),
-				 "WBINVD failed on a CPU that had executed it before");
-			rc = -EIO;
+	rc = admit(gate, cpus);
+	if (rc == 0 && run_on_all(gate, cpus, JOB_RUN) != 0)
+		rc = failed(gate);
+	pthread_mutex_unlock(&gate->lock);
+	return rc;
+}
+
+int nsdk_gate_start(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus)
+{
+	int rc;
+
+	/* Whoever holds the lock for long is executing it. */
+	if (pthread_mutex_trylock(&gate->lock) != 0)
+		return -EBUSY;
+	rc = admit(gate, cpus);
+	if (rc == 0) {
+		if (ask_all(gate, cpus, JOB_RUN) == 0) {
+			gate->under_way = *cpus;
+			gate->deadline_ns = nsdk_clock_ns() + RUN_DEADLINE_NS;
+			gate->first_error = 0;
+		} else {
+			(void)failed(gate);
+			rc = -EPERM;
 		}
 	}
+	pthread_mutex_unlock(&gate->lock);
+	return rc;
+}
+
+int nsdk_gate_poll(struct nsdk_gate *gate)
+{
+	int rc = 0, one;
+
+	pthread_mutex_lock(&gate->lock);
+	for (unsigned i = 0; i < gate->worker_count; i++) {
+		unsigned cpu = gate->workers[i].cpu;
+
+		if (!nsdk_cpumask_test(&gate->under_way, cpu))
+			continue;
+		one = worker_look(&gate->workers[i], gate->deadline_ns);
+		if (one == 1) {
+			rc = 1;
+			continue;
+		}
+		gate->under_way.bits[cpu / 64] &= ~((uint64_t)1 << (cpu % 64));
+		gate->first_error = gate->first_error == 0 ? one : gate->first_error;
+	}
+	if (rc == 0 && gate->first_error != 0)
+		rc = failed(gate);
 	pthread_mutex_unlock(&gate->lock);
 	return rc;
 }

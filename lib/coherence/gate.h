@@ -67,10 +67,23 @@ bool nsdk_gate_is_open(const struct nsdk_gate *gate);
 const char *nsdk_gate_reason(const struct nsdk_gate *gate);
 
 /*
+ * The same as nsdk_gate_wbinvd() below, without waiting: begin, then poll until it is over.
+ *
+ * Start returns 0: under way, to be polled by the same caller. -EBUSY: another one is under way.
+ * -EAGAIN, -EPERM: as below. None was executed unless 0. Waking the threads that execute it is a
+ * system call for each, beside the milliseconds that WBINVD takes.
+ * Poll returns 1: not over yet; 0: executed on all; -EIO: not, or not on all: believe none.
+ * Threading: as below; from a reactor, too.
+ */
+int nsdk_gate_start(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus);
+int nsdk_gate_poll(struct nsdk_gate *gate);
+
+/*
  * Write back the caches of exactly the CPUs in the mask, all at once, and wait.
  * Returns 0: every one of them has executed it, after this call began. -EAGAIN: over the budget,
  * none was executed. -EPERM: closed, or a CPU of the mask is not the gate's: none was executed.
- * -EIO: one failed; the others may have run; believe none.
+ * -EIO: one failed; the others may have run; believe none. -EBUSY: one that was started with
+ * nsdk_gate_start() is under way.
  * Threading: any thread; calls are serialised. Never from a reactor: it waits.
  */
 int nsdk_gate_wbinvd(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus);

@@ -82,6 +82,8 @@ struct fake {
 	uint64_t now_ns;
 	unsigned flushes_for_cpu, flushes_for_device, commits;
 	unsigned not_fenced; /* ranges taken back since the last commit */
+	unsigned flush_polls; /* how often a batch that was begun is polled before it is done */
+	unsigned flying;      /* batches that were begun and are not done */
 };
 
 extern struct fake fake;

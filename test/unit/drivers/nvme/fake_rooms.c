@@ -329,6 +329,15 @@ bool __wrap_nsdk_coherence_active(const struct nsdk_coherence *coh)
 	return fake.active;
 }
 
+/* One queue pair has two, and there are few. */
+#define BATCHES 32u
+static struct nsdk_flush_batch {
+	unsigned left;  /* polls until it is done; 0: none is under way */
+	unsigned taken; /* ranges of its own among fake.not_fenced */
+	unsigned added; /* ranges of either way */
+} batches[BATCHES];
+static unsigned next_batch;
+
 int __wrap_nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 				   struct nsdk_flush_batch **out);
 int __wrap_nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
@@ -337,15 +346,20 @@ int __wrap_nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_rang
 	if (nsdk_unit_fails_now())
 		return nsdk_fail(-ENOMEM, "coherence", "made to fail");
 	fake.batches++;
-	*out = (struct nsdk_flush_batch *)(void *)&coh_stands_for_itself;
+	next_batch = (next_batch + 1) % BATCHES;
+	batches[next_batch] = (struct nsdk_flush_batch){ .left = 0 };
+	*out = &batches[next_batch];
 	return 0;
 }
 
 void __wrap_nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch);
 void __wrap_nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
 {
-	if (batch)
+	if (batch) {
 		fake.batches--;
+		fake.flying -= batch->left != 0;
+		batch->left = 0;
+	}
 }
 
 void __wrap_nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
@@ -354,6 +368,7 @@ void __wrap_nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const vo
 					enum nsdk_dma_dir dir)
 {
 	fake.flushes_for_device++;
+	batch->added++;
 }
 
 void __wrap_nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
@@ -363,13 +378,42 @@ void __wrap_nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void 
 {
 	fake.flushes_for_cpu++;
 	fake.not_fenced++;
+	batch->taken++;
+	batch->added++;
 }
 
 void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch);
 void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
 {
 	fake.commits++;
-	fake.not_fenced = 0;
+	fake.flying -= batch->left != 0;
+	batch->left = 0;
+	fake.not_fenced -= batch->taken;
+	batch->taken = 0;
+	batch->added = 0;
+}
+
+bool __wrap_nsdk_flush_batch_begin(struct nsdk_flush_batch *batch);
+bool __wrap_nsdk_flush_batch_begin(struct nsdk_flush_batch *batch)
+{
+	bool anything = batch->added != 0;
+
+	CU_ASSERT_EQUAL(batch->left, 0);
+	__wrap_nsdk_flush_batch_commit(batch);
+	if (fake.flush_polls == 0 || !anything)
+		return true;
+	batch->left = fake.flush_polls;
+	fake.flying++;
+	return false;
+}
+
+bool __wrap_nsdk_flush_batch_poll(struct nsdk_flush_batch *batch);
+bool __wrap_nsdk_flush_batch_poll(struct nsdk_flush_batch *batch)
+{
+	if (batch->left == 0)
+		return true;
+	fake.flying -= --batch->left == 0;
+	return batch->left == 0;
 }
 
 void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,

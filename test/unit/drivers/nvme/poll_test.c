@@ -394,6 +394,101 @@ static void syncs_before_it_sends_and_before_it_calls_back(void)
 	nsdk_unit_log_clear();
 }
 
+static void a_slow_flush_holds_the_doorbell_and_nothing_else(void)
+{
+	static struct fake_done done; /* a failure may leave commands behind */
+
+	take_down();
+	bring_up(false, true);
+	fake.flush_polls = 3;
+	NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb, &done), 0);
+	nsdk_nvme_qpair_submit(qp);
+	NSDK_ASSERT_INT(fake.flying, 1);
+	fake_run();
+	CU_ASSERT_EQUAL(fake.doorbells_used, 0);
+	/* More is taken meanwhile, and its doorbell is another. */
+	NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb, &done), 0);
+	nsdk_nvme_qpair_submit(qp);
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+	fake_run();
+	CU_ASSERT_EQUAL(fake.doorbells_used, 0);
+	fake.flush_polls = 1;
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+	/* The first has arrived: it alone is announced, and the second is on its way. */
+	fake_run();
+	CU_ASSERT_EQUAL(fake.doorbells_used, 1);
+	CU_ASSERT_EQUAL(*(volatile uint32_t *)(void *)(fake_bar + 0x1000 + 8), 1);
+	NSDK_ASSERT_INT(fake.flying, 1);
+	fake.flush_polls = 0;
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 1);
+	CU_ASSERT_EQUAL(*(volatile uint32_t *)(void *)(fake_bar + 0x1000 + 8), 2);
+	fake_run();
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 1);
+	CU_ASSERT_EQUAL(done.count, 2);
+	NSDK_ASSERT_INT(fake.flying, 0);
+}
+
+static void callbacks_wait_for_what_is_taken_back_slowly(void)
+{
+	struct fake_done done = { 0 };
+	volatile uint32_t *cq_doorbell = (volatile uint32_t *)(void *)(fake_bar + 0x1000 + 12);
+
+	take_down();
+	bring_up(false, true);
+	read_block(&done);
+	read_block(&done);
+	nsdk_nvme_qpair_submit(qp);
+	fake_run();
+	fake.flush_polls = 2;
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+	CU_ASSERT_EQUAL(done.count, 0);
+	/* The device may not write over completions that nobody has looked at. */
+	CU_ASSERT_EQUAL(*cq_doorbell, 0);
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_outstanding(qp), 2);
+	fake.flush_polls = 0;
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 2);
+	CU_ASSERT_EQUAL(done.count, 2);
+	CU_ASSERT_EQUAL(*cq_doorbell, 2);
+}
+
+/* Full batches of completions, each taking its time, in both orders with ends and lies. */
+static void flushes_under_way_end_before_the_queue_does(void)
+{
+	struct fake_done done = { 0 };
+
+	for (int lie = 0; lie < 2; lie++) {
+		take_down();
+		bring_up(false, true);
+		done.count = 0;
+		read_block(&done);
+		nsdk_nvme_qpair_submit(qp);
+		fake_run();
+		fake.flush_polls = 5;
+		if (lie)
+			fake_post(1, (struct nsdk_nvme_cpl){ .sqid = 9 });
+		CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+		read_block(&done);
+		nsdk_nvme_qpair_submit(qp);
+		NSDK_ASSERT_INT(fake.flying, 2);
+		if (lie) {
+			int rc = 0;
+
+			for (unsigned i = 0; i < 8 && rc == 0; i++)
+				rc = nsdk_nvme_qpair_poll(qp, 0);
+			CU_ASSERT_EQUAL(rc, -EIO);
+			nsdk_unit_log_clear();
+		} else {
+			nsdk_nvme_qpair_destroy(qp);
+			qp = NULL;
+		}
+		/* Each once, the completed one with its own status. */
+		CU_ASSERT_EQUAL(done.count, 2);
+		NSDK_ASSERT_INT(fake.flying, 0);
+	}
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(sends_a_batch_with_one_doorbell),
 	NSDK_UNIT_TEST(goes_round_the_ring),
@@ -408,6 +503,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(leaves_registers_alone_while_it_waits_for_nothing),
 	NSDK_UNIT_TEST(a_failed_controller_fails_every_queue_pair),
 	NSDK_UNIT_TEST(syncs_before_it_sends_and_before_it_calls_back),
+	NSDK_UNIT_TEST(a_slow_flush_holds_the_doorbell_and_nothing_else),
+	NSDK_UNIT_TEST(callbacks_wait_for_what_is_taken_back_slowly),
+	NSDK_UNIT_TEST(flushes_under_way_end_before_the_queue_does),
 };
 
 NSDK_UNIT_MAIN("drivers/nvme/poll", tests, .before = before, .after = after)

@@ -318,6 +318,86 @@ static void waits_for_a_late_cpu_before_it_closes(void)
 	NSDK_ASSERT_INT(fake.closed, 1);
 }
 
+/* Polled as a reactor would, at most for some seconds. */
+static int poll_to_the_end(void)
+{
+	int rc = 1;
+
+	for (unsigned i = 0; i < 10000 && rc == 1; i++) {
+		rc = nsdk_gate_poll(gate);
+		if (rc == 1)
+			usleep(1000);
+	}
+	return rc;
+}
+
+static void runs_without_being_waited_for(void)
+{
+	open_gate(&both, 100);
+	atomic_store(&fake.hangs, true);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), 0);
+	/* CPU 1 is still inside: it is not over, and nobody else gets in. */
+	while (!atomic_load(&fake.hanging))
+		usleep(1000);
+	NSDK_ASSERT_INT(nsdk_gate_poll(gate), 1);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &only_0), -EBUSY);
+	NSDK_ASSERT_INT(nsdk_gate_wbinvd(gate, &only_0), -EBUSY);
+	atomic_store(&fake.hangs, false);
+	NSDK_ASSERT_INT(poll_to_the_end(), 0);
+	NSDK_ASSERT_INT(atomic_load(&fake.runs[0]), 1);
+	NSDK_ASSERT_INT(atomic_load(&fake.runs[1]), 1);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &only_1), 0);
+	NSDK_ASSERT_INT(poll_to_the_end(), 0);
+	NSDK_ASSERT_INT(atomic_load(&fake.runs[0]), 1);
+	NSDK_ASSERT_INT(atomic_load(&fake.runs[1]), 2);
+}
+
+static void what_is_not_waited_for_obeys_the_same_rules(void)
+{
+	unsigned done = 0;
+
+	open_gate(&only_0, 2);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), -EPERM);
+	for (unsigned i = 0; i < 10; i++) {
+		int rc = nsdk_gate_start(gate, &only_0);
+
+		if (rc == 0)
+			NSDK_ASSERT_INT(poll_to_the_end(), 0);
+		else
+			NSDK_ASSERT_INT(rc, -EAGAIN);
+		done += rc == 0;
+	}
+	CU_ASSERT_TRUE(done == 2 || done == 3);
+	NSDK_ASSERT_INT(atomic_load(&fake.runs[0]), done);
+}
+
+static void a_failure_that_is_polled_is_one(void)
+{
+	open_gate(&both, 100);
+	atomic_store(&fake.run_error, -EIO);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), 0);
+	NSDK_ASSERT_INT(poll_to_the_end(), -EIO);
+	CU_ASSERT_FALSE(nsdk_gate_is_open(gate));
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), -EPERM);
+	nsdk_gate_remove_device(gate, 7);
+}
+
+static void a_late_cpu_is_not_believed(void)
+{
+	open_gate(&both, 100);
+	atomic_store(&fake.hangs, true);
+	fake.back_ns = (uint64_t)5100 * 1000 * 1000;
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), 0);
+	while (!atomic_load(&fake.hanging))
+		usleep(1000);
+	NSDK_ASSERT_INT(nsdk_gate_poll(gate), 1);
+	fake.back_ns = 0;
+	NSDK_ASSERT_INT(poll_to_the_end(), -EIO);
+	CU_ASSERT_FALSE(nsdk_gate_is_open(gate));
+	atomic_store(&fake.hangs, false);
+	nsdk_gate_remove_device(gate, 7);
+}
+
 static void needs_a_cpu(void)
 {
 	nsdk_cpumask_t none;
@@ -343,6 +423,10 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_mask_beyond_the_gate_runs_nowhere),
 	NSDK_UNIT_TEST(a_failure_is_never_taken_for_success),
 	NSDK_UNIT_TEST(waits_for_a_late_cpu_before_it_closes),
+	NSDK_UNIT_TEST(runs_without_being_waited_for),
+	NSDK_UNIT_TEST(what_is_not_waited_for_obeys_the_same_rules),
+	NSDK_UNIT_TEST(a_failure_that_is_polled_is_one),
+	NSDK_UNIT_TEST(a_late_cpu_is_not_believed),
 	NSDK_UNIT_TEST(needs_a_cpu),
 };
 
