@@ -60,6 +60,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_pause.h>
 
@@ -80,8 +81,10 @@
 #define MAX_SHARES 4096u
 #define SHARES_PER_DOER 8u
 
-/* Turns of a spinning loop, a few microseconds, until somebody else may have the CPU. */
-#define SPINS_PER_YIELD 256u
+/* Turns of a spinning loop, some microseconds, before somebody else may have the CPU. */
+#define SPINS_BEFORE_YIELD 256u
+/* Between two looks of who waits off the I/O path. */
+#define LOOK_AGAIN_NS (100 * 1000)
 
 #define OPEN_STOP (UINT64_C(1) << 63)
 _Static_assert(NSDK_CREW_MAX_JOBS < 63, "one bit of open for each job, and one to stop");
@@ -151,6 +154,19 @@ struct nsdk_crew {
 	struct nsdk_crew_job *jobs;
 	_Atomic unsigned holders; /* threads that have not ended, and the owner */
 };
+
+/*
+ * One more turn of waiting. With more threads than CPUs the one waited for may need this CPU, so it is
+ * offered, but ever more rarely: a scheduler holds each offer against who made it, whether or not it
+ * was taken, and a thread that made thousands gets no CPU for a second once it has a neighbour.
+ */
+static void spin(unsigned *spins)
+{
+	rte_pause();
+	++*spins;
+	if (*spins >= SPINS_BEFORE_YIELD && (*spins & (*spins - 1)) == 0)
+		sched_yield();
+}
 
 /* ---- Doing a share ---- */
 
@@ -303,11 +319,10 @@ static void serve(struct member *member)
 		if (open & OPEN_STOP)
 			return;
 		if (open == 0) {
-			rte_pause();
-			if (++spins % SPINS_PER_YIELD == 0)
-				sched_yield();
+			spin(&spins);
 			continue;
 		}
+		spins = 0;
 		/* In turn, so that no submitter waits for another's jobs. */
 		later = open & ~UINT64_C(0) << next;
 		next = (unsigned)__builtin_ctzll(later != 0 ? later : open);
@@ -456,13 +471,12 @@ static bool has_left(struct nsdk_crew *crew, const struct member *member)
 static bool wait_for(struct nsdk_crew *crew, const struct member *member, uint64_t deadline_ns,
 		     bool (*is_so)(struct nsdk_crew *, const struct member *))
 {
-	for (unsigned spins = 1; !is_so(crew, member); spins++) {
-		rte_pause();
-		if (spins % SPINS_PER_YIELD != 0)
-			continue;
+	const struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
+
+	while (!is_so(crew, member)) {
 		if (nsdk_clock_ns() > deadline_ns)
 			return is_so(crew, member);
-		sched_yield();
+		nanosleep(&pause, NULL);
 	}
 	return true;
 }
@@ -734,11 +748,8 @@ void nsdk_crew_finish(struct nsdk_crew_job *job)
 	unsigned spins = 0;
 
 	while (!nsdk_crew_poll(job)) {
-		if (!job->all_claimed)
-			continue;
-		rte_pause();
-		if (++spins % SPINS_PER_YIELD == 0)
-			sched_yield();
+		if (job->all_claimed)
+			spin(&spins);
 	}
 }
 
