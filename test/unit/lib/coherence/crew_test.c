@@ -120,6 +120,7 @@ static void acquire_for_cpu(void)
 	acquired = true;
 }
 
+/* Counted without any order, here and below, so that none is lent to the crew. */
 static void take_effect(void)
 {
 	for (unsigned i = 0; i < pending_count; i++) {
@@ -138,13 +139,13 @@ static void take_effect(void)
 static void fence_for_device(void)
 {
 	take_effect();
-	atomic_fetch_add(&fences_for_device, 1);
+	atomic_fetch_add_explicit(&fences_for_device, 1, memory_order_relaxed);
 }
 
 static void fence_for_cpu(void)
 {
 	take_effect();
-	atomic_fetch_add(&fences_for_cpu, 1);
+	atomic_fetch_add_explicit(&fences_for_cpu, 1, memory_order_relaxed);
 }
 
 static const struct nsdk_line_ops ops = {
