@@ -62,7 +62,8 @@ struct nsdk_tune_point {
 struct nsdk_tune_table {
 	enum nsdk_tune_what what;   /**< of what */
 	enum nsdk_tune_way way;     /**< with which operation; WRITEBACK where it makes no difference */
-	enum nsdk_tune_state state; /**< of lines in which state; DIRTY where it makes no difference */
+	enum nsdk_tune_state state; /**< of lines in which state; DIRTY where it makes no difference;
+					 COPY, FILL and MEMCPY: of the destination, ABSENT */
 	unsigned cpus;              /**< CREW: flush CPUs beside the submitting one; WBINVD: CPUs; else 1 */
 	unsigned count;             /**< points used */
 	struct nsdk_tune_point points[NSDK_TUNE_MAX_POINTS]; /**< bytes rise from each to the next */
@@ -146,7 +147,7 @@ const struct nsdk_tune_table *nsdk_profile_tables(const struct nsdk_profile *pro
 const struct nsdk_tune_table *nsdk_profile_table(const struct nsdk_profile *profile,
 						 enum nsdk_tune_what what, enum nsdk_tune_way way,
 						 enum nsdk_tune_state state, unsigned cpus);
-/** Why a thing was not measured, or ""; CREW, WBINVD and COPY (which stands for FILL and MEMCPY). */
+/** Why a thing was not measured, or ""; CREW and WBINVD can be missing. */
 const char *nsdk_profile_skipped(const struct nsdk_profile *profile, enum nsdk_tune_what what);
 /** The CPU's name as it calls itself. */
 const char *nsdk_profile_cpu_name(const struct nsdk_profile *profile);
@@ -213,15 +214,17 @@ struct nsdk_tune_opts {
 /**
  * Measure what flushing costs and put the tables into a profile, replacing those that it has.
  *
- * Takes up to a minute of all CPUs named, and twice the largest size of memory: hugepages where there
- * are enough free, else small pages, which is said. Other work on these CPUs spoils it.
- * @return 0; -EINVAL sizes or CPUs; -EINTR ended by progress; other -errno, logged. The profile is
- *         changed only when 0.
+ * Takes up to a minute of all CPUs named, and twice the largest size of memory, of which one half in
+ * hugepages where there are enough free, else in small pages, which is said. Other work on these CPUs
+ * spoils it.
+ * @return 0; -EINVAL sizes or CPUs; -ENODEV a CPU that is offline or not ours; -EBUSY the machine was
+ *         too busy for costs that make sense; -EINTR ended by progress, not logged; other -errno. One
+ *         sentence was logged. The profile is changed only when 0.
  * Threading: the calling thread is pinned to one CPU after the other, and gets its affinity back.
  */
 int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *profile);
 
-/** The planner's choice against each alternative at one size; all medians of interleaved samples. */
+/** The planner's choice against each alternative at one size; all are medians of interleaved samples. */
 struct nsdk_tune_check {
 	uint64_t bytes;            /**< size of the batch */
 	enum nsdk_tune_way way;    /**< which line operation */
@@ -231,6 +234,7 @@ struct nsdk_tune_check {
 	enum nsdk_tune_what best;  /**< what was the fastest */
 	unsigned best_cpus;        /**< CREW: how many flush CPUs */
 	uint64_t best_ns;          /**< what that took */
+	uint64_t ratio_ppm;        /**< chosen to best, in millionths: of each round, then the median */
 	unsigned alternatives;     /**< how many were tried */
 };
 

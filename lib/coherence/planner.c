@@ -12,7 +12,9 @@
  * to be kept small.
  *
  * Cautious. An alternative to the plain way has to be cheaper by 1/32, more than two measurements of
- * the same thing differ, so that noise does not wake other CPUs for nothing. Below its smallest
+ * the same thing differ on a quiet machine, so that noise does not wake other CPUs for nothing; and it
+ * is taken at its upper quartile, so that one that was measured on a busy machine has to be better by
+ * what it varied. Below its smallest
  * measured size an alternative costs as much as there (waking a flush CPU takes its time however
  * little there is to do), while plain lines cost in proportion. WBINVD is never taken without having
  * been measured, nor on more CPUs than it was measured on. A curve never falls: where a larger size
@@ -101,16 +103,22 @@ static void curve_finish(struct nsdk_curve *curve)
 		curve->at[curve->count - 1].slope = slope;
 }
 
-/* The curve of a table; @p from_zero: nothing costs nothing, else as much as the smallest size. */
-static void curve_make(struct nsdk_curve *curve, const struct nsdk_tune_table *table, bool from_zero)
+/*
+ * The curve of a table. The plain way's is the median, and nothing costs nothing; an alternative's is
+ * the upper quartile, and however little costs as much as the smallest size.
+ */
+static void curve_make(struct nsdk_curve *curve, const struct nsdk_tune_table *table, bool plain)
 {
 	memset(curve, 0, sizeof(*curve));
 	if (table == NULL || table->count == 0)
 		return;
-	if (from_zero)
+	if (plain)
 		curve_add(curve, 0, 0);
-	for (unsigned i = 0; i < table->count; i++)
-		curve_add(curve, table->points[i].bytes / NSDK_LINE_BYTES, table->points[i].ns);
+	for (unsigned i = 0; i < table->count; i++) {
+		const struct nsdk_tune_point *point = &table->points[i];
+
+		curve_add(curve, point->bytes / NSDK_LINE_BYTES, plain ? point->ns : point->high_ns);
+	}
 	/* A single point has no slope of its own, and what costs nothing more is nobody's machine. */
 	if (curve->count == 1 && curve->at[0].lines != 0) {
 		curve->at[0].slope = (curve->at[0].ns << SLOPE_BITS) / curve->at[0].lines;
@@ -325,4 +333,40 @@ void nsdk_planner_choose(const struct nsdk_planner *planner, const struct nsdk_p
 		}
 		break;
 	}
+}
+
+/* ---- Showing it ---- */
+
+static void note_crossing(const struct nsdk_planner *planner, enum nsdk_tune_what what, unsigned way,
+			  unsigned cpus, const struct nsdk_curve *other,
+			  struct nsdk_tune_crossover *out)
+{
+	uint64_t lines = nsdk_curve_crossing(&planner->lines[way], other);
+
+	*out = (struct nsdk_tune_crossover){
+		.what = what,
+		.way = (enum nsdk_tune_way)way,
+		.cpus = cpus,
+		/* What lies beyond all sizes is a slope's guess, and none of a machine's sizes. */
+		.bytes = lines <= NSDK_TUNE_MAX_BYTES / NSDK_LINE_BYTES ? lines * NSDK_LINE_BYTES : 0,
+	};
+}
+
+unsigned nsdk_profile_crossovers(const struct nsdk_profile *profile, struct nsdk_tune_crossover *out,
+				 unsigned max)
+{
+	struct nsdk_tune_crossover unused;
+	struct nsdk_planner planner;
+	unsigned count = 0;
+
+	nsdk_planner_from_profile(&planner, profile);
+	for (unsigned way = 0; way < 2; way++) {
+		for (unsigned i = 0; i < planner.crews; i++, count++)
+			note_crossing(&planner, NSDK_TUNE_CREW, way, planner.crew[i].cpus,
+				      &planner.crew[i].way[way], count < max ? &out[count] : &unused);
+		for (unsigned i = 0; i < planner.wbinvds; i++, count++)
+			note_crossing(&planner, NSDK_TUNE_WBINVD, way, planner.wbinvd[i].cpus,
+				      &planner.wbinvd[i].curve, count < max ? &out[count] : &unused);
+	}
+	return count;
 }

@@ -75,10 +75,6 @@ int nsdk_profile_skip_index(enum nsdk_tune_what what)
 		return 0;
 	case NSDK_TUNE_WBINVD:
 		return 1;
-	case NSDK_TUNE_COPY:
-	case NSDK_TUNE_FILL:
-	case NSDK_TUNE_MEMCPY:
-		return 2;
 	default:
 		return -1;
 	}

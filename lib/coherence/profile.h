@@ -14,7 +14,7 @@ struct json_object;
 #define NSDK_PROFILE_DATE_BYTES 24
 #define NSDK_PROFILE_CPUS_BYTES 256
 #define NSDK_PROFILE_REASON_BYTES 240
-#define NSDK_PROFILE_SKIPS 3 /* CREW, WBINVD, COPY */
+#define NSDK_PROFILE_SKIPS 2 /* CREW, WBINVD */
 
 /* Which CPU this is; two that are the same flush alike. Text is "" and numbers are 0 where not known. */
 struct nsdk_cpu_id {

@@ -81,7 +81,7 @@ static struct json_object *table_json(const struct nsdk_tune_table *table)
 static const struct {
 	const char *key;
 	enum nsdk_tune_what what;
-} skips[] = { { "crew", NSDK_TUNE_CREW }, { "wbinvd", NSDK_TUNE_WBINVD }, { "copy", NSDK_TUNE_COPY } };
+} skips[] = { { "crew", NSDK_TUNE_CREW }, { "wbinvd", NSDK_TUNE_WBINVD } };
 
 static struct json_object *flush_json(const struct nsdk_profile_flush *flush)
 {
