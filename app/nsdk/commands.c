@@ -16,7 +16,8 @@
 #include "tool.h"
 
 const struct tool_command *const tool_commands[] = {
-	&tool_doctor, &tool_list, &tool_bind, &tool_unbind, &tool_identify, &tool_perf, NULL,
+	&tool_doctor, &tool_list, &tool_bind, &tool_unbind, &tool_identify, &tool_perf,
+	&tool_tune, NULL,
 };
 
 static void print_help(void)
@@ -56,8 +57,8 @@ int tool_main(int argc, char **argv)
 	const char *word = argc > 1 ? argv[1] : NULL;
 
 	if (word == NULL)
-		return tool_usage(NULL, "a command is missing: doctor, list, bind, unbind, identify "
-					"or perf");
+		return tool_usage(NULL, "a command is missing: doctor, list, bind, unbind, identify, "
+					"perf or tune");
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 		print_help();
 		return TOOL_DONE;

@@ -35,6 +35,7 @@ extern const struct tool_command tool_bind;
 extern const struct tool_command tool_unbind;
 extern const struct tool_command tool_identify;
 extern const struct tool_command tool_perf;
+extern const struct tool_command tool_tune;
 
 /* All of them, NULL at the end (commands.c). */
 extern const struct tool_command *const tool_commands[];
