@@ -53,6 +53,12 @@ struct nsdk_shadow;
 void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
 void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
 
+/*
+ * Before memory is given back that batches have flushed: no flush lcore is late inside of it any more.
+ * @return 0; -ETIMEDOUT (logged) one is: the memory must stay mapped. Threading: any; waits.
+ */
+int nsdk_flusher_quiesce(void);
+
 /* First member of struct nsdk_flush_batch, so that the inactive path is one load and one branch. */
 struct nsdk_flush_batch_head {
 	bool active;

@@ -25,6 +25,8 @@
 #include "lib/env/env_internal.h"
 #include "lib/env/opts.h"
 
+#define QUIESCE_TIMEOUT_NS ((uint64_t)1000 * 1000 * 1000)
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct nsdk_flusher *the_flusher;
 static unsigned holders;
@@ -217,6 +219,17 @@ bool nsdk_flusher_prove(struct nsdk_flusher *flusher, struct nsdk_coherence *coh
 void nsdk_flusher_withdraw(struct nsdk_flusher *flusher, struct nsdk_coherence *coh)
 {
 	nsdk_gate_remove_device(flusher->gate, nsdk_device_fd(coh->dev));
+}
+
+int nsdk_flusher_quiesce(void)
+{
+	int error = 0;
+
+	pthread_mutex_lock(&lock);
+	if (the_flusher && the_flusher->crew)
+		error = nsdk_crew_quiesce(the_flusher->crew, QUIESCE_TIMEOUT_NS);
+	pthread_mutex_unlock(&lock);
+	return error;
 }
 
 void nsdk_flush_status(struct nsdk_flush_status *out)

@@ -41,8 +41,10 @@
  * Files. cache_line.c: what happens to a line. cache_ops.c: line operations and fences.
  * cache_adversary.c: chance. cache_report.c: violations. cache_table.c: address to page.
  *
- * Not a model of: size and ways of a cache, more than one CPU (line operations reach all of them),
- * timing.
+ * cache_wbinvd.c: WBINVD, the one operation for which it matters which CPU stored to a line.
+ *
+ * Not a model of: size and ways of a cache, more than one CPU otherwise (line operations reach all of
+ * them), timing.
  */
 #include <time.h>
 #include <unistd.h>

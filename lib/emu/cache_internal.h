@@ -45,6 +45,7 @@ struct emu_cache_page {
 	struct emu_cache_image *image;
 	uint64_t pending; /* lines with operations that no fence has followed */
 	uint64_t streamed; /* lines whose last operation was a store past the caches */
+	uint16_t *stored_by; /* for each line: CPU whose cache has it dirty, plus 1; NULL: nobody said */
 };
 
 /* ---- The CPU's view: the application's own memory (cache_live.c) ---- */
@@ -67,12 +68,17 @@ struct emu_cache_page *emu_cache_page_lock(uintptr_t va, bool create);
 void emu_cache_page_unlock(uintptr_t va);
 /* Forget a page. Its shard is locked. */
 void emu_cache_page_drop(struct emu_cache_page *page);
+/* Call @p visit for each page there is, its shard locked. */
+void emu_cache_for_each_page(void (*visit)(struct emu_cache_page *page, void *arg), void *arg);
 /* Forget all of them. Nobody is inside the model. */
 void emu_cache_table_clear(void);
 /* The page's image, made if it has none; NULL: no memory, then the page is treated as snooped. */
 struct emu_cache_image *emu_cache_page_image(struct emu_cache_page *page);
 
-/* ---- Violations and counts (cache_report.c) ---- */
+/* ---- Violations and counts (cache_report.c); in words (cache_text.c) ---- */
+
+/* How many violations are kept in full. */
+#define EMU_CACHE_KEPT 64u
 
 /* Who is at work, and what was reported for it last, so that a run of lines is kept as one. */
 struct emu_cache_actor {

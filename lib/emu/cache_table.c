@@ -118,11 +118,17 @@ void emu_cache_page_unlock(uintptr_t va)
 	pthread_mutex_unlock(shard_lock(va));
 }
 
+static void free_page(struct emu_cache_page *page)
+{
+	free(page->stored_by);
+	free(page->image);
+	free(page);
+}
+
 void emu_cache_page_drop(struct emu_cache_page *page)
 {
 	*slot_of(page->va, false) = NULL;
-	free(page->image);
-	free(page);
+	free_page(page);
 }
 
 struct emu_cache_image *emu_cache_page_image(struct emu_cache_page *page)
@@ -149,12 +155,38 @@ struct emu_cache_image *emu_cache_page_image(struct emu_cache_page *page)
 static void free_leaf(struct leaf *leaf)
 {
 	for (unsigned p = 0; p < 1u << NODE_BITS; p++) {
-		if (leaf->pages[p]) {
-			free(leaf->pages[p]->image);
-			free(leaf->pages[p]);
-		}
+		if (leaf->pages[p])
+			free_page(leaf->pages[p]);
 	}
 	free(leaf);
+}
+
+static void visit_leaf(struct leaf *leaf, void (*visit)(struct emu_cache_page *page, void *arg),
+		       void *arg)
+{
+	for (unsigned p = 0; p < 1u << NODE_BITS; p++) {
+		pthread_mutex_t *lock = &shards[p & (SHARDS - 1)].lock;
+
+		pthread_mutex_lock(lock);
+		if (leaf->pages[p])
+			visit(leaf->pages[p], arg);
+		pthread_mutex_unlock(lock);
+	}
+}
+
+void emu_cache_for_each_page(void (*visit)(struct emu_cache_page *page, void *arg), void *arg)
+{
+	struct node *node;
+	struct leaf *leaf;
+
+	for (unsigned t = 0; t < 1u << TOP_BITS; t++) {
+		node = atomic_load_explicit(&top[t], memory_order_acquire);
+		for (unsigned n = 0; node && n < 1u << NODE_BITS; n++) {
+			leaf = atomic_load_explicit(&node->leaves[n], memory_order_acquire);
+			if (leaf)
+				visit_leaf(leaf, visit, arg);
+		}
+	}
 }
 
 void emu_cache_table_clear(void)

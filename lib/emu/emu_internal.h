@@ -71,6 +71,13 @@ void nsdk_cache_model_consumed(struct nsdk_cache_model *model, const void *va, s
  */
 void nsdk_cache_model_adversary(struct nsdk_cache_model *model);
 
+/*
+ * A store was made on @p cpu, whose cache has these lines dirty now; and WBINVD is executed there: the
+ * dirty lines of which that was said last go to memory, and no others (cache_wbinvd.c).
+ */
+void nsdk_cache_model_stored(const void *va, size_t bytes, unsigned cpu);
+void nsdk_cache_model_wbinvd(unsigned cpu);
+
 /* The line operations that go to the model (a process-wide table, as the CPU's are). */
 const struct nsdk_line_ops *nsdk_cache_model_line_ops(void);
 

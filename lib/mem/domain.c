@@ -19,7 +19,7 @@
  *
  * Order. A translation is published after the mapping is made and withdrawn before it is unmapped,
  * so an IOVA that was looked up is one that the device can reach. Pages are given back to the
- * kernel only after every address space has let go of them; where one will not (the unmap failed),
+ * kernel only after every address space has let go of them, and every flush lcore; where one will not,
  * they are kept for ever: a leak is better than a device that writes into what has become somebody
  * else's page.
  *
@@ -263,6 +263,11 @@ int nsdk_segment_unmap(struct nsdk_mem *mem, struct nsdk_segment *segment)
 
 		if (result && !error)
 			error = result;
+	}
+	/* Devices are out of it; now the CPUs that flush: a late line operation would fault. */
+	if (nsdk_flusher_quiesce() != 0) {
+		segment->stuck = true;
+		error = error ? error : -ETIMEDOUT;
 	}
 	return error;
 }

@@ -62,7 +62,8 @@ int nsdk_segment_map(struct nsdk_mem *mem, struct nsdk_segment *segment);
 
 /*
  * Unmap it everywhere.
- * @return 0; an errno of nsdk_ioas_unmap(): some device may still reach it, and it is marked stuck.
+ * @return 0; an errno of nsdk_ioas_unmap(), or -ETIMEDOUT: some device may still reach it, or a flush
+ *         lcore is late inside of it, and it is marked stuck.
  * Threading: with the domain's lock.
  */
 int nsdk_segment_unmap(struct nsdk_mem *mem, struct nsdk_segment *segment);

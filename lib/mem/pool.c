@@ -52,7 +52,8 @@ static void release_segment(struct nsdk_mem *mem, struct nsdk_segment *segment)
 {
 	if (segment->stuck) {
 		nsdk_log(NSDK_LOG_NOTICE, "mem",
-			 "%zu MiB of DMA memory that a device may still reach are kept until this process ends",
+			 "%zu MiB of DMA memory that a device, or a stuck flush lcore, may still reach are kept "
+			 "until this process ends",
 			 segment->bytes >> 20);
 		pthread_mutex_lock(&mem->lock);
 		mem->window.keep = true;

@@ -332,7 +332,7 @@ static void what_cannot_be_unmapped_is_kept(void)
 	NSDK_ASSERT_INT(nsdk_mem_unregister(mem, own, sizeof(own)), -EIO);
 	NSDK_ASSERT_INT(nsdk_dma_pool_destroy(pool), 0);
 	pool = NULL;
-	CU_ASSERT_TRUE(nsdk_unit_log_has("are kept until this process ends"));
+	CU_ASSERT_TRUE(nsdk_unit_log_has("until this process ends"));
 	NSDK_ASSERT_INT(fake_count(&ioas[1]), 0);
 	/* The device writes into it all the same, and hits nothing else. */
 	memset(a, 0xff, 6 * MIB);
@@ -355,6 +355,27 @@ static void what_stays_mapped_after_a_detach_is_kept(void)
 	NSDK_ASSERT_INT(nsdk_dma_pool_destroy(pool), 0);
 	pool = NULL;
 	memset(a, 0xff, 6 * MIB);
+}
+
+/* A line operation on memory that is gone is a fault of the whole process. */
+static void what_a_stuck_flush_lcore_is_inside_of_is_kept(void)
+{
+	unsigned asked = fake_quiesces;
+	char *a = fill_domain();
+
+	fake_quiesce_fails = true;
+	NSDK_ASSERT_INT(nsdk_mem_unregister(mem, own, sizeof(own)), -ETIMEDOUT);
+	NSDK_ASSERT_ONE_SENTENCE("made to fail");
+	NSDK_ASSERT_INT(nsdk_dma_pool_destroy(pool), 0);
+	pool = NULL;
+	fake_quiesce_fails = false;
+	CU_ASSERT_TRUE(fake_quiesces > asked + 1);
+	CU_ASSERT_TRUE(nsdk_unit_log_has("until this process ends"));
+	memset(a, 0xff, 6 * MIB);
+	NSDK_ASSERT_INT(nsdk_mem_destroy(mem), 0);
+	memset(a, 0xff, 6 * MIB);
+	CU_ASSERT_EQUAL_FATAL(nsdk_mem_create(NULL, &mem), 0);
+	nsdk_unit_log_clear();
 }
 
 static void a_domain_in_use_is_not_destroyed(void)
@@ -461,6 +482,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_failed_registration_is_undone_everywhere),
 	NSDK_UNIT_TEST(what_cannot_be_unmapped_is_kept),
 	NSDK_UNIT_TEST(what_stays_mapped_after_a_detach_is_kept),
+	NSDK_UNIT_TEST(what_a_stuck_flush_lcore_is_inside_of_is_kept),
 	NSDK_UNIT_TEST(a_domain_in_use_is_not_destroyed),
 	NSDK_UNIT_TEST(options_are_checked),
 	NSDK_UNIT_TEST(translating_takes_no_lock),

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <nsdk/log.h>
+
 #include "nsdk_unit.h"
 
 #include "lib/coherence/coherence_internal.h"
@@ -98,6 +100,15 @@ void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_sh
 	CU_ASSERT_PTR_EQUAL(coh->shadow, shadow);
 	if (--coh->shadow_users == 0)
 		coh->shadow = NULL;
+}
+
+bool fake_quiesce_fails;
+unsigned fake_quiesces;
+
+int nsdk_flusher_quiesce(void)
+{
+	fake_quiesces++;
+	return fake_quiesce_fails ? nsdk_fail(-ETIMEDOUT, "coherence", "made to fail") : 0;
 }
 
 bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh)

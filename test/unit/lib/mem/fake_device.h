@@ -56,6 +56,10 @@ struct nsdk_coherence {
 	unsigned shadow_users;
 };
 
+/* A flush lcore that is stuck; and how often it was asked whether one is. */
+extern bool fake_quiesce_fails;
+extern unsigned fake_quiesces;
+
 /* Forgets the flushes. */
 void fake_reset(void);
 /* How many bytes were written back and fenced since then. */

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Large batches: shared with flush lcores, and left to WBINVD, in front of the cache model, which does
+ * what caches do: a line that nobody cleaned reaches the device stale.
+ */
+#include "nsdk_unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <nsdk/env.h>
+
+#include "fake_device.h"
+#include "lib/coherence/flusher.h"
+#include "lib/coherence/profile.h"
+#include "lib/emu/emu_internal.h"
+#include "lib/env/thread.h"
+
+#define MIB ((size_t)1 << 20)
+#define BYTES (4 * MIB)
+#define MAX_RANGES 64u
+
+static struct fake_device fake;
+static struct nsdk_coherence *coh;
+static struct nsdk_flush_batch *batch;
+static struct nsdk_shadow shadow;
+static struct nsdk_cache_model *model;
+static uint8_t *memory;
+static uint8_t wanted[BYTES], seen[BYTES];
+static cpu_set_t whole;
+
+/* What the gate's way in is like. */
+static struct {
+	unsigned runs[2]; /* by CPU; the gate's own tests included */
+	int error;        /* of run() */
+	bool does_nothing; /* it says that it ran, and did not */
+} way;
+
+static int way_open(void **priv, const nsdk_cpumask_t *cpus, char *reason, size_t reason_bytes)
+{
+	(void)cpus;
+	(void)reason;
+	(void)reason_bytes;
+	*priv = &way;
+	return 0;
+}
+
+static void way_close(void *priv)
+{
+	(void)priv;
+}
+
+static int way_add(void *priv, int device_fd, char *reason, size_t reason_bytes)
+{
+	(void)priv;
+	(void)device_fd;
+	(void)reason;
+	(void)reason_bytes;
+	return 0;
+}
+
+static void way_remove(void *priv, int device_fd)
+{
+	(void)priv;
+	(void)device_fd;
+}
+
+/*
+ * Sweeps more than a cache holds, so that the gate's look at its own lines finds them gone. Not for the
+ * thread sanitizer: what is in there does not matter.
+ */
+__attribute__((no_sanitize_thread)) static void evict_everything(void)
+{
+	static char sweep[2][64 << 20];
+	char *mine = sweep[sched_getcpu() & 1];
+
+	for (size_t i = 0; i < sizeof(sweep[0]); i += NSDK_LINE_BYTES)
+		((volatile char *)mine)[i]++;
+}
+
+static int way_run(void *priv, unsigned cpu)
+{
+	(void)priv;
+	if (way.runs[cpu & 1]++ < 8)
+		evict_everything();
+	if (way.error)
+		return way.error;
+	if (!way.does_nothing)
+		nsdk_cache_model_wbinvd(cpu);
+	return 0;
+}
+
+static const struct nsdk_gate_ops way_ops = {
+	.name = "model",
+	.open = way_open,
+	.close = way_close,
+	.add_proof = way_add,
+	.remove_proof = way_remove,
+	.run = way_run,
+};
+
+static void pin_to(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(set), &set), 0);
+	CU_ASSERT_EQUAL_FATAL(nsdk_thread_register(), 0);
+}
+
+static void before(void)
+{
+	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(whole), &whole), 0);
+	if (!CPU_ISSET(0, &whole) || !CPU_ISSET(1, &whole))
+		nsdk_skip("CPUs 0 and 1 are needed");
+	memset(&way, 0, sizeof(way));
+	nsdk_unit_log_start();
+}
+
+static void after(void)
+{
+	nsdk_thread_unregister();
+	sched_setaffinity(0, sizeof(whole), &whole);
+	nsdk_unit_log_stop();
+}
+
+static void table(struct nsdk_profile *profile, enum nsdk_tune_what what, enum nsdk_tune_way tune_way,
+		  unsigned cpus, uint64_t small_ns, uint64_t large_ns)
+{
+	struct nsdk_tune_table *out = &profile->flush.tables[profile->flush.count++];
+
+	*out = (struct nsdk_tune_table){ .what = what, .way = tune_way, .cpus = cpus, .count = 2 };
+	out->points[0] = (struct nsdk_tune_point){ 4096, small_ns, small_ns, small_ns };
+	out->points[1] = (struct nsdk_tune_point){ BYTES, large_ns, large_ns, large_ns };
+}
+
+/* From 64 KiB or so on the crew is better, from 1 MiB on WBINVD, if these have any costs at all. */
+static void make(const struct nsdk_flush_opts *opts, bool crew, bool wbinvd)
+{
+	struct nsdk_profile *profile;
+	struct nsdk_flusher *flusher;
+
+	CU_ASSERT_EQUAL_FATAL(nsdk_flusher_setup(opts, &way_ops, true), 0);
+	flusher = nsdk_flusher_hold();
+	CU_ASSERT_EQUAL_FATAL(nsdk_profile_create(&profile), 0);
+	for (unsigned w = 0; w < 2; w++) {
+		table(profile, NSDK_TUNE_LINES, (enum nsdk_tune_way)w, 1, 1000, 1024 * 1000);
+		if (crew)
+			table(profile, NSDK_TUNE_CREW, (enum nsdk_tune_way)w, 1, 10000, 600 * 1000);
+	}
+	if (wbinvd) {
+		table(profile, NSDK_TUNE_WBINVD, NSDK_TUNE_WRITEBACK, 1, 50000, 60000);
+		table(profile, NSDK_TUNE_WBINVD, NSDK_TUNE_WRITEBACK, 2, 60000, 70000);
+	}
+	nsdk_planner_from_profile(&flusher->planner, profile);
+	nsdk_profile_free(profile);
+	nsdk_flusher_release(flusher);
+
+	memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_PTR_NOT_EQUAL_FATAL(memory, MAP_FAILED);
+	nsdk_cache_model_reset();
+	CU_ASSERT_EQUAL_FATAL(nsdk_cache_model_get(1, &model), 0);
+	fake_device_init(&fake, NSDK_SNOOP_PERMITTED, true, true);
+	fake.dev.line_ops = nsdk_cache_model_line_ops();
+	CU_ASSERT_EQUAL_FATAL(nsdk_coherence_create(&fake.dev, NSDK_POLICY_NOSNOOP, &coh), 0);
+	CU_ASSERT_EQUAL_FATAL(nsdk_shadow_create((uintptr_t)memory, BYTES, &shadow), 0);
+	nsdk_coherence_set_shadow(coh, &shadow);
+	CU_ASSERT_EQUAL_FATAL(nsdk_flush_batch_create(coh, MAX_RANGES, &batch), 0);
+	nsdk_sync_for_device(coh, memory, BYTES, NSDK_DMA_FROM_DEVICE);
+	nsdk_cache_model_map(model, memory, BYTES);
+}
+
+static void unmake(void)
+{
+	nsdk_flush_batch_destroy(batch);
+	nsdk_coherence_drop_shadow(coh, &shadow);
+	nsdk_coherence_destroy(coh);
+	nsdk_cache_model_unmap(model, memory, BYTES);
+	nsdk_cache_model_put(model);
+	nsdk_shadow_destroy(&shadow);
+	munmap(memory, BYTES);
+	NSDK_ASSERT_INT(nsdk_flush_teardown(), 0);
+}
+
+/* A store of the CPU we are on: what a program does, and what the model is to be told of it. */
+static void store(size_t offset, size_t bytes, uint8_t value)
+{
+	nsdk_dma_dirty(coh, memory + offset, bytes);
+	memset(memory + offset, value, bytes);
+	memset(wanted + offset, value, bytes);
+	nsdk_cache_model_stored(memory + offset, bytes, (unsigned)sched_getcpu());
+}
+
+static void arrive(void)
+{
+	for (unsigned polls = 0; !nsdk_flush_batch_poll(batch); polls++) {
+		if (polls > 10000000) {
+			CU_FAIL("it does not arrive");
+			return;
+		}
+		sched_yield();
+	}
+}
+
+static bool device_sees_it(size_t offset, size_t bytes)
+{
+	nsdk_cache_model_read(model, memory + offset, seen, bytes, false, "emu:test");
+	return memcmp(seen, wanted + offset, bytes) == 0;
+}
+
+static uint64_t violations(void)
+{
+	struct nsdk_cache_model_stats stats;
+
+	nsdk_cache_model_stats(&stats);
+	return stats.violations_total;
+}
+
+static struct nsdk_coherence_stats stats(void)
+{
+	struct nsdk_coherence_stats out;
+
+	nsdk_coherence_stats(coh, &out);
+	return out;
+}
+
+/* --- with flush lcores --- */
+
+static const struct nsdk_flush_opts with_crew = { .flush_cpus = "1", .no_profile = true };
+
+static void a_large_batch_is_shared_and_arrives(void)
+{
+	struct nsdk_flush_status status;
+	bool waited = false;
+
+	make(&with_crew, true, false);
+	pin_to(0);
+	for (unsigned round = 0; round < 8; round++) {
+		store(0, BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, MIB, NSDK_DMA_TO_DEVICE);
+		nsdk_flush_batch_for_device(batch, memory + 2 * MIB, MIB, NSDK_DMA_FROM_DEVICE);
+		nsdk_flush_batch_for_device(batch, memory + MIB / 2, MIB, NSDK_DMA_TO_DEVICE);
+		if (!nsdk_flush_batch_begin(batch)) {
+			waited = true;
+			CU_ASSERT_FALSE(nsdk_flush_batch_begin(batch));
+			arrive();
+		}
+		CU_ASSERT_TRUE(device_sees_it(0, MIB + MIB / 2));
+		/* What the device writes is not overwritten later by a line that was left dirty. */
+		memset(wanted + 2 * MIB, 0xd0, MIB);
+		nsdk_cache_model_write(model, memory + 2 * MIB, wanted + 2 * MIB, MIB, false,
+				       "emu:test");
+		nsdk_flush_batch_for_cpu(batch, memory + 2 * MIB, MIB, NSDK_DMA_FROM_DEVICE);
+		if (!nsdk_flush_batch_begin(batch))
+			arrive();
+		nsdk_cache_model_consumed(model, memory + 2 * MIB, MIB, "emu:test");
+		CU_ASSERT_EQUAL(memcmp(memory + 2 * MIB, wanted + 2 * MIB, MIB), 0);
+	}
+	CU_ASSERT_TRUE(waited);
+	NSDK_ASSERT_INT((long)violations(), 0);
+	nsdk_flush_status(&status);
+	NSDK_ASSERT_INT(status.flush_cpus, 1);
+	NSDK_ASSERT_INT((long)status.jobs, 16);
+	NSDK_ASSERT_INT((long)(status.lines_by_flush_cpus + status.lines_by_submitters),
+			(long)(8 * (5 * MIB / 2 + MIB) / 64));
+	CU_ASSERT_TRUE(status.lines_by_submitters > 0);
+	NSDK_ASSERT_INT((long)stats().batches_shared, 16);
+	NSDK_ASSERT_INT((long)stats().lines_written_back, (long)(8 * (MIB + MIB / 2) / 64));
+	NSDK_ASSERT_INT((long)stats().lines_invalidated, (long)(8 * 2 * MIB / 64 + BYTES / 64));
+	unmake();
+}
+
+static void a_small_batch_is_done_at_once(void)
+{
+	make(&with_crew, true, false);
+	store(0, 16384, 9);
+	nsdk_flush_batch_for_device(batch, memory, 16384, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(nsdk_flush_batch_begin(batch));
+	CU_ASSERT_TRUE(device_sees_it(0, 16384));
+	CU_ASSERT_TRUE(nsdk_flush_batch_begin(batch));
+	CU_ASSERT_TRUE(nsdk_flush_batch_poll(batch));
+	NSDK_ASSERT_INT((long)stats().batches_shared, 0);
+	NSDK_ASSERT_INT((long)stats().batches, 2); /* the fresh memory's sync is one */
+	unmake();
+}
+
+static void what_comes_meanwhile_is_the_next_batch(void)
+{
+	make(&with_crew, true, false);
+	store(0, 3 * MIB, 1);
+	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	(void)nsdk_flush_batch_begin(batch);
+	nsdk_flush_batch_for_device(batch, memory + 2 * MIB, MIB, NSDK_DMA_TO_DEVICE);
+	arrive();
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	/* The second by a commit, which waits. */
+	nsdk_flush_batch_commit(batch);
+	CU_ASSERT_TRUE(device_sees_it(2 * MIB, MIB));
+	/* A commit while one is under way waits for both. */
+	store(0, 3 * MIB, 2);
+	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	(void)nsdk_flush_batch_begin(batch);
+	nsdk_flush_batch_for_device(batch, memory + 2 * MIB, 4096, NSDK_DMA_TO_DEVICE);
+	nsdk_flush_batch_commit(batch);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB + 4096));
+	NSDK_ASSERT_INT((long)violations(), 0);
+	/* And an end waits, too. */
+	store(0, 2 * MIB, 3);
+	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	(void)nsdk_flush_batch_begin(batch);
+	unmake();
+}
+
+/* More ranges than the batch holds: some went out early, without a fence, and all are right. */
+static void a_full_list_is_no_harm(void)
+{
+	make(&with_crew, true, false);
+	store(0, BYTES, 7);
+	for (unsigned i = 0; i < 3 * MAX_RANGES; i++)
+		nsdk_flush_batch_for_device(batch, memory + (size_t)i * 16384, 12288,
+					    i % 3 ? NSDK_DMA_TO_DEVICE : NSDK_DMA_BIDIRECTIONAL);
+	if (!nsdk_flush_batch_begin(batch))
+		arrive();
+	for (unsigned i = 0; i < 3 * MAX_RANGES; i++)
+		CU_ASSERT_TRUE(device_sees_it((size_t)i * 16384, 12288));
+	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+/* --- with WBINVD --- */
+
+static const struct nsdk_flush_opts with_wbinvd = {
+	.wbinvd = NSDK_WBINVD_KVM, .wbinvd_per_second = 1000, .wbinvd_cpus = "0-1", .no_profile = true,
+};
+
+static unsigned runs_before[2];
+
+static void forget_runs(void)
+{
+	runs_before[0] = way.runs[0];
+	runs_before[1] = way.runs[1];
+}
+
+static unsigned runs_on(unsigned cpu)
+{
+	return way.runs[cpu] - runs_before[cpu];
+}
+
+static void send_to_device(size_t offset, size_t bytes, enum nsdk_dma_dir dir)
+{
+	nsdk_flush_batch_for_device(batch, memory + offset, bytes, dir);
+	if (!nsdk_flush_batch_begin(batch))
+		arrive();
+}
+
+static void wbinvd_runs_on_who_stored_and_nowhere_else(void)
+{
+	struct nsdk_flush_status status;
+	uint64_t before_0;
+
+	make(&with_wbinvd, false, true);
+	pin_to(1); /* so that this thread, which hands over, is known as CPU 1 */
+	nsdk_flush_status(&status);
+	CU_ASSERT_TRUE(status.wbinvd_open);
+	forget_runs();
+	before_0 = nsdk_flush_wbinvd_on(0);
+	store(0, 2 * MIB, 1);
+	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	NSDK_ASSERT_INT(runs_on(0), 0);
+	NSDK_ASSERT_INT(runs_on(1), 1);
+	NSDK_ASSERT_INT((long)(nsdk_flush_wbinvd_on(0) - before_0), 0);
+	NSDK_ASSERT_INT((long)stats().wbinvd, 1);
+	NSDK_ASSERT_INT((long)stats().lines_written_back, 0);
+
+	/* Another CPU has stored to part of it. */
+	pin_to(0);
+	store(MIB, 64, 2);
+	pin_to(1);
+	send_to_device(0, 2 * MIB, NSDK_DMA_FROM_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	NSDK_ASSERT_INT(runs_on(0), 1);
+	NSDK_ASSERT_INT(runs_on(1), 2);
+	NSDK_ASSERT_INT((long)stats().wbinvd, 3);
+	NSDK_ASSERT_INT((long)violations(), 0);
+	/* Too small for it. */
+	store(0, 4096, 3);
+	send_to_device(0, 4096, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 4096));
+	NSDK_ASSERT_INT(runs_on(0) + runs_on(1), 3);
+	unmake();
+}
+
+static void *store_unregistered(void *arg)
+{
+	(void)arg;
+	store(4096, 4096, 0x77);
+	return NULL;
+}
+
+static void who_is_not_known_is_not_guessed(void)
+{
+	pthread_t thread;
+
+	make(&with_wbinvd, false, true);
+	pin_to(0);
+	forget_runs();
+	store(0, 2 * MIB, 1);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, store_unregistered, NULL), 0);
+	pthread_join(thread, NULL);
+	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	NSDK_ASSERT_INT(runs_on(0) + runs_on(1), 0);
+	CU_ASSERT_TRUE(stats().lines_written_back >= 2 * MIB / 64);
+	/* Nor who hands it over, if that is somebody unknown. */
+	nsdk_thread_unregister();
+	store(2 * MIB, 2 * MIB, 2);
+	send_to_device(2 * MIB, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(2 * MIB, 2 * MIB));
+	NSDK_ASSERT_INT(runs_on(0) + runs_on(1), 0);
+	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+static void what_is_taken_back_is_never_left_to_wbinvd(void)
+{
+	make(&with_wbinvd, false, true);
+	pin_to(0);
+	forget_runs();
+	store(0, 2 * MIB, 1);
+	send_to_device(0, 2 * MIB, NSDK_DMA_FROM_DEVICE);
+	NSDK_ASSERT_INT(runs_on(0), 1);
+	memset(wanted, 0xd1, 2 * MIB);
+	nsdk_cache_model_write(model, memory, wanted, 2 * MIB, false, "emu:test");
+	nsdk_flush_batch_for_cpu(batch, memory, 2 * MIB, NSDK_DMA_FROM_DEVICE);
+	CU_ASSERT_TRUE(nsdk_flush_batch_begin(batch));
+	nsdk_cache_model_consumed(model, memory, 2 * MIB, "emu:test");
+	CU_ASSERT_EQUAL(memcmp(memory, wanted, 2 * MIB), 0);
+	NSDK_ASSERT_INT(runs_on(0), 1);
+	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+static void over_the_budget_it_is_lines(void)
+{
+	struct nsdk_flush_opts opts = with_wbinvd;
+	struct nsdk_flush_status status;
+
+	opts.wbinvd_per_second = 1;
+	make(&opts, false, true);
+	pin_to(0);
+	forget_runs();
+	for (unsigned i = 0; i < 4; i++) {
+		store(0, 2 * MIB, (uint8_t)(i + 1));
+		send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
+		CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	}
+	CU_ASSERT_TRUE(runs_on(0) >= 1 && runs_on(0) < 4);
+	nsdk_flush_status(&status);
+	NSDK_ASSERT_INT((long)status.wbinvd_over_budget, 4 - runs_on(0));
+	NSDK_ASSERT_INT((long)stats().wbinvd, runs_on(0));
+	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+static void a_wbinvd_that_fails_is_lines(void)
+{
+	struct nsdk_flush_status status;
+
+	make(&with_wbinvd, false, true);
+	pin_to(0);
+	way.error = -EIO;
+	store(0, 2 * MIB, 5);
+	send_to_device(0, 2 * MIB, NSDK_DMA_BIDIRECTIONAL);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	NSDK_ASSERT_INT((long)stats().wbinvd, 0);
+	NSDK_ASSERT_INT((long)stats().lines_invalidated, (long)(2 * MIB / 64 + BYTES / 64));
+	nsdk_flush_status(&status);
+	CU_ASSERT_FALSE(status.wbinvd_open);
+	NSDK_ASSERT_INT((long)status.wbinvd_failed, 1);
+	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+/* The model is not taken in: it would show an execution that did not take place. */
+static void the_model_shows_a_wbinvd_that_was_skipped(void)
+{
+	make(&with_wbinvd, false, true);
+	pin_to(0);
+	way.does_nothing = true;
+	store(0, 2 * MIB, 6);
+	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_FALSE(device_sees_it(0, 2 * MIB));
+	CU_ASSERT_TRUE(violations() > 0);
+	nsdk_unit_log_clear();
+	unmake();
+}
+
+/* --- setting up --- */
+
+static void setting_up_has_its_rules(void)
+{
+	struct nsdk_flush_opts opts = { .flush_cpus = "" };
+
+	NSDK_ASSERT_INT(nsdk_flush_setup(&opts), -EINVAL);
+	NSDK_ASSERT_ONE_SENTENCE("empty");
+	nsdk_unit_log_clear();
+	opts.flush_cpus = "1023";
+	NSDK_ASSERT_INT(nsdk_flush_setup(&opts), -ENODEV);
+	NSDK_ASSERT_ONE_SENTENCE("1023");
+	nsdk_unit_log_clear();
+	opts.flush_cpus = NULL;
+	opts.wbinvd = (enum nsdk_wbinvd)7;
+	NSDK_ASSERT_INT(nsdk_flush_setup(&opts), -EINVAL);
+	NSDK_ASSERT_ONE_SENTENCE("7");
+	nsdk_unit_log_clear();
+	NSDK_ASSERT_INT(nsdk_flush_teardown(), 0);
+
+	make(&with_crew, true, false);
+	NSDK_ASSERT_INT(nsdk_flush_setup(NULL), -EALREADY);
+	NSDK_ASSERT_ONE_SENTENCE("already");
+	nsdk_unit_log_clear();
+	NSDK_ASSERT_INT(nsdk_flush_teardown(), -EBUSY);
+	NSDK_ASSERT_ONE_SENTENCE("detach");
+	nsdk_unit_log_clear();
+	unmake();
+	/* Not behind the back of engines that are there. */
+	fake_device_init(&fake, NSDK_SNOOP_PERMITTED, true, true);
+	CU_ASSERT_EQUAL_FATAL(nsdk_coherence_create(&fake.dev, NSDK_POLICY_NOSNOOP, &coh), 0);
+	NSDK_ASSERT_INT(nsdk_flush_setup(NULL), -EBUSY);
+	NSDK_ASSERT_ONE_SENTENCE("before the first");
+	nsdk_unit_log_clear();
+	nsdk_coherence_destroy(coh);
+}
+
+static void a_gate_without_proof_says_so_once(void)
+{
+	struct nsdk_flush_status status;
+
+	nsdk_flush_status(&status);
+	CU_ASSERT_FALSE(status.wbinvd_open);
+	CU_ASSERT_STRING_EQUAL(status.wbinvd_reason, "it was not asked for");
+	/* The CPU's own gate is no match for the model's line operations. */
+	CU_ASSERT_EQUAL_FATAL(nsdk_flush_setup(&with_wbinvd), 0);
+	fake_device_init(&fake, NSDK_SNOOP_PERMITTED, true, true);
+	fake.dev.line_ops = nsdk_cache_model_line_ops();
+	CU_ASSERT_EQUAL_FATAL(nsdk_coherence_create(&fake.dev, NSDK_POLICY_NOSNOOP, &coh), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(nsdk_unit_log_last(), "a model's"));
+	nsdk_unit_log_clear();
+	nsdk_flush_status(&status);
+	CU_ASSERT_FALSE(status.wbinvd_open);
+	nsdk_coherence_destroy(coh);
+	NSDK_ASSERT_INT(nsdk_flush_teardown(), 0);
+}
+
+static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(a_large_batch_is_shared_and_arrives),
+	NSDK_UNIT_TEST(a_small_batch_is_done_at_once),
+	NSDK_UNIT_TEST(what_comes_meanwhile_is_the_next_batch),
+	NSDK_UNIT_TEST(a_full_list_is_no_harm),
+	NSDK_UNIT_TEST(wbinvd_runs_on_who_stored_and_nowhere_else),
+	NSDK_UNIT_TEST(who_is_not_known_is_not_guessed),
+	NSDK_UNIT_TEST(what_is_taken_back_is_never_left_to_wbinvd),
+	NSDK_UNIT_TEST(over_the_budget_it_is_lines),
+	NSDK_UNIT_TEST(a_wbinvd_that_fails_is_lines),
+	NSDK_UNIT_TEST(the_model_shows_a_wbinvd_that_was_skipped),
+	NSDK_UNIT_TEST(setting_up_has_its_rules),
+	NSDK_UNIT_TEST(a_gate_without_proof_says_so_once),
+};
+
+NSDK_UNIT_MAIN("lib/coherence/flight", tests, .before = before, .after = after)
