@@ -76,7 +76,8 @@ check-symbols: all
 check-lint: $(B)/config.mk
 	@$(test_env) CC='$(CC)' LINT_FLAGS='$(filter-out -f%,$(compile_flags)) -I$(S)test/unit' \
 		$(top)/mk/lint $(B) $(lib_srcs) $(app_srcs) $(addsuffix .c,$(all_tests)) $(all_helpers) \
-		test/unit/nsdk_unit.c test/unit/nsdk_unit_log.c $(wildcard $(S)test/vm/*/*.c)
+		test/unit/nsdk_unit.c test/unit/nsdk_unit_log.c $(wildcard $(S)test/vm/*/*.c) \
+		test/unit/aarch64/harness.c
 
 # --- from nothing ------------------------------------------------------------
 

@@ -35,10 +35,10 @@ lib_rooms := lib/env lib/mem lib/iommu lib/pci lib/bus lib/coherence lib/reactor
 	drivers/nvme
 
 # Each is one program, bin/ and its folder's name.
-app_rooms := app/nsdk app/hello_nvme
+app_rooms := app/nsdk app/hello_nvme app/own_driver
 
 test_rooms := $(lib_rooms:%=test/unit/%) $(app_rooms:%=test/unit/%) test/unit/mk \
-	test/functional test/bench
+	test/unit/aarch64 test/functional test/bench
 
 # A source that is listed but not there yet is left out with a warning, so that one unfinished room
 # does not keep the others from building; where warnings are errors, this is one too.
