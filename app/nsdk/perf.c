@@ -14,6 +14,7 @@
  *	perf_verify.c    self-describing blocks
  *	perf_hist.c      latencies
  *	perf_progress.c  how far it is; stop.c: signals
+ *	perf_check.c     --coherence-check
  *	perf_result.c    adding up; perf_report.c and perf_json.c show it
  *
  * Whatever happens, what was taken is given back in the reverse order: queues, memory, controller,
@@ -70,6 +71,12 @@ static const char perf_help[] =
 	"  --policy=POLICY     coherent (default): the device's DMA is snooped; nosnoop: past the\n"
 	"                      caches, refused where the IOMMU does not permit it; auto: nosnoop\n"
 	"                      where it is permitted, else coherent\n"
+	"  --coherence-check[=SEED]\n"
+	"                      emulated devices only: prove the cache handling. All DMA goes past a\n"
+	"                      model of the CPU's caches (nosnoop=all, unless the DEVICE says else),\n"
+	"                      with --policy=nosnoop and --verify, and an adversary evicts, prefetches\n"
+	"                      and reorders by SEED [0: chosen, and printed]. At the end: what was\n"
+	"                      watched, and each violation with the call that was missing.\n"
 	"\n"
 	"Deadlines:\n"
 	"  --io_timeout=TIME   give the device up when an I/O takes longer [30]\n"
@@ -94,6 +101,7 @@ static const char perf_help[] =
 	"Examples:\n"
 	"  nsdk perf emu:nvme --rw=randread --iodepth=32 --runtime=5 --time_based\n"
 	"  nsdk perf emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --size=64m\n"
+	"  nsdk perf emu:nvme --rw=randrw --size=64m --coherence-check\n"
 	"  nsdk perf 0000:03:00.0 --rw=randread --bs=4k --iodepth=128 --cpus_allowed=2 --runtime=10\n";
 
 static bool all_emulated(const struct perf_run *run)
@@ -162,7 +170,15 @@ static int attach_devices(struct perf_run *run)
 			return -EINTR;
 		}
 		device->run = run;
-		device->spec = run->opts.devices[i];
+		if (run->opts.coherence_check) {
+			device->spec = perf_check_words(&run->opts, run->opts.devices[i]);
+		} else {
+			device->spec = strdup(run->opts.devices[i]);
+			if (device->spec == NULL)
+				tool_say("no memory");
+		}
+		if (device->spec == NULL)
+			return -ENOMEM;
 		rc = perf_device_attach(device);
 		if (rc != 0)
 			return rc;
@@ -248,6 +264,12 @@ static bool show_results(struct perf_run *run, struct tool_json_out *json)
 		}
 		free(result);
 	}
+	if (run->opts.coherence_check) {
+		if (!run->opts.args.json || run->opts.args.json_file != NULL)
+			perf_check_print();
+		if (!perf_check_watched(run))
+			good = false;
+	}
 	if (run->opts.args.json) {
 		object = array != NULL ? array : object;
 		if (tool_json_commit(json, object) != 0)
@@ -303,6 +325,10 @@ give_back:
 	nsdk_cache_model_stats(&model);
 	if (model.violations_total != 0 && status == TOOL_DONE)
 		status = TOOL_FAILED;
+	if (run->opts.coherence_check && model.violations_total != run->violations_shown)
+		tool_say("--coherence-check: there were %llu more violations than the result has, while "
+			 "devices were given back",
+			 (unsigned long long)(model.violations_total - run->violations_shown));
 	if (nsdk_mem_destroy(run->mem) != 0)
 		status = TOOL_FAILED;
 no_mem:
@@ -343,6 +369,8 @@ static int perf_main(const struct tool_command *self, int argc, char **argv)
 		tool_stop_remove();
 	}
 	tool_json_discard(&json);
+	for (unsigned i = 0; run.devices != NULL && i < run.opts.device_count; i++)
+		free(run.devices[i].spec);
 	free(run.devices);
 	free(run.jobs);
 	return status;

@@ -50,6 +50,9 @@ struct perf_opts {
 	struct tool_amount offset;
 	bool verify;
 	enum nsdk_policy policy;
+	bool policy_given;
+	bool coherence_check;
+	uint64_t check_seed; /* of the adversary */
 	uint32_t nsid; /* 0: the first */
 	uint64_t seed;
 	uint64_t io_timeout_ns;
@@ -176,7 +179,7 @@ int perf_job_poll(void *ctx);
 
 struct perf_device {
 	struct perf_run *run;
-	const char *spec;
+	char *spec; /* its words; ours, to free */
 	struct nsdk_device *dev;
 	struct nsdk_nvme_ctrlr *ctrlr;
 	struct nsdk_nvme_ns *ns;
@@ -209,6 +212,7 @@ struct perf_run {
 	struct perf_device *devices;
 	struct perf_job *jobs; /* device by device: job j of device d is jobs[d * numjobs + j] */
 	unsigned job_count;
+	uint64_t violations_shown; /* with --coherence-check: by the result */
 	bool misspelt; /* a device's words are no device's */
 	uint64_t nonce;
 	uint64_t ticks_per_s;
@@ -253,6 +257,18 @@ struct perf_progress;
 struct perf_progress *perf_progress_create(const struct perf_run *run);
 void perf_progress_start(struct perf_progress *progress);
 void perf_progress_destroy(struct perf_progress *progress);
+
+/* ---- --coherence-check (perf_check.c) ---- */
+
+/* What follows from it for the other options. @return TOOL_DONE, or another status, said. */
+int perf_check_opts(const struct tool_command *command, struct perf_opts *opts);
+/* The device's words with what they lack to be watched. @return NULL, said; else free() it. */
+char *perf_check_words(const struct perf_opts *opts, const char *spec);
+/* What the model saw: nsdk_cache_model_json(); NULL: no memory, said. */
+struct json_object *perf_check_json(void);
+void perf_check_print(void);
+/* Whether there was anything to see; else says so. */
+bool perf_check_watched(struct perf_run *run);
 
 /* ---- The result (perf_result.c, perf_report.c, perf_json.c) ---- */
 

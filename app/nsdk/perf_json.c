@@ -7,8 +7,6 @@
 
 #include <json-c/json.h>
 
-#include <nsdk/emu.h>
-
 #include "perf.h"
 
 static void put(struct json_object *object, const char *key, struct json_object *value)
@@ -81,26 +79,21 @@ static struct json_object *json_coherence(const struct perf_result *result)
 	return object;
 }
 
-/* The first violations that the cache model saw, in this process. */
-static struct json_object *json_violations(void)
+/* What the cache model saw, in this process: its report says it, so nothing here can say it otherwise. */
+static void put_cache_model(const struct perf_run *run, const struct perf_result *result,
+			    struct json_object *object)
 {
-	struct json_object *array = json_object_new_array();
-	struct nsdk_violation violations[64];
-	unsigned kept = nsdk_cache_model_violations(violations, 64);
+	struct json_object *model;
 
-	for (unsigned i = 0; i < kept; i++) {
-		const struct nsdk_violation *v = &violations[i];
-		struct json_object *object = json_object_new_object();
-
-		put_text(object, "kind", nsdk_violation_name(v->kind));
-		put_u64(object, "buffer", (uintptr_t)v->buffer);
-		put_u64(object, "offset_bytes", v->offset_bytes);
-		put_text(object, "owner", v->owner);
-		put_text(object, "operation", v->operation);
-		put_text(object, "missing", v->missing);
-		json_object_array_add(array, object);
-	}
-	return array;
+	if (result->violations == 0 && !run->opts.coherence_check)
+		return;
+	model = perf_check_json();
+	if (result->violations != 0)
+		put(object, "violations", json_object_get(json_object_object_get(model, "kept")));
+	if (run->opts.coherence_check)
+		put(object, "cache_model", model);
+	else
+		json_object_put(model);
 }
 
 static struct json_object *json_mismatches(const struct perf_device *device)
@@ -198,7 +191,6 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	if (run->opts.verify)
 		put(object, "verify", json_verify(result));
 	put(object, "coherence", json_coherence(result));
-	if (result->violations != 0)
-		put(object, "violations", json_violations());
+	put_cache_model(run, result, object);
 	return object;
 }

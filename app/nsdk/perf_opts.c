@@ -27,6 +27,7 @@ enum {
 	OPT_IO_TIMEOUT,
 	OPT_STOP_TIMEOUT,
 	OPT_ETA,
+	OPT_COHERENCE_CHECK,
 };
 
 static const struct option perf_options[] = {
@@ -51,6 +52,7 @@ static const struct option perf_options[] = {
 	{ "io_timeout", required_argument, NULL, OPT_IO_TIMEOUT },
 	{ "stop_timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
 	{ "eta", required_argument, NULL, OPT_ETA },
+	{ "coherence-check", optional_argument, NULL, OPT_COHERENCE_CHECK },
 	TOOL_COMMON_OPTIONS,
 };
 
@@ -197,6 +199,7 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		opts->verify = true;
 		return TOOL_DONE;
 	case OPT_POLICY:
+		opts->policy_given = true;
 		if (nsdk_policy_parse(optarg, &opts->policy) == 0)
 			return TOOL_DONE;
 		return tool_usage(command, "--policy=%s: coherent, auto or nosnoop is wanted",
@@ -214,6 +217,11 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_duration(command, "stop_timeout", &opts->stop_timeout_ns);
 	case OPT_ETA:
 		return parse_eta(command, &opts->eta);
+	case OPT_COHERENCE_CHECK:
+		opts->coherence_check = true;
+		if (optarg == NULL)
+			return TOOL_DONE;
+		return parse_number(command, "coherence-check", 0, UINT64_MAX, &opts->check_seed);
 	default:
 		return TOOL_USAGE;
 	}
@@ -242,7 +250,7 @@ static int check_together(const struct tool_command *command, struct perf_opts *
 		opts->rwmixread = 100;
 	else if (!opts->reads)
 		opts->rwmixread = 0;
-	return TOOL_DONE;
+	return opts->coherence_check ? perf_check_opts(command, opts) : TOOL_DONE;
 }
 
 int perf_opts_parse(const struct tool_command *command, int argc, char **argv,

@@ -3,6 +3,10 @@
  * @file
  * What the CPU-cache model of the emulated devices has found.
  *
+ * A driver of your own is watched as soon as it drives an `emu:` device with `nosnoop=data` or `all`;
+ * at the end ask for nsdk_cache_model_stats(), and print nsdk_cache_model_report(). The guide's
+ * own-driver.md has a whole program.
+ *
  * The devices themselves are reached as `emu:…` through nsdk/bus.h. Device words of the NVMe model:
  * `emu:nvme[,size=1G][,lba=512|4096][,file=PATH][,namespaces=N][,mdts=N][,nosnoop=none|data|all]
  * [,latency_us=N][,seed=N]` and the options for tests that the guide lists.
@@ -41,6 +45,12 @@ struct nsdk_violation {
 /** "stale read by the device", … */
 const char *nsdk_violation_name(enum nsdk_violation_kind kind);
 
+/**
+ * A violation in one sentence: what happened, where, to whose transfer, and the call that was missing.
+ * @return as snprintf(): how many characters it has. 320 always do. Threading: any.
+ */
+int nsdk_violation_format(const struct nsdk_violation *violation, char *out, size_t out_bytes);
+
 /** What the cache model of this process has seen since it was reset. */
 struct nsdk_cache_model_stats {
 	uint64_t violations[NSDK_VIOLATION_KINDS]; /**< by enum nsdk_violation_kind */
@@ -66,6 +76,25 @@ void nsdk_cache_model_stats(struct nsdk_cache_model_stats *out);
  * after the other that the same transfer met, the first is kept.
  */
 unsigned nsdk_cache_model_violations(struct nsdk_violation *out, unsigned max);
+
+/**
+ * All of it for people: the seed, what was watched, and of each violation that is kept its sentence.
+ * Lines of text, each with its newline.
+ * @param[out] out  free() it.
+ * @return 0 or -ENOMEM, logged. Threading: any.
+ */
+int nsdk_cache_model_report(char **out);
+
+/**
+ * The same for programs, as the text of one JSON object: `seed`; `watched` with `device_reads`,
+ * `device_writes`, `lines_written_back`, `lines_invalidated`, `fences`, `evictions`, `prefetches`;
+ * `violations`, the number of them, and `violations_by_kind` with `stale_device_read`,
+ * `stale_cpu_read`, `late_writeback`, `shared_line`; and `kept`, an array of those that are kept, each
+ * with `kind`, `buffer`, `offset_bytes`, `owner`, `operation`, `missing` and `sentence`.
+ * @param[out] out  free() it.
+ * @return 0 or -ENOMEM, logged. Threading: any.
+ */
+int nsdk_cache_model_json(char **out);
 
 /** Forget counts and violations. */
 void nsdk_cache_model_reset(void);

@@ -7,7 +7,7 @@
 
 #include "cache_internal.h"
 
-#define KEPT 64u
+#define KEPT EMU_CACHE_KEPT
 
 static _Atomic uint64_t counts[EMU_CACHE_COUNTS];
 
@@ -40,6 +40,7 @@ void emu_cache_report(struct emu_cache_actor *actor, const char *owner,
 		      unsigned line, const char *missing)
 {
 	uintptr_t va = page->va + line * NSDK_LINE_BYTES;
+	char sentence[320];
 	bool first, goes_on = actor->last_va != 0 && actor->last_kind == kind &&
 			      actor->last_va + NSDK_LINE_BYTES == va;
 	struct nsdk_violation violation = {
@@ -63,10 +64,8 @@ void emu_cache_report(struct emu_cache_actor *actor, const char *owner,
 	pthread_mutex_unlock(&lock);
 	if (goes_on)
 		return;
-	nsdk_log(first ? NSDK_LOG_ERROR : NSDK_LOG_DEBUG, "emu",
-		 "cache model: %s: %s at %p (buffer %p + %zu bytes), owner %s; missing: %s%s",
-		 names[kind], violation.operation, violation.va, violation.buffer,
-		 violation.offset_bytes, violation.owner, violation.missing,
+	nsdk_violation_format(&violation, sentence, sizeof(sentence));
+	nsdk_log(first ? NSDK_LOG_ERROR : NSDK_LOG_DEBUG, "emu", "cache model: %s%s", sentence,
 		 first ? " (more of this kind are only counted)" : "");
 }
 

@@ -120,6 +120,29 @@ result 'auto falls back where snooping is enforced' 0 \
 result 'auto takes no-snoop where it is permitted' 0 '.policy == "nosnoop"' \
 	emu:nvme,size=1m,nosnoop=data --policy=auto
 
+# --- --coherence-check ----------------------------------------------------------------------------
+
+result '--coherence-check: everything is watched, and nothing found' 0 '
+	.policy == "nosnoop" and .verify.read_back and .device == "emu:nvme,size=1m,nosnoop=all,seed=42"
+	and (.cache_model | .seed == 42 and .violations == 0 and .kept == []
+		and .watched.device_reads > 500 and .watched.device_writes > 500
+		and .watched.lines_written_back > 0 and .watched.fences > 0 and .watched.evictions > 0)' \
+	emu:nvme,size=1m --rw=randrw --iodepth=8 --coherence-check=42
+same '--coherence-check: not a word' '' "$(cat "$work/err")"
+result '--coherence-check: two devices, two jobs each' 0 \
+	'all(.[]; .cache_model.violations == 0 and .verify_errors == 0)' \
+	emu:nvme,size=1m emu:nvme,size=1m,lba=4096,nosnoop=data --rw=randrw --numjobs=2 --coherence-check
+run perf emu:nvme,size=1m --rw=randwrite --coherence-check
+check '--coherence-check: for people, with the seed' grep -Pzq \
+	"(?s)\ncache model, adversary's seed [1-9][0-9]*\n  watched     [1-9].*\n  violations  none\n\$" \
+	"$work/out"
+refuses '--coherence-check: hardware is refused, and why' 2 'hardware does not go through' \
+	perf 0000:00:03.0 --coherence-check
+refuses '--coherence-check: another policy is refused' 2 'takes another' \
+	perf emu:nvme --coherence-check --policy=coherent
+refuses '--coherence-check: a device without no-snoop is refused' 1 'no-snoop|snoops' \
+	perf emu:nvme,size=1m,nosnoop=none --coherence-check
+
 run perf emu:nvme,size=1m --json="$work/result.json"
 check '--json=FILE is JSON' jq -e '.ios == 256' "$work/result.json"
 check '--json=FILE leaves the table' grep -q 'I/Os in' "$work/out"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -155,6 +156,7 @@ static void wrong_values_are_named(void)
 		{ "--offset=1.5g", "--offset=1.5g" },
 		{ "--policy=fast", "--policy=fast" },
 		{ "--eta=soon", "auto, always or never" },
+		{ "--coherence-check=x", "--coherence-check=x" },
 		{ "--ns=0", "--ns=0" },
 		{ "--seed=z", "--seed=z" },
 		{ "--io_timeout=0", "--io_timeout=0" },
@@ -192,12 +194,68 @@ static void a_device_is_wanted(void)
 	CU_ASSERT(strstr(said, "a device is missing") != NULL);
 }
 
+static void a_coherence_check_has_consequences(void)
+{
+	char *words;
+
+	NSDK_ASSERT_INT(parse("emu:nvme"), TOOL_DONE);
+	CU_ASSERT(!opts.coherence_check);
+	NSDK_ASSERT_INT(parse("--coherence-check=7", "emu:nvme"), TOOL_DONE);
+	CU_ASSERT(opts.coherence_check && opts.verify);
+	NSDK_ASSERT_INT(opts.policy, NSDK_POLICY_NOSNOOP);
+	NSDK_ASSERT_INT(opts.check_seed, 7);
+
+	/* Without a seed, one that is new each time and short enough to type. */
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t first = opts.check_seed;
+
+		NSDK_ASSERT_INT(parse(i == 0 ? "--coherence-check" : "--coherence-check=0",
+				      "emu:nvme"),
+				TOOL_DONE);
+		CU_ASSERT(opts.check_seed != 0 && opts.check_seed < 1000000000);
+		CU_ASSERT(opts.check_seed != first);
+	}
+
+	NSDK_ASSERT_INT(parse("--coherence-check=7", "emu:nvme"), TOOL_DONE);
+	words = perf_check_words(&opts, "emu:nvme");
+	NSDK_ASSERT_TEXT(words, "emu:nvme,nosnoop=all,seed=7");
+	free(words);
+	words = perf_check_words(&opts, "emu:nvme,file=nosnoop=x,size=1m");
+	NSDK_ASSERT_TEXT(words, "emu:nvme,file=nosnoop=x,size=1m,nosnoop=all,seed=7");
+	free(words);
+	/* What the words say already is not said again. */
+	words = perf_check_words(&opts, "emu:nvme,seed=3,nosnoop=data");
+	NSDK_ASSERT_TEXT(words, "emu:nvme,seed=3,nosnoop=data");
+	free(words);
+}
+
+static void assert_check_refused(const char *option, const char *device, const char *why)
+{
+	listen_begin();
+	NSDK_ASSERT_INT(parse("--coherence-check=7", option, device), TOOL_USAGE);
+	listen_end();
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, why));
+}
+
+static void a_coherence_check_of_what_it_cannot_watch_is_refused(void)
+{
+	assert_check_refused("--rw=read", "0000:00:03.0", "hardware does not go through");
+	assert_check_refused("--rw=read", "pci:0000:00:03.0", "hardware does not go through");
+	assert_check_refused("--policy=coherent", "emu:nvme", "--policy=coherent takes another");
+	assert_check_refused("--policy=auto", "emu:nvme", "--policy=auto takes another");
+	assert_check_refused("--rw=read", "emu:nvme,seed=9", "each give a seed");
+	NSDK_ASSERT_INT(parse("--coherence-check=7", "--policy=nosnoop", "emu:nvme"), TOOL_DONE);
+	NSDK_ASSERT_INT(parse("--coherence-check", "emu:nvme,seed=9"), TOOL_DONE);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(defaults_are_fios),
 	NSDK_UNIT_TEST(kinds_of_load),
 	NSDK_UNIT_TEST(all_of_them_are_taken),
 	NSDK_UNIT_TEST(wrong_values_are_named),
 	NSDK_UNIT_TEST(a_device_is_wanted),
+	NSDK_UNIT_TEST(a_coherence_check_has_consequences),
+	NSDK_UNIT_TEST(a_coherence_check_of_what_it_cannot_watch_is_refused),
 };
 
 static int start(void)

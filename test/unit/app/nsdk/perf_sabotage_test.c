@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The whole tool with a driver that forgets to write back or to invalidate: `nsdk perf --verify` on
- * the emulated controller must notice, or it would notice nothing on hardware either.
+ * the emulated controller must notice, or it would notice nothing on hardware either; and
+ * --coherence-check must name what was forgotten.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,20 +52,20 @@ void __wrap_nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void 
 	__real_nsdk_flush_batch_for_cpu(batch, va, bytes, dir);
 }
 
-/* The tool in a process of its own; its result, or NULL. */
-static struct json_object *run(const char *rw, int *status)
+#define WORDS_MAX 12
+
+/* The tool in a process of its own; what it printed. */
+static const char *run_words(int *status, const char *const *words)
 {
-	char option[32];
-	char *argv[] = { (char *)(uintptr_t)"nsdk", (char *)(uintptr_t)"perf",
-			 (char *)(uintptr_t)"emu:nvme,size=1m,nosnoop=all,seed=7", option,
-			 (char *)(uintptr_t)"--policy=nosnoop", (char *)(uintptr_t)"--verify",
-			 (char *)(uintptr_t)"--iodepth=4", (char *)(uintptr_t)"--json", NULL };
+	char *argv[WORDS_MAX + 1] = { NULL };
 	static char text[1 << 20];
+	int argc = 0;
 	int fd = memfd_create("result", MFD_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	ssize_t n;
 	pid_t pid;
 
-	snprintf(option, sizeof(option), "--rw=%s", rw);
+	for (; argc < WORDS_MAX && words[argc] != NULL; argc++)
+		argv[argc] = (char *)(uintptr_t)words[argc];
 	fflush(stdout);
 	pid = fork();
 	CU_ASSERT_FATAL(pid >= 0);
@@ -72,14 +73,27 @@ static struct json_object *run(const char *rw, int *status)
 		dup2(fd, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
 		tool_log_start();
-		_exit(tool_finish_stdout(tool_main(sizeof(argv) / sizeof(argv[0]) - 1, argv)));
+		_exit(tool_finish_stdout(tool_main(argc, argv)));
 	}
 	CU_ASSERT_FATAL(waitpid(pid, status, 0) == pid);
 	n = pread(fd, text, sizeof(text) - 1, 0);
 	text[n > 0 ? n : 0] = '\0';
 	close(fd);
 	close(null);
-	return json_tokener_parse(text);
+	return text;
+}
+
+#define run_with(status, ...)                                                                     \
+	run_words(status, (const char *const[]){ "nsdk", "perf", __VA_ARGS__, NULL })
+
+/* Its result, or NULL. */
+static struct json_object *run(const char *rw, int *status)
+{
+	char option[32];
+
+	snprintf(option, sizeof(option), "--rw=%s", rw);
+	return json_tokener_parse(run_with(status, "emu:nvme,size=1m,nosnoop=all,seed=7", option,
+					   "--policy=nosnoop", "--verify", "--iodepth=4", "--json"));
 }
 
 static int64_t number(struct json_object *object, const char *a, const char *b)
@@ -133,7 +147,80 @@ static void a_forgotten_invalidate_is_noticed(void)
 	assert_noticed("randrw");
 }
 
+/* --coherence-check: what was forgotten is named, in the table and in JSON alike. */
+static void a_coherence_check_names_what_was_forgotten(void)
+{
+	static const struct {
+		int what;
+		const char *rw, *kind, *missing;
+	} cases[] = {
+		{ WRITE_BACK_OF_DATA, "--rw=write", "stale_device_read",
+		  "nsdk_sync_for_device(TO_DEVICE) before the doorbell" },
+		{ INVALIDATE_OF_DATA, "--rw=read", "stale_cpu_read",
+		  "nsdk_sync_for_cpu(FROM_DEVICE) after the completion" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct json_object *result, *model, *kept, *violation;
+		const char *text;
+		char *table;
+		int status;
+
+		forgotten = cases[i].what;
+		text = run_with(&status, "emu:nvme,size=1m", cases[i].rw, "--coherence-check=7",
+				"--json");
+		NSDK_ASSERT_INT(WEXITSTATUS(status), TOOL_FAILED);
+		result = json_tokener_parse(text);
+		model = json_object_object_get(result, "cache_model");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(model);
+		NSDK_ASSERT_INT(number(model, "seed", NULL), 7);
+		CU_ASSERT(number(model, "violations", NULL) > 0);
+		CU_ASSERT(number(model, "violations_by_kind", cases[i].kind) > 0);
+		kept = json_object_object_get(model, "kept");
+		violation = json_object_array_get_idx(kept, 0);
+		NSDK_ASSERT_TEXT(json_object_get_string(json_object_object_get(violation, "missing")),
+				 cases[i].missing);
+		CU_ASSERT_PTR_NOT_NULL(strstr(json_object_get_string(json_object_object_get(
+						      violation, "owner")), "emu:nvme"));
+		/* The older key has the same. */
+		NSDK_ASSERT_INT(json_object_array_length(json_object_object_get(result, "violations")),
+				json_object_array_length(kept));
+		json_object_put(result);
+
+		text = run_with(&status, "emu:nvme,size=1m", cases[i].rw, "--coherence-check=7");
+		NSDK_ASSERT_INT(WEXITSTATUS(status), TOOL_FAILED);
+		table = strstr(text, "cache model, adversary's seed 7\n");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(table);
+		CU_ASSERT_PTR_NOT_NULL(strstr(table, cases[i].missing));
+		CU_ASSERT_PTR_NULL(strstr(table, "violations  none"));
+	}
+}
+
+static void a_coherence_check_of_a_good_driver_finds_nothing(void)
+{
+	struct json_object *result, *model;
+	int status;
+
+	forgotten = NOTHING;
+	result = json_tokener_parse(run_with(&status, "emu:nvme,size=1m", "--rw=randrw",
+					     "--coherence-check=7", "--iodepth=4", "--json"));
+	NSDK_ASSERT_INT(status, 0);
+	model = json_object_object_get(result, "cache_model");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(model);
+	NSDK_ASSERT_INT(number(model, "violations", NULL), 0);
+	CU_ASSERT(number(model, "watched", "device_reads") > 256);
+	CU_ASSERT(number(model, "watched", "device_writes") > 256);
+	CU_ASSERT(number(model, "watched", "evictions") > 0);
+	NSDK_ASSERT_INT(json_object_array_length(json_object_object_get(model, "kept")), 0);
+	json_object_put(result);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run_with(&status, "emu:nvme,size=1m", "--rw=randrw",
+					       "--coherence-check=7"), "\n  violations  none\n"));
+	NSDK_ASSERT_INT(status, 0);
+}
+
 static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(a_coherence_check_names_what_was_forgotten),
+	NSDK_UNIT_TEST(a_coherence_check_of_a_good_driver_finds_nothing),
 	NSDK_UNIT_TEST(without_sabotage_all_is_well),
 	NSDK_UNIT_TEST(a_forgotten_write_back_is_noticed),
 	NSDK_UNIT_TEST(a_forgotten_invalidate_is_noticed),
