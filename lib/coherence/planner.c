@@ -14,7 +14,8 @@
  * Cautious. An alternative to the plain way has to be cheaper by 1/32, more than two measurements of
  * the same thing differ on a quiet machine, so that noise does not wake other CPUs for nothing; and it
  * is taken at its upper quartile, so that one that was measured on a busy machine has to be better by
- * what it varied. Below its smallest
+ * what it varied. A crew that is better at one size, and at none of the sizes next to it, was better by
+ * chance; and below two of its shares it has nothing to share. Below its smallest
  * measured size an alternative costs as much as there (waking a flush CPU takes its time however
  * little there is to do), while plain lines cost in proportion. WBINVD is never taken without having
  * been measured, nor on more CPUs than it was measured on. A curve never falls: where a larger size
@@ -43,6 +44,9 @@
 #define DEFAULT_LINE_NS 3u
 #define DEFAULT_CREW_LINES ((uint64_t)(1 << 20) / NSDK_LINE_BYTES)
 #define DEFAULT_CREW_NS 20000u
+
+/* Two shares of the smallest size (crew_job.c). */
+#define CREW_LEAST_LINES 512u
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -127,6 +131,24 @@ static void curve_make(struct nsdk_curve *curve, const struct nsdk_tune_table *t
 	curve_finish(curve);
 }
 
+/* Take back what a crew gained at a single size; see the top. */
+static void drop_chance(struct nsdk_curve *crew, const struct nsdk_curve *lines)
+{
+	bool cheaper[NSDK_TUNE_MAX_POINTS + 2] = { false }; /* with one before and one behind */
+
+	for (unsigned i = 0; i < crew->count; i++)
+		cheaper[i + 1] = is_cheaper(crew->at[i].ns, nsdk_curve_ns(lines, crew->at[i].lines));
+	/* What comes behind the last is not known, so the last stands for itself. */
+	cheaper[crew->count + 1] = true;
+	for (unsigned i = 0; i < crew->count && crew->count > 1; i++) {
+		if (cheaper[i + 1] && !cheaper[i] && !cheaper[i + 2])
+			crew->at[i].ns = nsdk_curve_ns(lines, crew->at[i].lines);
+		if (i > 0 && crew->at[i].ns < crew->at[i - 1].ns)
+			crew->at[i].ns = crew->at[i - 1].ns;
+	}
+	curve_finish(crew);
+}
+
 static void take_crew(struct nsdk_planner *planner, const struct nsdk_profile *profile, unsigned cpus)
 {
 	const struct nsdk_tune_table *table[2];
@@ -136,8 +158,10 @@ static void take_crew(struct nsdk_planner *planner, const struct nsdk_profile *p
 						NSDK_TUNE_DIRTY, cpus);
 	if (table[0] == NULL || table[1] == NULL || planner->crews == NSDK_PLANNER_MAX_CURVES)
 		return;
-	for (unsigned way = 0; way < 2; way++)
+	for (unsigned way = 0; way < 2; way++) {
 		curve_make(&planner->crew[planner->crews].way[way], table[way], false);
+		drop_chance(&planner->crew[planner->crews].way[way], &planner->lines[way]);
+	}
 	planner->crew[planner->crews++].cpus = cpus;
 	planner->crew_measured = true;
 }
@@ -215,9 +239,12 @@ static void find_threshold(struct nsdk_planner *planner)
 	for (unsigned way = 0; way < 2; way++) {
 		const struct nsdk_curve *lines = &planner->lines[way];
 
-		for (unsigned i = 0; i < planner->crews; i++)
+		for (unsigned i = 0; i < planner->crews; i++) {
+			uint64_t crew = nsdk_curve_crossing(lines, &planner->crew[i].way[way]);
+
 			threshold = least(threshold,
-					  nsdk_curve_crossing(lines, &planner->crew[i].way[way]));
+					  crew < CREW_LEAST_LINES ? CREW_LEAST_LINES : crew);
+		}
 		for (unsigned i = 0; i < planner->wbinvds; i++)
 			threshold = least(threshold,
 					  nsdk_curve_crossing(lines, &planner->wbinvd[i].curve));
@@ -306,6 +333,8 @@ void nsdk_planner_choose(const struct nsdk_planner *planner, const struct nsdk_p
 	if (lines < planner->threshold_lines)
 		return;
 	for (unsigned i = 0; i < planner->crews && planner->crew[i].cpus <= in->crew_cpus; i++) {
+		if (lines < CREW_LEAST_LINES)
+			break;
 		ns = weigh(planner->crew[i].way, writeback, invalidate) + ranges_ns;
 		if (!is_cheaper(ns, lines_ns) || ns >= out->ns)
 			continue;

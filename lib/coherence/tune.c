@@ -340,10 +340,15 @@ static int take_gate(struct tune *tune)
 	snprintf(tune->wbinvd_skipped, sizeof(tune->wbinvd_skipped), "it was not asked for");
 	if (dev == NULL)
 		return 0;
+	tune->gate_fd = nsdk_device_fd(dev);
+	if (tune->gate_fd < 0) {
+		snprintf(tune->wbinvd_skipped, sizeof(tune->wbinvd_skipped),
+			 "%.100s is no device of VFIO's, and so no proof", nsdk_device_name(dev));
+		return 0;
+	}
 	rc = nsdk_gate_create(&nsdk_gate_kvm, &tune->cpus, WBINVD_PER_SECOND, &tune->gate);
 	if (rc != 0)
 		return rc;
-	tune->gate_fd = nsdk_device_fd(dev);
 	rc = nsdk_gate_add_device(tune->gate, tune->gate_fd,
 				  nsdk_device_verdict(dev)->state == NSDK_SNOOP_PERMITTED);
 	if (rc == 0) {

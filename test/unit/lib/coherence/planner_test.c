@@ -189,6 +189,49 @@ static void an_advantage_within_the_noise_is_none(void)
 	NSDK_ASSERT_INT(choose(1 << 20, 0, 1, 0).kind, NSDK_PLAN_LINES);
 }
 
+/* Better at 64 KiB alone, and from 512 KiB on for good. */
+static void better_once_by_chance_is_not_better(void)
+{
+	for (unsigned way = 0; way < 2; way++) {
+		add(NSDK_TUNE_LINES, (enum nsdk_tune_way)way, 1,
+		    POINTS({ 16 * KIB, 1000 }, { 64 * KIB, 4000 }, { 256 * KIB, 16000 },
+			   { 512 * KIB, 32000 }, { MIB, 64000 }));
+		add(NSDK_TUNE_CREW, (enum nsdk_tune_way)way, 1,
+		    POINTS({ 16 * KIB, 1500 }, { 64 * KIB, 3000 }, { 256 * KIB, 17000 },
+			   { 512 * KIB, 24000 }, { MIB, 40000 }));
+	}
+	nsdk_planner_from_profile(&planner, &profile);
+	NSDK_ASSERT_INT(choose(64 * KIB / 64, 0, 1, 0).kind, NSDK_PLAN_LINES);
+	NSDK_ASSERT_INT(choose(512 * KIB / 64, 0, 1, 0).kind, NSDK_PLAN_CREW);
+	CU_ASSERT(nsdk_planner_threshold_lines(&planner) > 256 * KIB / 64);
+}
+
+/* However good it looks: there are no two shares. */
+static void a_crew_does_not_share_what_is_too_little(void)
+{
+	for (unsigned way = 0; way < 2; way++) {
+		add(NSDK_TUNE_LINES, (enum nsdk_tune_way)way, 1, POINTS({ 4 * KIB, 1000 }, { MIB, 256000 }));
+		add(NSDK_TUNE_CREW, (enum nsdk_tune_way)way, 1, POINTS({ 4 * KIB, 10 }, { MIB, 100 }));
+	}
+	nsdk_planner_from_profile(&planner, &profile);
+	NSDK_ASSERT_INT(nsdk_planner_threshold_lines(&planner), 512);
+	NSDK_ASSERT_INT(choose(511, 0, 1, 0).kind, NSDK_PLAN_LINES);
+	NSDK_ASSERT_INT(choose(512, 0, 1, 0).kind, NSDK_PLAN_CREW);
+}
+
+static void an_alternative_counts_by_its_upper_quartile(void)
+{
+	add_lines();
+	add_crew(1, 10000);
+	for (unsigned i = 0; i < profile.flush.count; i++)
+		for (unsigned p = 0; p < profile.flush.tables[i].count; p++)
+			profile.flush.tables[i].points[p].high_ns *= 2;
+	nsdk_planner_from_profile(&planner, &profile);
+	/* Lines at their median, 49152; the crew at 2 * (10000 + 24576). */
+	NSDK_ASSERT_INT(choose(32768, 0, 1, 0).kind, NSDK_PLAN_LINES);
+	NSDK_ASSERT_INT(choose(32768, 0, 1, 0).ns, 49152 + 5);
+}
+
 static void wbinvd_only_where_it_was_measured(void)
 {
 	add_lines();
@@ -276,6 +319,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(the_cheapest_is_taken),
 	NSDK_UNIT_TEST(the_threshold_is_exact),
 	NSDK_UNIT_TEST(an_advantage_within_the_noise_is_none),
+	NSDK_UNIT_TEST(better_once_by_chance_is_not_better),
+	NSDK_UNIT_TEST(a_crew_does_not_share_what_is_too_little),
+	NSDK_UNIT_TEST(an_alternative_counts_by_its_upper_quartile),
 	NSDK_UNIT_TEST(wbinvd_only_where_it_was_measured),
 	NSDK_UNIT_TEST(the_choice_is_monotone),
 	NSDK_UNIT_TEST(nothing_overflows),
