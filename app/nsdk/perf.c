@@ -77,6 +77,7 @@ static const char perf_help[] =
 	"                      with --policy=nosnoop and --verify, and an adversary evicts, prefetches\n"
 	"                      and reorders by SEED [0: chosen, and printed]. At the end: what was\n"
 	"                      watched, and each violation with the call that was missing.\n"
+	FLUSH_HELP
 	"\n"
 	"Deadlines:\n"
 	"  --io_timeout=TIME   give the device up when an I/O takes longer [30]\n"
@@ -264,6 +265,8 @@ static bool show_results(struct perf_run *run, struct tool_json_out *json)
 		}
 		free(result);
 	}
+	if (!run->opts.args.json || run->opts.args.json_file != NULL)
+		flush_print(&run->opts.flush);
 	if (run->opts.coherence_check) {
 		if (!run->opts.args.json || run->opts.args.json_file != NULL)
 			perf_check_print();
@@ -297,6 +300,8 @@ static int perf_all(struct perf_run *run, struct tool_json_out *json)
 
 	if (start_env(run) != 0)
 		goto no_env;
+	if (flush_setup(&run->opts.flush) != 0)
+		goto no_flush;
 	if (nsdk_reactors_create() != 0)
 		goto no_reactors;
 	if (nsdk_mem_create(&mem, &run->mem) != 0)
@@ -334,6 +339,9 @@ give_back:
 no_mem:
 	nsdk_reactors_destroy();
 no_reactors:
+	if (nsdk_flush_teardown() != 0)
+		status = TOOL_FAILED;
+no_flush:
 	nsdk_env_fini();
 no_env:
 	perf_progress_destroy(progress);

@@ -15,6 +15,7 @@
 #include <nsdk/nvme.h>
 #include <nsdk/reactor.h>
 
+#include "flush.h"
 #include "perf_hist.h"
 #include "perf_sequence.h"
 #include "perf_verify.h"
@@ -51,6 +52,7 @@ struct perf_opts {
 	bool verify;
 	enum nsdk_policy policy;
 	bool policy_given;
+	struct flush_opts flush;
 	bool coherence_check;
 	uint64_t check_seed; /* of the adversary */
 	uint32_t nsid; /* 0: the first */

@@ -75,6 +75,7 @@ static struct json_object *json_coherence(const struct perf_result *result)
 	put_u64(object, "lines_invalidated", result->coherence.lines_invalidated);
 	put_u64(object, "bytes_skipped_clean", result->coherence.bytes_skipped_clean);
 	put_u64(object, "wbinvd", result->coherence.wbinvd);
+	put_u64(object, "batches_shared", result->coherence.batches_shared);
 	put_u64(object, "violations", result->violations);
 	return object;
 }
@@ -191,6 +192,8 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	if (run->opts.verify)
 		put(object, "verify", json_verify(result));
 	put(object, "coherence", json_coherence(result));
+	if (flush_wanted(&run->opts.flush))
+		put(object, "flush", flush_json());
 	put_cache_model(run, result, object);
 	return object;
 }

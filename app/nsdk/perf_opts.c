@@ -28,6 +28,7 @@ enum {
 	OPT_STOP_TIMEOUT,
 	OPT_ETA,
 	OPT_COHERENCE_CHECK,
+	OPT_FLUSH, /* FLUSH_OPTS of them */
 };
 
 static const struct option perf_options[] = {
@@ -53,6 +54,7 @@ static const struct option perf_options[] = {
 	{ "stop_timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
 	{ "eta", required_argument, NULL, OPT_ETA },
 	{ "coherence-check", optional_argument, NULL, OPT_COHERENCE_CHECK },
+	FLUSH_OPTIONS(OPT_FLUSH),
 	TOOL_COMMON_OPTIONS,
 };
 
@@ -223,6 +225,8 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 			return TOOL_DONE;
 		return parse_number(command, "coherence-check", 0, UINT64_MAX, &opts->check_seed);
 	default:
+		if (opt >= OPT_FLUSH && opt < OPT_FLUSH + FLUSH_OPTS)
+			return flush_option(command, (unsigned)(opt - OPT_FLUSH), &opts->flush);
 		return TOOL_USAGE;
 	}
 }
@@ -246,6 +250,8 @@ static int check_together(const struct tool_command *command, struct perf_opts *
 				  opts->numjobs, opts->device_count, PERF_MAX_JOBS);
 	if (opts->time_based && opts->runtime_ns == 0)
 		return tool_usage(command, "--time_based wants --runtime, to know when to end");
+	if (flush_check(command, &opts->flush) != TOOL_DONE)
+		return TOOL_USAGE;
 	if (!opts->writes)
 		opts->rwmixread = 100;
 	else if (!opts->reads)
