@@ -8,8 +8,9 @@
 top := $(or $(patsubst %/,%,$(S)),.)
 jobs := $(shell nproc 2> /dev/null || echo 2)
 
-# What the tests are told of the build they belong to.
-test_env := NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) NSDK=$(abspath $(B))/bin/nsdk
+# What the tests are told of the build they belong to. No profile: what somebody measured on this
+# machine is not to decide what is tested.
+test_env := NSDK_PROFILE= NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) NSDK=$(abspath $(B))/bin/nsdk
 
 # Sanitizers slow a test down by their own factor.
 time_scale := $(strip $(if $(findstring thread,$(SANITIZE)),8,$(if $(findstring address,$(SANITIZE)),4,\

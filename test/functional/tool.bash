@@ -6,6 +6,8 @@
 
 set -u
 
+# What somebody measured on this machine is not to decide what is tested.
+export NSDK_PROFILE=
 nsdk=${NSDK:?NSDK says which nsdk to test}
 work=$(mktemp -d "${TMPDIR:-/tmp}/nsdk-tool.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
