@@ -4,8 +4,9 @@
  *
  * The doctor looks at what NSDK needs, from the kernel to each device, and says for every problem
  * the command that mends it. It never fails for what is missing: that is what it is there to say.
- * It changes nothing, but for --probe (doctor_probe.c), which measures. Of a device that is bound to vfio-pci it asks the kernel whether its DMA may
- * bypass the caches, which means opening it for a moment.
+ * It changes nothing, but for --probe (doctor_probe.c), which measures. Of a device that is bound to
+ * vfio-pci it asks the kernel whether its DMA may bypass the caches, which means opening it for a
+ * moment.
  */
 #include <errno.h>
 #include <fcntl.h>
