@@ -15,10 +15,16 @@ watch_wbinvd()
 	echo 1 > $tracing/events/kprobes/nsdk_wbinvd/enable
 }
 
+# forget_counts : the kernel's notes start afresh.
+forget_counts()
+{
+	echo > $tracing/trace
+}
+
 # gate DEVICE CPUS COUNT [BUDGET] : runs the test program, with the kernel's notes started afresh.
 gate()
 {
-	echo > $tracing/trace
+	forget_counts
 	check "the gate for CPU $2 of $1, $3 times" "$NSDK_BUILD/test/functional/wbinvd_gate" "$@"
 	cp "$WORK/out" "$WORK/gate"
 }

@@ -18,4 +18,13 @@ check "enforced: it says why" grep -q 'does not permit no-snoop' "$WORK/gate"
 same "enforced: nothing is believed" "0 0" "$(gate_said 'executed 1') $(gate_said 'executed 2')"
 same "enforced: the kernel has executed nothing" 0 "$(kernel_count '[0-9]*')"
 
+forget_counts
+check "enforced: perf with --wbinvd=kvm" nsdk perf 0000:00:03.0 --rw=randrw --bs=128k --iodepth=16 \
+	--number_ios=100 --verify --policy=auto --wbinvd=kvm --json
+cp "$WORK/out" "$WORK/engine.json"
+check "enforced: coherent, nothing flushed, nothing executed" jq -e \
+	'.policy == "coherent" and .coherence.wbinvd == 0 and .coherence.lines_written_back == 0
+	 and .flush.wbinvd.executed == 0' "$WORK/engine.json"
+same "enforced: the kernel has executed nothing for perf" 0 "$(kernel_count '[0-9]*')"
+
 finish

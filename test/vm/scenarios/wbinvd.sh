@@ -36,4 +36,77 @@ same "without /dev/kvm the gate is closed" 0 "$(gate_said open)"
 same "and nothing is believed" 0 "$(gate_said 'executed 1')"
 same "and nothing has happened" 0 "$(kernel_count 1)"
 
+# --- the engine: nsdk perf, with a profile in which WBINVD costs nothing --------------------------
+
+export NSDK_PROFILE=$WORK/profile.json
+check "a profile in which WBINVD costs nothing" "$NSDK_BUILD/test/functional/cheap_profile" \
+	"$NSDK_PROFILE" wbinvd
+
+# engine NAME JQ ARGUMENT… : perf on two of the four CPUs, with the kernel's notes started afresh
+engine()
+{
+	local name=$1 filter=$2
+	shift 2
+	forget_counts
+	nsdk perf $device --rw=randrw --bs=128k --iodepth=16 --numjobs=2 --cpus_allowed=1,2 --verify \
+		--number_ios=200 --json "$@" >"$WORK/engine.json" 2>"$WORK/err"
+	cp "$WORK/err" "$WORK/engine.err"
+	if jq -e ".errors == 0 and .verify_errors == 0 and .status == \"done\" and ($filter)" \
+		"$WORK/engine.json" >/dev/null 2>&1; then
+		ok "$name"
+	else
+		not_ok "$name" "$(said) $(jq -c '{status, errors, verify_errors, coherence, flush}' \
+			"$WORK/engine.json" 2>&1)"
+	fi
+}
+
+# engine_count CPU : executions there, as the engine counts them
+engine_count()
+{
+	jq -r ".flush.wbinvd.executed_on.\"$1\" // 0" "$WORK/engine.json"
+}
+
+kernel_counts()
+{
+	echo "$(kernel_count 0) $(kernel_count 1) $(kernel_count 2) $(kernel_count 3)"
+}
+
+engine "the engine cleans batches by WBINVD, and the data is right" \
+	'.policy == "nosnoop" and .flush.wbinvd.open and .coherence.wbinvd > 0' \
+	--policy=nosnoop --wbinvd=kvm --wbinvd-per-second=100000
+same "the engine's count is the kernel's, CPU by CPU" "$(kernel_counts)" \
+	"0 $(engine_count 1) $(engine_count 2) 0"
+check "it ran on both CPUs that did I/O" test "$(kernel_count 1)" -gt 5 -a "$(kernel_count 2)" -gt 5
+
+engine "over the budget it flushes lines, and the data is right" \
+	'.flush.wbinvd.over_budget > 0 and .coherence.lines_written_back > 0' \
+	--policy=nosnoop --wbinvd=kvm --wbinvd-per-second=2
+same "over the budget: the engine's count is the kernel's" "$(kernel_counts)" \
+	"0 $(engine_count 1) $(engine_count 2) 0"
+
+engine "off: lines, and the data is right" \
+	'.policy == "nosnoop" and .coherence.wbinvd == 0 and .coherence.lines_written_back > 0' \
+	--policy=nosnoop
+same "off: the kernel has executed nothing" "0 0 0 0" "$(kernel_counts)"
+
+engine "coherent: nothing to do" '.coherence.wbinvd == 0 and .flush.wbinvd.open == false' \
+	--policy=coherent --wbinvd=kvm
+same "coherent: the kernel has executed nothing" "0 0 0 0" "$(kernel_counts)"
+
+mv /dev/kvm /dev/kvm.away
+engine "without /dev/kvm: lines, and the data is right" \
+	'.coherence.wbinvd == 0 and .flush.wbinvd.open == false and .coherence.lines_written_back > 0' \
+	--policy=nosnoop --wbinvd=kvm
+mv /dev/kvm.away /dev/kvm
+check "without /dev/kvm: one sentence says why" grep -q 'WBINVD stays closed (.*kvm.*)' "$WORK/engine.err"
+same "without /dev/kvm: the kernel has executed nothing" "0 0 0 0" "$(kernel_counts)"
+
+engine "flush lcores in front of a real device" '.flush.flush_cpus == 1' \
+	--policy=nosnoop --flush-cpus=3
+
+# The costs are measured where the gate is open, and kept.
+check "nsdk tune flush measures WBINVD" nsdk tune flush --quick --sizes=4k,1m --cpus=1 --wbinvd=kvm \
+	--device=$device --output="$WORK/tuned.json"
+check "and writes it down" jq -e 'any(.flush.tables[]; .what == "wbinvd")' "$WORK/tuned.json"
+
 finish
