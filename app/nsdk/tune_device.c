@@ -105,7 +105,7 @@ static int submit_all(struct bench *bench)
  */
 static int run(struct bench *bench, uint64_t runtime_ns, uint64_t *elapsed_ns)
 {
-	uint64_t start_ns = nsdk_clock_ns(), last_ns = start_ns, now_ns = start_ns, seen = 0, ticks;
+	uint64_t start_ns = nsdk_clock_ns(), last_ns = start_ns, seen = 0, now_ns, ticks;
 	bool over = false;
 	unsigned polls = 0;
 	int rc = 0;

@@ -179,7 +179,7 @@ static int draw(const struct nsdk_profile *profile, int picture_fd)
 	int status = 0, rc;
 	struct stat st;
 	FILE *to = NULL;
-	pid_t pid;
+	pid_t pid = -1;
 
 	rc = start_gnuplot(picture_fd, &pid, &to);
 	if (rc != 0)

@@ -206,14 +206,14 @@ static int run(struct tune *tune, const struct tune_subject *subject, char *va, 
 int tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns)
 {
 	bool whole_cache = subject->what == NSDK_TUNE_WBINVD && subject->planner == NULL;
-	uint64_t pieces = bytes < TUNE_LEAST_BYTES && !whole_cache ? TUNE_LEAST_BYTES / bytes : 1;
-	uint64_t start, ticks;
+	uint64_t pieces = 1, start, ticks;
 	int rc = 0;
 
-	if (whole_cache && bytes < tune->memory_bytes) {
+	if (whole_cache)
 		/* Exactly so much is to be dirty, of ours at least. */
 		tune->ops->writeback(tune->memory, tune->memory_bytes / NSDK_LINE_BYTES);
-	}
+	else if (bytes > 0 && bytes < TUNE_LEAST_BYTES)
+		pieces = TUNE_LEAST_BYTES / bytes;
 	prepare(tune, subject->state, pieces * bytes);
 	start = nsdk_ticks();
 	for (uint64_t i = 0; i < pieces && rc == 0; i++)

@@ -92,12 +92,36 @@ static struct nsdk_profile *example(void)
 	return profile;
 }
 
+static bool same_table(const struct nsdk_tune_table *a, const struct nsdk_tune_table *b)
+{
+	return a->what == b->what && a->way == b->way && a->state == b->state && a->cpus == b->cpus &&
+	       a->count == b->count && memcmp(a->points, b->points, sizeof(a->points)) == 0;
+}
+
+static bool same_device(const struct nsdk_tune_device *a, const struct nsdk_tune_device *b)
+{
+	return strcmp(a->key, b->key) == 0 && a->winner == b->winner &&
+	       strcmp(a->reason, b->reason) == 0 && strcmp(a->date, b->date) == 0 &&
+	       a->count == b->count && memcmp(a->points, b->points, sizeof(a->points)) == 0;
+}
+
 static bool same(const struct nsdk_profile *a, const struct nsdk_profile *b)
 {
-	return memcmp(&a->cpu, &b->cpu, sizeof(a->cpu)) == 0 &&
-	       memcmp(&a->flush, &b->flush, sizeof(a->flush)) == 0 &&
-	       a->device_count == b->device_count &&
-	       memcmp(a->devices, b->devices, a->device_count * sizeof(*a->devices)) == 0;
+	const struct nsdk_profile_flush *f = &a->flush, *g = &b->flush;
+	bool same = strcmp(a->cpu.vendor, b->cpu.vendor) == 0 && strcmp(a->cpu.name, b->cpu.name) == 0 &&
+		    a->cpu.family == b->cpu.family && a->cpu.model == b->cpu.model &&
+		    a->cpu.stepping == b->cpu.stepping && a->cpu.midr == b->cpu.midr &&
+		    strcmp(f->date, g->date) == 0 && strcmp(f->writeback, g->writeback) == 0 &&
+		    strcmp(f->invalidate, g->invalidate) == 0 && strcmp(f->cpus, g->cpus) == 0 &&
+		    strcmp(f->flush_cpus, g->flush_cpus) == 0 && f->hugepages == g->hugepages &&
+		    memcmp(f->skipped, g->skipped, sizeof(f->skipped)) == 0 && f->count == g->count &&
+		    a->device_count == b->device_count;
+
+	for (unsigned i = 0; same && i < f->count; i++)
+		same = same_table(&f->tables[i], &g->tables[i]);
+	for (unsigned i = 0; same && i < a->device_count; i++)
+		same = same_device(&a->devices[i], &b->devices[i]);
+	return same;
 }
 
 static void write_text(const char *text, size_t bytes)
