@@ -48,12 +48,17 @@ struct nsdk_flush_batch {
 	bool acquire;   /* a range was taken back since the last acquire_for_cpu() */
 	bool for_cpu;   /* … since the last fence */
 	bool unfenced;  /* line operations went out since the last fence */
+
+	/* What nsdk_flush_batch_for_device() looks at for a page that is clean as a whole. */
+	uint64_t shadow_pages;     /* of the shadow, and where they are */
+	struct nsdk_shadow shadow; /* the engine's: what is known to be clean is not added */
+	uint64_t bytes_clean;      /* passed over since the last commit */
+
 	unsigned max_ranges;
 	uint64_t lines;       /* added since the last flush; overlaps count twice */
 	uint64_t large_lines; /* from so many on it is worth planning; UINT64_MAX: nothing to plan with */
 	struct nsdk_flight *flight; /* NULL: nothing to plan with */
 	const struct nsdk_line_ops *ops;
-	const struct nsdk_shadow *shadow; /* the engine's: what is known to be clean is not added */
 	struct range_list writeback;
 	struct range_list invalidate;
 
@@ -83,7 +88,7 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 	batch->head.active = coh->active;
 	batch->max_ranges = max_ranges;
 	batch->ops = coh->ops;
-	batch->shadow = &coh->shadow;
+	nsdk_flush_batch_set_shadow(batch, &coh->shadow);
 	batch->coh = coh;
 	batch->writeback.sorted = true;
 	batch->invalidate.sorted = true;
@@ -162,7 +167,13 @@ void nsdk_flush_batch_orphan(struct nsdk_flush_batch *batch)
 
 	drop_flight(batch);
 	batch->coh = NULL;
-	batch->shadow = &nothing;
+	nsdk_flush_batch_set_shadow(batch, &nothing);
+}
+
+void nsdk_flush_batch_set_shadow(struct nsdk_flush_batch *batch, const struct nsdk_shadow *shadow)
+{
+	batch->shadow = *shadow;
+	batch->shadow_pages = shadow->bytes >> NSDK_SHADOW_SHIFT;
 }
 
 /* One writer, so a load and a store do; no locked instruction. */
@@ -303,47 +314,46 @@ static void add(struct nsdk_flush_batch *batch, struct range_list *list, uintptr
 }
 
 /* Lines that go to the device, whatever is known of them: those that may be dirty are added. */
-__attribute__((noinline)) static void add_unclean(struct nsdk_flush_batch *batch, uintptr_t first,
-						  uintptr_t end, enum nsdk_dma_dir dir)
+__attribute__((noinline)) static void add_unclean(struct nsdk_flush_batch *batch, const void *va,
+						  size_t bytes, enum nsdk_dma_dir dir)
 {
+	uintptr_t first = nsdk_line_floor(va), end = nsdk_line_ceil(va, bytes);
 	/* From the device: a line left dirty would be evicted one day, over what the device wrote. */
 	struct range_list *list = dir == NSDK_DMA_TO_DEVICE ? &batch->writeback : &batch->invalidate;
 	uintptr_t clean = end - first, at, run_end;
 
-	for (at = first; (run_end = nsdk_shadow_next_run(batch->shadow, &at, end)) != 0; at = run_end) {
+	if (bytes == 0)
+		return;
+	for (at = first; (run_end = nsdk_shadow_next_run(&batch->shadow, &at, end)) != 0; at = run_end) {
 		add(batch, list, at, run_end);
 		clean -= run_end - at;
 	}
-	if (clean)
-		count(&batch->counts.bytes_skipped_clean, clean);
+	batch->bytes_clean += clean;
 	if (dir != NSDK_DMA_TO_DEVICE)
 		/* What the device writes is not ours to vouch for. */
-		nsdk_shadow_mark_dirty(batch->shadow, first, end);
+		nsdk_shadow_mark_dirty(&batch->shadow, first, end);
 }
 
 void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir)
 {
-	const struct nsdk_shadow *shadow;
-	uintptr_t first, end;
+	uint64_t page;
 
-	if (__builtin_expect(!batch->head.active, 1) || bytes == 0)
+	if (__builtin_expect(!batch->head.active, 1))
 		return;
-	shadow = batch->shadow;
-	first = nsdk_line_floor(va);
-	end = nsdk_line_ceil(va, bytes);
-	/* The short way for a buffer that lies in one page and is clean as a whole. */
-	if (dir == NSDK_DMA_TO_DEVICE && first - shadow->va < shadow->bytes &&
-	    (first ^ (end - 1)) < NSDK_SHADOW_PAGE_BYTES) {
-		uint64_t clean = atomic_load_explicit(&nsdk_shadow_page(shadow, first)->clean,
-						      memory_order_relaxed);
-
-		if ((nsdk_shadow_bits(first, end) & ~clean) == 0) {
-			count(&batch->counts.bytes_skipped_clean, end - first);
-			return;
-		}
+	/*
+	 * The short way for a whole page that is clean. Rotated, an address that is not page aligned
+	 * has its low bits on top, so one comparison says no to that and to what is outside.
+	 */
+	page = (uintptr_t)va - batch->shadow.va;
+	page = page >> NSDK_SHADOW_SHIFT | page << (64 - NSDK_SHADOW_SHIFT);
+	if (dir == NSDK_DMA_TO_DEVICE && bytes == NSDK_SHADOW_PAGE_BYTES && page < batch->shadow_pages &&
+	    atomic_load_explicit(&batch->shadow.clean[page], memory_order_relaxed) ==
+		    UINT64_MAX) {
+		batch->bytes_clean += NSDK_SHADOW_PAGE_BYTES;
+		return;
 	}
-	add_unclean(batch, first, end, dir);
+	add_unclean(batch, va, bytes, dir);
 }
 
 void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
@@ -354,13 +364,13 @@ void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, si
 	if (dir == NSDK_DMA_TO_DEVICE) {
 		/* The device only read: what the cache holds is still what memory holds. */
 		count(&batch->counts.bytes_skipped_clean, bytes);
-		nsdk_shadow_own(batch->shadow, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
+		nsdk_shadow_own(&batch->shadow, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
 		return;
 	}
 	/* The CPU may have prefetched the lines while the device had not written them yet. */
 	add(batch, &batch->invalidate, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
 	/* With the commit it is this thread's, to store to as well. */
-	nsdk_shadow_own(batch->shadow, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
+	nsdk_shadow_own(&batch->shadow, nsdk_line_floor(va), nsdk_line_ceil(va, bytes));
 	batch->acquire = true;
 	batch->for_cpu = true;
 }
@@ -368,6 +378,10 @@ void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, si
 /* The line operations of what has been added, on this CPU, and the one fence. */
 static void clean_here(struct nsdk_flush_batch *batch)
 {
+	if (batch->bytes_clean) {
+		count(&batch->counts.bytes_skipped_clean, batch->bytes_clean);
+		batch->bytes_clean = 0;
+	}
 	if (batch->writeback.count || batch->invalidate.count)
 		flush(batch);
 	if (!batch->unfenced)
@@ -416,7 +430,7 @@ __attribute__((noinline)) static bool take_off(struct nsdk_flush_batch *batch)
 	nsdk_flight_clear(flight, batch->for_cpu);
 	(void)invalidate_all(batch, flight);
 	(void)write_back_rest(batch, flight);
-	if (!nsdk_flight_start(flight, batch->shadow)) {
+	if (!nsdk_flight_start(flight, &batch->shadow)) {
 		clean_here(batch);
 		return false;
 	}

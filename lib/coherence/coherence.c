@@ -285,16 +285,30 @@ const struct nsdk_line_ops *nsdk_coherence_line_ops(const struct nsdk_coherence 
 	return coh->ops;
 }
 
+/* Batches have copies of it, which spares the I/O path a load. */
+static void replace_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
+{
+	struct nsdk_flush_batch *batch;
+
+	pthread_mutex_lock(&coh->lock);
+	coh->shadow = *shadow;
+	for (batch = LIST_FIRST(&coh->batches); batch; batch = nsdk_flush_batch_next(batch))
+		nsdk_flush_batch_set_shadow(batch, shadow);
+	pthread_mutex_unlock(&coh->lock);
+}
+
 void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
 {
 	if (coh->shadow.bytes == 0)
-		coh->shadow = *shadow;
+		replace_shadow(coh, shadow);
 }
 
 void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
 {
-	if (coh->shadow.pages == shadow->pages)
-		memset(&coh->shadow, 0, sizeof(coh->shadow));
+	static const struct nsdk_shadow nothing;
+
+	if (coh->shadow.clean == shadow->clean)
+		replace_shadow(coh, &nothing);
 }
 
 bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh)

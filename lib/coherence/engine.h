@@ -99,6 +99,7 @@ void nsdk_coherence_counts_add(const struct nsdk_coherence_counts *counts,
 			       struct nsdk_coherence_stats *sum);
 const struct nsdk_coherence_counts *nsdk_flush_batch_counts(const struct nsdk_flush_batch *batch);
 struct nsdk_flush_batch *nsdk_flush_batch_next(const struct nsdk_flush_batch *batch);
+void nsdk_flush_batch_set_shadow(struct nsdk_flush_batch *batch, const struct nsdk_shadow *shadow);
 /* The engine goes although the batch is still there: it must not be looked at again. */
 void nsdk_flush_batch_orphan(struct nsdk_flush_batch *batch);
 

@@ -10,18 +10,19 @@
 
 int nsdk_shadow_create(uintptr_t va, size_t bytes, struct nsdk_shadow *out)
 {
-	size_t pages_bytes = (bytes >> NSDK_SHADOW_SHIFT) * sizeof(struct nsdk_shadow_page);
-	void *pages;
+	size_t words_bytes = 2 * (bytes >> NSDK_SHADOW_SHIFT) * sizeof(_Atomic uint64_t);
+	void *words;
 
 	memset(out, 0, sizeof(*out));
 	/* No memory is behind it before somebody writes a word, and it reads as zero until then. */
-	pages = mmap(NULL, pages_bytes, PROT_READ | PROT_WRITE,
+	words = mmap(NULL, words_bytes, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (pages == MAP_FAILED)
+	if (words == MAP_FAILED)
 		return -ENOMEM;
 	/* A core file with the words of 64 GiB of addresses helps nobody. */
-	(void)madvise(pages, pages_bytes, MADV_DONTDUMP);
-	out->pages = pages;
+	(void)madvise(words, words_bytes, MADV_DONTDUMP);
+	out->clean = words;
+	out->stores = out->clean + (bytes >> NSDK_SHADOW_SHIFT);
 	out->va = va;
 	out->bytes = bytes;
 	return 0;
@@ -30,8 +31,8 @@ int nsdk_shadow_create(uintptr_t va, size_t bytes, struct nsdk_shadow *out)
 void nsdk_shadow_destroy(struct nsdk_shadow *shadow)
 {
 	if (shadow->bytes)
-		munmap(shadow->pages,
-		       (shadow->bytes >> NSDK_SHADOW_SHIFT) * sizeof(struct nsdk_shadow_page));
+		munmap(shadow->clean,
+		       2 * (shadow->bytes >> NSDK_SHADOW_SHIFT) * sizeof(_Atomic uint64_t));
 	memset(shadow, 0, sizeof(*shadow));
 }
 
@@ -60,7 +61,7 @@ void nsdk_shadow_mark_clean(const struct nsdk_shadow *shadow, uintptr_t first, u
 		return;
 	for (uintptr_t next; first < end; first = next) {
 		next = page_end(first, end);
-		atomic_fetch_or_explicit(&nsdk_shadow_page(shadow, first)->clean,
+		atomic_fetch_or_explicit(&shadow->clean[nsdk_shadow_page(shadow, first)],
 					 nsdk_shadow_bits(first, next), memory_order_relaxed);
 	}
 }
@@ -70,7 +71,7 @@ void nsdk_shadow_mark_dirty(const struct nsdk_shadow *shadow, uintptr_t first, u
 	if (!clamp(shadow, &first, &end))
 		return;
 	for (uintptr_t next; first < end; first = next) {
-		_Atomic uint64_t *clean = &nsdk_shadow_page(shadow, first)->clean;
+		_Atomic uint64_t *clean = &shadow->clean[nsdk_shadow_page(shadow, first)];
 
 		next = page_end(first, end);
 		/* Mostly there is nothing to take away: no write then, and no page for the words. */
@@ -88,7 +89,7 @@ void nsdk_shadow_own(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_
 	if (!clamp(shadow, &first, &end))
 		return;
 	for (; first < end; first = page_end(first, end)) {
-		_Atomic uint64_t *stores = &nsdk_shadow_page(shadow, first)->stores;
+		_Atomic uint64_t *stores = &shadow->stores[nsdk_shadow_page(shadow, first)];
 
 		/* Bits are never taken away, so one that is seen set stays so. */
 		if (!(atomic_load_explicit(stores, memory_order_relaxed) & mine))
@@ -106,7 +107,7 @@ uint64_t nsdk_shadow_stores(const struct nsdk_shadow *shadow, uintptr_t first, u
 	if (first < shadow->va || end > shadow->va + shadow->bytes)
 		return any;
 	for (; first < end; first = page_end(first, end)) {
-		stores = atomic_load_explicit(&nsdk_shadow_page(shadow, first)->stores,
+		stores = atomic_load_explicit(&shadow->stores[nsdk_shadow_page(shadow, first)],
 					      memory_order_relaxed);
 		sum |= stores ? stores : any;
 	}
@@ -118,13 +119,13 @@ void nsdk_shadow_forget(const struct nsdk_shadow *shadow, uintptr_t first, uintp
 	if (!clamp(shadow, &first, &end))
 		return;
 	for (; first < end; first = page_end(first, end)) {
-		struct nsdk_shadow_page *page = nsdk_shadow_page(shadow, first);
+		size_t page = nsdk_shadow_page(shadow, first);
 
 		/* Whole pages only, and nobody else has them now. Words that are zero are not written. */
-		if (atomic_load_explicit(&page->clean, memory_order_relaxed))
-			atomic_store_explicit(&page->clean, 0, memory_order_relaxed);
-		if (atomic_load_explicit(&page->stores, memory_order_relaxed))
-			atomic_store_explicit(&page->stores, 0, memory_order_relaxed);
+		if (atomic_load_explicit(&shadow->clean[page], memory_order_relaxed))
+			atomic_store_explicit(&shadow->clean[page], 0, memory_order_relaxed);
+		if (atomic_load_explicit(&shadow->stores[page], memory_order_relaxed))
+			atomic_store_explicit(&shadow->stores[page], 0, memory_order_relaxed);
 	}
 }
 
@@ -146,7 +147,7 @@ uintptr_t nsdk_shadow_next_run(const struct nsdk_shadow *shadow, uintptr_t *firs
 		}
 		next = page_end(at, end);
 		bits = nsdk_shadow_bits(at, next);
-		dirty = bits & ~atomic_load_explicit(&nsdk_shadow_page(shadow, at)->clean,
+		dirty = bits & ~atomic_load_explicit(&shadow->clean[nsdk_shadow_page(shadow, at)],
 						     memory_order_relaxed);
 		if (dirty == bits) {
 			if (!in_run)

@@ -34,15 +34,11 @@
 #define NSDK_SHADOW_PAGE_BYTES ((uintptr_t)1 << NSDK_SHADOW_SHIFT)
 _Static_assert(NSDK_SHADOW_PAGE_BYTES / NSDK_LINE_BYTES == 64, "a line of a page is a bit of a word");
 
-struct nsdk_shadow_page {
-	_Atomic uint64_t clean;
-	_Atomic uint64_t stores;
-};
-
 struct nsdk_shadow {
 	uintptr_t va; /* page aligned */
 	size_t bytes; /* 0: there is none; every address is outside of it */
-	struct nsdk_shadow_page *pages;
+	_Atomic uint64_t *clean; /* a word for each page */
+	_Atomic uint64_t *stores;
 };
 
 /* @return 0; -ENOMEM, nothing logged: *out is empty then, which is right for every use. */
@@ -69,10 +65,10 @@ static inline uint64_t nsdk_shadow_bits(uintptr_t first, uintptr_t end)
 	       << (first / NSDK_LINE_BYTES % 64);
 }
 
-/* The page of an address inside of the shadow. */
-static inline struct nsdk_shadow_page *nsdk_shadow_page(const struct nsdk_shadow *shadow, uintptr_t va)
+/* The number of an address's page; the address is inside of the shadow. */
+static inline size_t nsdk_shadow_page(const struct nsdk_shadow *shadow, uintptr_t va)
 {
-	return &shadow->pages[(va - shadow->va) >> NSDK_SHADOW_SHIFT];
+	return (va - shadow->va) >> NSDK_SHADOW_SHIFT;
 }
 
 /* Whether a line is known to be clean. */
@@ -80,7 +76,8 @@ static inline bool nsdk_shadow_is_clean(const struct nsdk_shadow *shadow, uintpt
 {
 	if (va - shadow->va >= shadow->bytes)
 		return false;
-	return atomic_load_explicit(&nsdk_shadow_page(shadow, va)->clean, memory_order_relaxed) &
+	return atomic_load_explicit(&shadow->clean[nsdk_shadow_page(shadow, va)],
+				    memory_order_relaxed) &
 	       nsdk_shadow_bits(va, va + NSDK_LINE_BYTES);
 }
 
