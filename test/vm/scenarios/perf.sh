@@ -56,6 +56,11 @@ for how in iommufd type1; do
 done
 probe "doctor --probe, 4096-byte blocks" '.answer == "snooped" and .block_bytes == 4096 and .restored' \
 	$lba4k
+# The program of the guide is a driver like any other.
+nsdk bind $plain
+check "own_driver drives it through VFIO" "$NSDK_BUILD/bin/own_driver" $plain
+same "own_driver: the model" "model: 'QEMU NVMe Ctrl" "$(grep -o "^model: 'QEMU NVMe Ctrl" "$WORK/out")"
+nsdk unbind $plain
 for device in $plain $lba4k $small_mdts $one_queue $second; do
 	check "the kernel's disk on $device works after all this" kernel_disk_works "$device"
 done
