@@ -247,10 +247,18 @@ static int run_policy(struct bench *bench, unsigned policy, unsigned round)
 		.io_queues = 1,
 	};
 	struct nsdk_nvme_qpair_opts qpair = { .opts_bytes = sizeof(qpair), .entries = 2048 };
-	int rc = nsdk_nvme_attach(bench->dev, bench->mem, &nvme, &bench->ctrlr), detach;
+	char what[64], why[512];
 	uint64_t most;
-	char what[64];
+	int rc, detach;
 
+	/* What is worth knowing of a policy is said the first time; what fails, always. */
+	if (round > 0)
+		tool_log_capture_begin();
+	rc = nsdk_nvme_attach(bench->dev, bench->mem, &nvme, &bench->ctrlr);
+	if (round > 0)
+		tool_log_capture_end(why, sizeof(why));
+	if (rc != 0 && round > 0)
+		tool_say("%s", why);
 	if (rc != 0)
 		return rc;
 	most = (uint64_t)NSDK_NVME_CAP_MQES(nsdk_nvme_ctrlr_cap(bench->ctrlr)) + 1;

@@ -212,8 +212,9 @@ int tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t 
 	if (whole_cache)
 		/* Exactly so much is to be dirty, of ours at least. */
 		tune->ops->writeback(tune->memory, tune->memory_bytes / NSDK_LINE_BYTES);
-	else if (bytes > 0 && bytes < TUNE_LEAST_BYTES)
-		pieces = TUNE_LEAST_BYTES / bytes;
+	else
+		while (pieces * bytes < TUNE_LEAST_BYTES)
+			pieces *= 2;
 	prepare(tune, subject->state, pieces * bytes);
 	start = nsdk_ticks();
 	for (uint64_t i = 0; i < pieces && rc == 0; i++)
