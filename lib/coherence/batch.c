@@ -378,11 +378,14 @@ void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, si
 /* The line operations of what has been added, on this CPU, and the one fence. */
 static void clean_here(struct nsdk_flush_batch *batch)
 {
+	/* Most polls bring nothing. Lines are counted where they are added, so none: no range. */
+	if (!(batch->bytes_clean | batch->lines | batch->unfenced))
+		return;
 	if (batch->bytes_clean) {
 		count(&batch->counts.bytes_skipped_clean, batch->bytes_clean);
 		batch->bytes_clean = 0;
 	}
-	if (batch->writeback.count || batch->invalidate.count)
+	if (batch->lines)
 		flush(batch);
 	if (!batch->unfenced)
 		return;
