@@ -11,6 +11,8 @@
 #include "planner.h"
 #include "profile.h"
 
+struct group; /* tune_tables.c */
+
 #define TUNE_MAX_SAMPLES 128u
 /* At least so much is timed at once, in pieces, since a clock's reading takes a time of its own. */
 #define TUNE_LEAST_BYTES ((uint64_t)16 << 10)
@@ -31,6 +33,7 @@ struct tune {
 	struct nsdk_gate *gate;  /* NULL: closed */
 	int gate_fd;
 	char wbinvd_skipped[NSDK_PROFILE_REASON_BYTES];
+	struct group *group;     /* room for what is being measured */
 	uint64_t stored;         /* what was last stored, so that each store makes a line dirty */
 	unsigned step;
 	unsigned steps;

@@ -18,6 +18,16 @@
 
 #define TRIES 3
 
+/* Subjects that take turns, so that what changes from one second to the next hits all alike. */
+#define MAX_SUBJECTS 12
+
+struct group {
+	unsigned count;
+	unsigned taken; /* samples of each */
+	struct tune_subject subjects[MAX_SUBJECTS];
+	uint64_t samples[MAX_SUBJECTS][TUNE_MAX_SAMPLES];
+};
+
 /* How long one point may take on each CPU, and how many samples it has at least and at most. */
 struct pace {
 	uint64_t ns;
@@ -39,85 +49,102 @@ static const struct pace *pace_of(const struct tune *tune, const struct tune_sub
 	return tune->opts->quick ? &quick : &full;
 }
 
-/* On one CPU: add samples until there are enough or the time is up. */
-static int sample_here(struct tune *tune, const struct tune_subject *subject, uint64_t bytes,
-		       unsigned most, uint64_t *samples, unsigned *count)
+/* On one CPU: the subjects take turns until there are enough samples or the time is up. */
+static int sample_here(struct tune *tune, struct group *group, uint64_t bytes, unsigned most)
 {
-	const struct pace *pace = pace_of(tune, subject);
-	uint64_t deadline_ns = nsdk_clock_ns() + pace->ns, first;
-	int rc;
+	const struct pace *pace = pace_of(tune, &group->subjects[0]);
+	uint64_t deadline_ns = nsdk_clock_ns() + pace->ns * group->count, unused;
+	int rc = 0;
 
 	/* The first pays for what all share: page tables, code, sleeping cores. */
-	rc = tune_sample(tune, subject, bytes, &first);
-	for (unsigned n = 0; rc == 0 && n < most && *count < TUNE_MAX_SAMPLES; n++) {
+	for (unsigned i = 0; i < group->count && rc == 0; i++)
+		rc = tune_sample(tune, &group->subjects[i], bytes, &unused);
+	for (unsigned n = 0; rc == 0 && n < most && group->taken < TUNE_MAX_SAMPLES; n++) {
 		if (n >= pace->least && nsdk_clock_ns() >= deadline_ns)
 			break;
-		rc = tune_sample(tune, subject, bytes, &samples[(*count)++]);
+		for (unsigned i = 0; i < group->count && rc == 0; i++)
+			rc = tune_sample(tune, &group->subjects[i], bytes,
+					 &group->samples[i][group->taken]);
+		group->taken++;
 	}
 	return rc;
 }
 
 /* @return 0 or -errno; a failed way of flushing is not logged, a CPU that is not to be had is. */
-static int measure_point(struct tune *tune, const struct tune_subject *subject, uint64_t bytes,
-			 struct nsdk_tune_point *point)
+static int measure_size(struct tune *tune, struct group *group, uint64_t bytes)
 {
-	unsigned cpus = nsdk_cpumask_weight(&tune->cpus), count = 0, most;
-	uint64_t samples[TUNE_MAX_SAMPLES];
+	unsigned cpus = nsdk_cpumask_weight(&tune->cpus), most;
 	int rc = 0;
 
 	/* WBINVD runs on the gate's CPUs, wherever it is asked for. */
-	if (subject->what == NSDK_TUNE_WBINVD)
+	if (group->subjects[0].what == NSDK_TUNE_WBINVD)
 		cpus = 1;
-	most = pace_of(tune, subject)->most / cpus;
+	most = pace_of(tune, &group->subjects[0])->most / cpus;
 	if (most == 0)
 		most = 1;
+	group->taken = 0;
 	for (int cpu = nsdk_cpumask_next(&tune->cpus, 0); cpu >= 0 && cpus > 0 && rc == 0; cpus--) {
 		rc = tune_pin((unsigned)cpu);
 		if (rc == 0)
-			rc = sample_here(tune, subject, bytes, most, samples, &count);
+			rc = sample_here(tune, group, bytes, most);
 		cpu = nsdk_cpumask_next(&tune->cpus, (unsigned)cpu + 1);
 	}
-	if (rc != 0)
-		return rc;
-	point->bytes = bytes;
-	point->ns = tune_quantile(samples, count, 50);
-	point->low_ns = tune_quantile(samples, count, 25);
-	point->high_ns = tune_quantile(samples, count, 75);
-	return 0;
+	return rc;
 }
 
-static int measure_table(struct tune *tune, const struct tune_subject *subject,
-			 const uint64_t *sizes, unsigned count, struct nsdk_profile_flush *out)
+static void enter(struct group *group, const struct tune_subject *subject)
 {
-	struct nsdk_tune_table *table = &out->tables[out->count];
+	if (group->count < MAX_SUBJECTS)
+		group->subjects[group->count++] = *subject;
+}
+
+/* Turn the group's subjects into tables. */
+static int measure_group(struct tune *tune, struct group *group, const uint64_t *sizes, unsigned count,
+			 struct nsdk_profile_flush *out)
+{
+	struct nsdk_tune_table *tables = &out->tables[out->count];
+	const struct tune_subject *subject = &group->subjects[0];
 	const char *why = "";
 
-	if (out->count == NSDK_PROFILE_MAX_TABLES)
+	if (out->count + group->count > NSDK_PROFILE_MAX_TABLES)
 		return 0;
-	*table = (struct nsdk_tune_table){
-		.what = subject->what,
-		.way = subject->way,
-		.state = subject->state,
-		.cpus = subject->cpus,
-		.count = count,
-	};
+	for (unsigned i = 0; i < group->count; i++)
+		tables[i] = (struct nsdk_tune_table){
+			.what = group->subjects[i].what,
+			.way = group->subjects[i].way,
+			.state = group->subjects[i].state,
+			.cpus = group->subjects[i].cpus,
+			.count = count,
+		};
 	for (unsigned try = 0; try < TRIES; try++) {
+		bool ok = true;
+
 		/* Trying again is not a step of its own. */
 		tune->step -= try > 0 ? count : 0;
-		for (unsigned i = 0; i < count; i++) {
-			int rc = tune_step(tune, "%s, %s, %s, %llu KiB",
+		for (unsigned s = 0; s < count; s++) {
+			int rc = tune_step(tune, "%s%s, %s, %s, %llu KiB",
 					   nsdk_tune_what_name(subject->what),
+					   group->count > 1 ? " and crew" : "",
 					   nsdk_tune_way_name(subject->way),
 					   nsdk_tune_state_name(subject->state),
-					   (unsigned long long)sizes[i] >> 10);
+					   (unsigned long long)sizes[s] >> 10);
 
 			if (rc == 0)
-				rc = measure_point(tune, subject, sizes[i], &table->points[i]);
+				rc = measure_size(tune, group, sizes[s]);
 			if (rc != 0)
 				return rc;
+			for (unsigned i = 0; i < group->count; i++)
+				tables[i].points[s] = (struct nsdk_tune_point){
+					.bytes = sizes[s],
+					.ns = tune_quantile(group->samples[i], group->taken, 50),
+					.low_ns = tune_quantile(group->samples[i], group->taken, 25),
+					.high_ns = tune_quantile(group->samples[i], group->taken, 75),
+				};
 		}
-		if (nsdk_profile_table_ok(table, &why)) {
-			out->count++;
+		for (unsigned i = 0; i < group->count; i++)
+			ok = ok && nsdk_profile_table_ok(&tables[i], &why);
+		if (ok) {
+			out->count += group->count;
 			return 0;
 		}
 	}
@@ -126,12 +153,22 @@ static int measure_table(struct tune *tune, const struct tune_subject *subject,
 			 "measure; try again when it is quiet", nsdk_tune_what_name(subject->what), why);
 }
 
-static int measure_lines(struct tune *tune, struct nsdk_profile_flush *out)
+/* One subject alone. */
+static int measure_table(struct tune *tune, const struct tune_subject *subject,
+			 const uint64_t *sizes, unsigned count, struct nsdk_profile_flush *out)
+{
+	tune->group->count = 0;
+	enter(tune->group, subject);
+	return measure_group(tune, tune->group, sizes, count, out);
+}
+
+/* Of lines that are clean or absent, which nobody plans by, but a reader wants to compare. */
+static int measure_states(struct tune *tune, struct nsdk_profile_flush *out)
 {
 	int rc = 0;
 
 	for (unsigned way = NSDK_TUNE_WRITEBACK; way <= NSDK_TUNE_INVALIDATE; way++) {
-		for (unsigned state = NSDK_TUNE_DIRTY; state <= NSDK_TUNE_ABSENT && rc == 0; state++) {
+		for (unsigned state = NSDK_TUNE_CLEAN; state <= NSDK_TUNE_ABSENT && rc == 0; state++) {
 			struct tune_subject subject = {
 				.what = NSDK_TUNE_LINES,
 				.way = (enum nsdk_tune_way)way,
@@ -163,42 +200,62 @@ static int measure_production(struct tune *tune, struct nsdk_profile_flush *out)
 	return rc;
 }
 
-static int measure_crew(struct tune *tune, struct nsdk_profile_flush *out)
+/*
+ * What the planner goes by: dirty lines on the submitting CPU, and with each number of flush CPUs. They
+ * take turns, and the flush CPUs spin beside the plain way too, as they do when the engine uses it.
+ */
+static int measure_dirty(struct tune *tune, struct nsdk_profile_flush *out)
+{
+	int rc = 0;
+
+	for (unsigned way = NSDK_TUNE_WRITEBACK; way <= NSDK_TUNE_INVALIDATE && rc == 0; way++) {
+		struct tune_subject subject = {
+			.what = NSDK_TUNE_LINES,
+			.way = (enum nsdk_tune_way)way,
+			.state = NSDK_TUNE_DIRTY,
+			.cpus = 1,
+		};
+
+		tune->group->count = 0;
+		enter(tune->group, &subject);
+		subject.what = NSDK_TUNE_CREW;
+		for (unsigned n = tune->crew != NULL; n != 0; n = tune_next_count(n, tune->crew_cpus)) {
+			subject.cpus = n;
+			enter(tune->group, &subject);
+		}
+		rc = measure_group(tune, tune->group, tune->sizes, tune->size_count, out);
+	}
+	return rc;
+}
+
+static int measure_with_crew(struct tune *tune, struct nsdk_profile_flush *out)
 {
 	char *skipped = out->skipped[nsdk_profile_skip_index(NSDK_TUNE_CREW)];
+	unsigned before = out->count, step = tune->step;
 	struct nsdk_crew_stats stats;
-	unsigned before = out->count;
 	int rc;
 
 	if (tune->crew_cpus == 0) {
 		snprintf(skipped, sizeof(out->skipped[0]), "no flush CPUs were named");
-		return 0;
+		return measure_dirty(tune, out);
 	}
 	rc = tune_open_crew(tune, (unsigned)nsdk_cpumask_next(&tune->cpus, 0));
-	for (unsigned cpus = 1; cpus != 0 && rc == 0; cpus = tune_next_count(cpus, tune->crew_cpus)) {
-		for (unsigned way = NSDK_TUNE_WRITEBACK; way <= NSDK_TUNE_INVALIDATE && rc == 0; way++) {
-			struct tune_subject subject = {
-				.what = NSDK_TUNE_CREW,
-				.way = (enum nsdk_tune_way)way,
-				.state = NSDK_TUNE_DIRTY,
-				.cpus = cpus,
-			};
-
-			rc = measure_table(tune, &subject, tune->sizes, tune->size_count, out);
-		}
-	}
-	if (rc != 0 && rc != -ENODEV)
+	if (rc != 0)
 		return rc;
-	if (tune->crew == NULL)
-		return rc;
+	rc = measure_dirty(tune, out);
 	nsdk_crew_stats(tune->crew, &stats);
+	nsdk_crew_destroy(tune->crew);
+	tune->crew = NULL;
 	if (rc == 0 && stats.members_lost == 0)
 		return 0;
+	if (rc != 0 && rc != -ENODEV)
+		return rc;
 	/* Somebody else runs there: what was measured is not what a crew costs. */
-	out->count = before;
 	snprintf(skipped, sizeof(out->skipped[0]),
 		 "a flush CPU did not answer in time: something else runs there");
-	return 0;
+	out->count = before;
+	tune->step = step;
+	return measure_dirty(tune, out);
 }
 
 static int measure_wbinvd(struct tune *tune, struct nsdk_profile_flush *out)
@@ -231,14 +288,13 @@ static int measure_wbinvd(struct tune *tune, struct nsdk_profile_flush *out)
 
 static void count_steps(struct tune *tune)
 {
-	unsigned tables = 6 + 3, wbinvds = 0;
+	/* Clean and absent, both ways; dirty, both ways, whatever takes turns there; three productions. */
+	unsigned groups = 4 + 2 + 3, wbinvds = 0;
 
-	for (unsigned n = tune->crew_cpus > 0; n != 0; n = tune_next_count(n, tune->crew_cpus))
-		tables += 2;
 	for (unsigned n = tune->gate != NULL; n != 0;
 	     n = tune_next_count(n, nsdk_cpumask_weight(&tune->cpus)))
 		wbinvds += sizeof(wbinvd_sizes) / sizeof(wbinvd_sizes[0]);
-	tune->steps = tables * tune->size_count + wbinvds;
+	tune->steps = groups * tune->size_count + wbinvds;
 }
 
 /* Who, when, with what. */
@@ -258,19 +314,24 @@ static void describe(const struct tune *tune, struct nsdk_profile_flush *out)
 int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *profile)
 {
 	struct nsdk_profile_flush *out = calloc(1, sizeof(*out));
+	struct group *group = calloc(1, sizeof(*group));
 	struct tune tune;
 	int rc;
 
-	if (out == NULL)
+	if (out == NULL || group == NULL) {
+		free(group);
+		free(out);
 		return nsdk_fail(-ENOMEM, "coherence", "no memory for a flush profile");
+	}
 	rc = tune_begin(&tune, opts);
+	tune.group = group;
 	count_steps(&tune);
 	if (rc == 0)
-		rc = measure_lines(&tune, out);
+		rc = measure_states(&tune, out);
 	if (rc == 0)
 		rc = measure_production(&tune, out);
 	if (rc == 0)
-		rc = measure_crew(&tune, out);
+		rc = measure_with_crew(&tune, out);
 	/* Last: it disturbs everybody, what is measured here included. */
 	if (rc == 0)
 		rc = measure_wbinvd(&tune, out);
@@ -279,6 +340,7 @@ int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *prof
 		profile->flush = *out;
 	}
 	tune_end(&tune);
+	free(group);
 	free(out);
 	return rc;
 }
