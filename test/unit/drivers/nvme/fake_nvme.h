@@ -84,6 +84,8 @@ struct fake {
 	unsigned not_fenced; /* ranges taken back since the last commit */
 	unsigned flush_polls; /* how often a batch that was begun is polled before it is done */
 	unsigned flying;      /* batches that were begun and are not done */
+	unsigned flying_back; /* of these, with ranges taken back */
+	unsigned rings_synced; /* completion queues given to the device: without a clean start they lie */
 };
 
 extern struct fake fake;

@@ -335,8 +335,17 @@ static struct nsdk_flush_batch {
 	unsigned left;  /* polls until it is done; 0: none is under way */
 	unsigned taken; /* ranges of its own among fake.not_fenced */
 	unsigned added; /* ranges of either way */
+	bool back;      /* what is under way has ranges that are taken back */
 } batches[BATCHES];
 static unsigned next_batch;
+
+/* What was under way is done. */
+static void land(struct nsdk_flush_batch *batch)
+{
+	fake.flying -= batch->left != 0;
+	fake.flying_back -= batch->left != 0 && batch->back;
+	batch->left = 0;
+}
 
 int __wrap_nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 				   struct nsdk_flush_batch **out);
@@ -357,8 +366,7 @@ void __wrap_nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
 {
 	if (batch) {
 		fake.batches--;
-		fake.flying -= batch->left != 0;
-		batch->left = 0;
+		land(batch);
 	}
 }
 
@@ -386,8 +394,7 @@ void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch);
 void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
 {
 	fake.commits++;
-	fake.flying -= batch->left != 0;
-	batch->left = 0;
+	land(batch);
 	fake.not_fenced -= batch->taken;
 	batch->taken = 0;
 	batch->added = 0;
@@ -396,14 +403,16 @@ void __wrap_nsdk_flush_batch_commit(struct nsdk_flush_batch *batch)
 bool __wrap_nsdk_flush_batch_begin(struct nsdk_flush_batch *batch);
 bool __wrap_nsdk_flush_batch_begin(struct nsdk_flush_batch *batch)
 {
-	bool anything = batch->added != 0;
+	bool anything = batch->added != 0, back = batch->taken != 0;
 
 	CU_ASSERT_EQUAL(batch->left, 0);
 	__wrap_nsdk_flush_batch_commit(batch);
 	if (fake.flush_polls == 0 || !anything)
 		return true;
 	batch->left = fake.flush_polls;
+	batch->back = back;
 	fake.flying++;
+	fake.flying_back += back;
 	return false;
 }
 
@@ -412,7 +421,10 @@ bool __wrap_nsdk_flush_batch_poll(struct nsdk_flush_batch *batch)
 {
 	if (batch->left == 0)
 		return true;
-	fake.flying -= --batch->left == 0;
+	if (batch->left == 1)
+		land(batch);
+	else
+		batch->left--;
 	return batch->left == 0;
 }
 
@@ -421,6 +433,8 @@ void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, siz
 void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir)
 {
+	if (dir == NSDK_DMA_FROM_DEVICE)
+		fake.rings_synced++;
 }
 
 void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,

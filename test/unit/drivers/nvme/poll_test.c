@@ -489,6 +489,59 @@ static void flushes_under_way_end_before_the_queue_does(void)
 	}
 }
 
+/* Counts, and looks whether the payload may be looked at, and freed when the I/O was given up. */
+static void landed_cb(void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	++*(unsigned *)ctx;
+	NSDK_ASSERT_INT(fake.flying_back, 0);
+	NSDK_ASSERT_INT(fake.not_fenced, 0);
+	if (!nsdk_nvme_cpl_ok(cpl))
+		NSDK_ASSERT_INT(fake.flying, 0);
+}
+
+/* Whatever ends the queue, and whatever was under way by then. */
+static void nobody_is_called_back_under_a_flush(void)
+{
+	enum { SEEN = 1, UNSEEN = 2, SENT = 4, FAILED = 8 };
+
+	for (unsigned ways = 0; ways < 16; ways++) {
+		unsigned count = 0, wanted = 0;
+		struct nsdk_nvme_qpair *other;
+
+		take_down();
+		bring_up(false, true);
+		other = fake_qpair(ctrlr, ENTRIES);
+		if (ways & (SEEN | UNSEEN)) {
+			NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(8, 0), 0, 1, 0, landed_cb,
+						       &count), 0);
+			nsdk_nvme_qpair_submit(qp);
+			fake_run();
+			wanted++;
+		}
+		fake.flush_polls = 50;
+		if (ways & SEEN)
+			CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), 0);
+		if (ways & SENT) {
+			NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, fake_buffer(8, 4096), 0, 1, 0,
+							landed_cb, &count), 0);
+			nsdk_nvme_qpair_submit(qp);
+			wanted++;
+		}
+		NSDK_ASSERT_INT(fake.flying, !!(ways & SEEN) + !!(ways & SENT));
+		if (ways & FAILED) {
+			fake_post(2, (struct nsdk_nvme_cpl){ .sqid = 1 });
+			CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(other, 0), -EIO);
+			CU_ASSERT_EQUAL(nsdk_nvme_qpair_poll(qp, 0), -EIO);
+			NSDK_ASSERT_INT(count, wanted);
+		}
+		nsdk_nvme_qpair_destroy(other);
+		nsdk_nvme_qpair_destroy(qp);
+		qp = NULL;
+		NSDK_ASSERT_INT(count, wanted);
+		nsdk_unit_log_clear();
+	}
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(sends_a_batch_with_one_doorbell),
 	NSDK_UNIT_TEST(goes_round_the_ring),
@@ -506,6 +559,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_slow_flush_holds_the_doorbell_and_nothing_else),
 	NSDK_UNIT_TEST(callbacks_wait_for_what_is_taken_back_slowly),
 	NSDK_UNIT_TEST(flushes_under_way_end_before_the_queue_does),
+	NSDK_UNIT_TEST(nobody_is_called_back_under_a_flush),
 };
 
 NSDK_UNIT_MAIN("drivers/nvme/poll", tests, .before = before, .after = after)

@@ -53,6 +53,17 @@ static void queues_are_page_aligned_and_known_to_the_device(void)
 	nsdk_nvme_ring_destroy(ctrlr, &ring);
 }
 
+/* The zeros that say that nothing has completed must not come down on what the device writes. */
+static void completion_queues_start_clean(void)
+{
+	struct nvme_ring ring;
+
+	fake.rings_synced = 0;
+	NSDK_ASSERT_INT(nsdk_nvme_ring_create(ctrlr, 1, 100, &ring), 0);
+	NSDK_ASSERT_INT(fake.rings_synced, 1);
+	nsdk_nvme_ring_destroy(ctrlr, &ring);
+}
+
 static void refuses_memory_in_pieces(void)
 {
 	struct nvme_ring ring;
@@ -67,6 +78,7 @@ static void refuses_memory_in_pieces(void)
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(doorbells_are_where_the_stride_puts_them),
 	NSDK_UNIT_TEST(queues_are_page_aligned_and_known_to_the_device),
+	NSDK_UNIT_TEST(completion_queues_start_clean),
 	NSDK_UNIT_TEST(refuses_memory_in_pieces),
 };
 
