@@ -7,6 +7,8 @@
 #include "fake_device.h"
 #include "fake_lines.h"
 #include "lib/coherence/coherence_internal.h"
+#include "lib/coherence/shadow.h"
+#include "lib/env/thread.h"
 
 static struct fake_device fake;
 static struct nsdk_coherence *coh;
@@ -269,6 +271,37 @@ static void no_memory_is_an_error_and_leaves_nothing(void)
 	unmake();
 }
 
+/* Who takes a range back may store to it next: its CPUs are noted, of the range and nothing else. */
+static void who_takes_back_owns(void)
+{
+	struct nsdk_shadow shadow;
+	uint64_t mine;
+
+	make(NSDK_POLICY_NOSNOOP, 8);
+	CU_ASSERT_EQUAL_FATAL(nsdk_shadow_create((uintptr_t)fake_memory, sizeof(fake_memory), &shadow), 0);
+	nsdk_coherence_set_shadow(coh, &shadow);
+	CU_ASSERT_EQUAL_FATAL(nsdk_thread_register(), 0);
+	mine = (uint64_t)1 << nsdk_thread_cpu_class();
+	CU_ASSERT_NOT_EQUAL(mine, 1);
+	for (unsigned d = 0; d < 3; d++) {
+		uintptr_t page = (uintptr_t)fake_memory + d * 8192;
+		static const enum nsdk_dma_dir each[] = {
+			NSDK_DMA_TO_DEVICE, NSDK_DMA_FROM_DEVICE, NSDK_DMA_BIDIRECTIONAL,
+		};
+
+		/* Nobody is known to have stored: it may have been anybody. */
+		CU_ASSERT_EQUAL(nsdk_shadow_stores(&shadow, page, page + 4096), 1);
+		nsdk_flush_batch_for_cpu(batch, (void *)(page + 100), 500, each[d]);
+		nsdk_flush_batch_commit(batch);
+		CU_ASSERT_EQUAL(nsdk_shadow_stores(&shadow, page, page + 4096), mine);
+		CU_ASSERT_EQUAL(nsdk_shadow_stores(&shadow, page + 4096, page + 8192), 1);
+	}
+	nsdk_thread_unregister();
+	nsdk_coherence_drop_shadow(coh, &shadow);
+	unmake();
+	nsdk_shadow_destroy(&shadow);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(random_ranges_against_a_naive_model),
 	NSDK_UNIT_TEST(a_full_batch_flushes_early_and_fences_once),
@@ -278,6 +311,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(inactive_does_nothing),
 	NSDK_UNIT_TEST(refuses_a_capacity_that_makes_no_sense),
 	NSDK_UNIT_TEST(no_memory_is_an_error_and_leaves_nothing),
+	NSDK_UNIT_TEST(who_takes_back_owns),
 };
 
 NSDK_UNIT_MAIN("lib/coherence/batch", tests)

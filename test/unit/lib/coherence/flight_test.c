@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <nsdk/env.h>
 
@@ -38,6 +39,7 @@ static struct {
 	unsigned runs[2]; /* by CPU; the gate's own tests included */
 	int error;        /* of run() */
 	bool does_nothing; /* it says that it ran, and did not */
+	unsigned slow_us;
 } way;
 
 static int way_open(void **priv, const nsdk_cpumask_t *cpus, char *reason, size_t reason_bytes)
@@ -89,6 +91,8 @@ static int way_run(void *priv, unsigned cpu)
 		evict_everything();
 	if (way.error)
 		return way.error;
+	if (way.slow_us)
+		usleep(way.slow_us);
 	if (!way.does_nothing)
 		nsdk_cache_model_wbinvd(cpu);
 	return 0;
@@ -468,22 +472,59 @@ static void over_the_budget_it_is_lines(void)
 	unmake();
 }
 
-static void a_wbinvd_that_fails_is_lines(void)
+static void fails_and_is_lines(enum nsdk_dma_dir dir)
 {
 	struct nsdk_flush_status status;
+	bool written = dir == NSDK_DMA_TO_DEVICE;
 
 	make(&with_wbinvd, false, true);
 	pin_to(0);
 	way.error = -EIO;
 	store(0, 2 * MIB, 5);
-	send_to_device(0, 2 * MIB, NSDK_DMA_BIDIRECTIONAL);
+	send_to_device(0, 2 * MIB, dir);
 	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
 	NSDK_ASSERT_INT((long)stats().wbinvd, 0);
-	NSDK_ASSERT_INT((long)stats().lines_invalidated, (long)(2 * MIB / 64 + BYTES / 64));
+	NSDK_ASSERT_INT((long)stats().lines_written_back, written ? (long)(2 * MIB / 64) : 0);
+	NSDK_ASSERT_INT((long)stats().lines_invalidated,
+			(long)((written ? 0 : 2 * MIB / 64) + BYTES / 64));
 	nsdk_flush_status(&status);
 	CU_ASSERT_FALSE(status.wbinvd_open);
 	NSDK_ASSERT_INT((long)status.wbinvd_failed, 1);
 	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+static void a_wbinvd_that_fails_is_lines(void)
+{
+	fails_and_is_lines(NSDK_DMA_BIDIRECTIONAL);
+}
+
+static void a_wbinvd_that_fails_is_write_backs(void)
+{
+	fails_and_is_lines(NSDK_DMA_TO_DEVICE);
+}
+
+/* A commit waits for it, and so does the batch's end: its memory may be gone after that. */
+static void a_slow_wbinvd_is_waited_for(void)
+{
+	make(&with_wbinvd, false, true);
+	pin_to(0);
+	way.slow_us = 50000;
+	forget_runs();
+	store(0, 2 * MIB, 1);
+	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_FALSE(nsdk_flush_batch_begin(batch));
+	nsdk_flush_batch_commit(batch);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	NSDK_ASSERT_INT(runs_on(0), 1);
+	store(0, 2 * MIB, 2);
+	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_FALSE(nsdk_flush_batch_begin(batch));
+	nsdk_flush_batch_destroy(batch);
+	batch = NULL;
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	NSDK_ASSERT_INT((long)violations(), 0);
+	way.slow_us = 0;
 	unmake();
 }
 
@@ -568,6 +609,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(what_is_taken_back_is_never_left_to_wbinvd),
 	NSDK_UNIT_TEST(over_the_budget_it_is_lines),
 	NSDK_UNIT_TEST(a_wbinvd_that_fails_is_lines),
+	NSDK_UNIT_TEST(a_wbinvd_that_fails_is_write_backs),
+	NSDK_UNIT_TEST(a_slow_wbinvd_is_waited_for),
 	NSDK_UNIT_TEST(the_model_shows_a_wbinvd_that_was_skipped),
 	NSDK_UNIT_TEST(setting_up_has_its_rules),
 	NSDK_UNIT_TEST(a_gate_without_proof_says_so_once),

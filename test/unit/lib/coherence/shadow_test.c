@@ -163,12 +163,16 @@ static void stores_add_up(void)
 static void new_pages_are_forgotten(void)
 {
 	before();
+	/* Registered, so that its stores are not anybody's, which is what nothing known means. */
+	CU_ASSERT_EQUAL_FATAL(nsdk_thread_register(), 0);
 	nsdk_shadow_mark_clean(&shadow, VA, line(LINES));
 	nsdk_shadow_own(&shadow, VA, line(LINES));
 	nsdk_shadow_forget(&shadow, line(64), line(192));
 	for (unsigned i = 0; i < LINES; i++)
 		CU_ASSERT_EQUAL(nsdk_shadow_is_clean(&shadow, line(i)), i < 64 || i >= 192);
 	CU_ASSERT_EQUAL(nsdk_shadow_stores(&shadow, line(64), line(65)), 1);
+	CU_ASSERT_NOT_EQUAL(nsdk_shadow_stores(&shadow, line(0), line(1)), 1);
+	nsdk_thread_unregister();
 	nsdk_shadow_destroy(&shadow);
 }
 
