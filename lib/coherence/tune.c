@@ -43,14 +43,14 @@ static const uint64_t default_sizes[] = {
 	1u << 20,  2u << 20,  4u << 20,	 8u << 20,  16u << 20, 32u << 20,  64u << 20,
 };
 
-unsigned tune_next_count(unsigned count, unsigned all)
+unsigned nsdk_tune_next_count(unsigned count, unsigned all)
 {
 	if (count >= all)
 		return 0;
 	return count * 2 > all ? all : count * 2;
 }
 
-int tune_step(struct tune *tune, const char *format, ...)
+int nsdk_tune_step(struct tune *tune, const char *format, ...)
 {
 	char what[160];
 	va_list args;
@@ -71,7 +71,7 @@ static int compare(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-uint64_t tune_quantile(uint64_t *samples, unsigned count, unsigned percent)
+uint64_t nsdk_tune_quantile(uint64_t *samples, unsigned count, unsigned percent)
 {
 	qsort(samples, count, sizeof(*samples), compare);
 	return samples[(size_t)(count - 1) * percent / 100];
@@ -203,7 +203,7 @@ static int run(struct tune *tune, const struct tune_subject *subject, char *va, 
 	return -EINVAL;
 }
 
-int tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns)
+int nsdk_tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns)
 {
 	bool whole_cache = subject->what == NSDK_TUNE_WBINVD && subject->planner == NULL;
 	uint64_t pieces = 1, start, ticks;
@@ -230,7 +230,7 @@ int tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t 
 
 /* ---- The bench ---- */
 
-int tune_pin(unsigned cpu)
+int nsdk_tune_pin(unsigned cpu)
 {
 	nsdk_cpumask_t mask;
 
@@ -363,7 +363,7 @@ static int take_gate(struct tune *tune)
 	return 0;
 }
 
-int tune_begin(struct tune *tune, const struct nsdk_tune_opts *opts)
+int nsdk_tune_begin(struct tune *tune, const struct nsdk_tune_opts *opts)
 {
 	int rc;
 
@@ -375,7 +375,7 @@ int tune_begin(struct tune *tune, const struct nsdk_tune_opts *opts)
 		rc = take_sizes(tune);
 	/* So that the memory comes from the node it will be used on. */
 	if (rc == 0)
-		rc = tune_pin((unsigned)nsdk_cpumask_next(&tune->cpus, 0));
+		rc = nsdk_tune_pin((unsigned)nsdk_cpumask_next(&tune->cpus, 0));
 	if (rc == 0)
 		rc = take_memory(tune);
 	if (rc == 0)
@@ -384,7 +384,7 @@ int tune_begin(struct tune *tune, const struct nsdk_tune_opts *opts)
 	return rc;
 }
 
-int tune_open_crew(struct tune *tune, unsigned cpu)
+int nsdk_tune_open_crew(struct tune *tune, unsigned cpu)
 {
 	int rc;
 
@@ -394,10 +394,10 @@ int tune_open_crew(struct tune *tune, unsigned cpu)
 	(void)sched_setaffinity(0, sizeof(tune->affinity),
 				(const cpu_set_t *)(const void *)&tune->affinity);
 	rc = nsdk_crew_create(&tune->opts->flush_cpus, 0, &tune->crew);
-	return rc == 0 ? tune_pin(cpu) : rc;
+	return rc == 0 ? nsdk_tune_pin(cpu) : rc;
 }
 
-void tune_end(struct tune *tune)
+void nsdk_tune_end(struct tune *tune)
 {
 	nsdk_crew_destroy(tune->crew);
 	if (tune->gate != NULL)

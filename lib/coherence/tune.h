@@ -48,26 +48,26 @@ struct tune_subject {
 	const struct nsdk_planner *planner; /* not NULL: ask it instead of `what` */
 };
 
-/* @return 0 or -errno, logged; tune_end() in any case. */
-int tune_begin(struct tune *tune, const struct nsdk_tune_opts *opts);
-void tune_end(struct tune *tune);
+/* @return 0 or -errno, logged; nsdk_tune_end() in any case. */
+int nsdk_tune_begin(struct tune *tune, const struct nsdk_tune_opts *opts);
+void nsdk_tune_end(struct tune *tune);
 
 /* Start the flush CPUs, if there are any; from then on they spin. @return 0 or -errno, logged. */
-int tune_open_crew(struct tune *tune, unsigned cpu);
+int nsdk_tune_open_crew(struct tune *tune, unsigned cpu);
 
 /* Move the calling thread. @return 0 or -errno, logged. */
-int tune_pin(unsigned cpu);
+int nsdk_tune_pin(unsigned cpu);
 
 /* Prepare the lines and time the subject once. @return 0 or -errno, not logged. */
-int tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns);
+int nsdk_tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns);
 
 /* Sorts. @return the value below which the share of @p percent lies. */
-uint64_t tune_quantile(uint64_t *samples, unsigned count, unsigned percent);
+uint64_t nsdk_tune_quantile(uint64_t *samples, unsigned count, unsigned percent);
 
 /* The next step is @p format. @return 0; -EINTR. */
-int tune_step(struct tune *tune, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int nsdk_tune_step(struct tune *tune, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* How many flush CPUs, or CPUs of WBINVD, are tried: 1, 2, 4 … and all; 0 after the last. */
-unsigned tune_next_count(unsigned count, unsigned all);
+unsigned nsdk_tune_next_count(unsigned count, unsigned all);
 
 #endif

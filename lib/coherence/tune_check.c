@@ -52,7 +52,7 @@ static void enter_all(struct tune *tune, struct contest *contest, enum nsdk_tune
 	contest->count = 0;
 	enter(contest, NSDK_TUNE_LINES, way, 1, planner);
 	enter(contest, NSDK_TUNE_LINES, way, 1, NULL);
-	for (unsigned n = tune->crew != NULL; n != 0; n = tune_next_count(n, tune->crew_cpus))
+	for (unsigned n = tune->crew != NULL; n != 0; n = nsdk_tune_next_count(n, tune->crew_cpus))
 		enter(contest, NSDK_TUNE_CREW, way, n, NULL);
 	if (tune->gate != NULL)
 		enter(contest, NSDK_TUNE_WBINVD, way, 1, NULL);
@@ -65,14 +65,14 @@ static int hold(struct tune *tune, struct contest *contest, uint64_t bytes, unsi
 	int rc = 0;
 
 	for (unsigned i = 0; i < contest->count && rc == 0; i++)
-		rc = tune_sample(tune, &contest->subjects[i], bytes, &ns); /* to warm up */
+		rc = nsdk_tune_sample(tune, &contest->subjects[i], bytes, &ns); /* to warm up */
 	for (*rounds = 0; *rounds < most && rc == 0; (*rounds)++) {
 		if (*rounds >= ROUNDS_LEAST && nsdk_clock_ns() >= deadline_ns)
 			break;
 		for (unsigned i = 0; i < contest->count && rc == 0; i++) {
 			unsigned which = (i + *rounds) % contest->count;
 
-			rc = tune_sample(tune, &contest->subjects[which], bytes,
+			rc = nsdk_tune_sample(tune, &contest->subjects[which], bytes,
 					 &contest->samples[which][*rounds]);
 		}
 	}
@@ -82,7 +82,7 @@ static int hold(struct tune *tune, struct contest *contest, uint64_t bytes, unsi
 static uint64_t median_of(struct contest *contest, unsigned which, unsigned rounds)
 {
 	memcpy(contest->sorted, contest->samples[which], rounds * sizeof(contest->sorted[0]));
-	return tune_quantile(contest->sorted, rounds, 50);
+	return nsdk_tune_quantile(contest->sorted, rounds, 50);
 }
 
 static void judge(struct tune *tune, struct contest *contest, unsigned rounds,
@@ -121,7 +121,7 @@ static void judge(struct tune *tune, struct contest *contest, unsigned rounds,
 	out->best_cpus = contest->subjects[best].cpus;
 	for (unsigned i = 0; i < rounds; i++)
 		contest->sorted[i] = contest->samples[0][i] * 1000000 / contest->samples[best][i];
-	out->ratio_ppm = tune_quantile(contest->sorted, rounds, 50);
+	out->ratio_ppm = nsdk_tune_quantile(contest->sorted, rounds, 50);
 }
 
 /* The sizes, and half-way between each and the next: there the planner has nothing but its curve. */
@@ -153,7 +153,7 @@ static int check_all(struct tune *tune, const struct nsdk_planner *planner, stru
 	for (unsigned way = NSDK_TUNE_WRITEBACK; way <= NSDK_TUNE_INVALIDATE; way++) {
 		enter_all(tune, contest, (enum nsdk_tune_way)way, planner);
 		for (unsigned i = 0; i < count && done < max && rc == 0; i++) {
-			rc = tune_step(tune, "%s, %llu KiB, %u ways",
+			rc = nsdk_tune_step(tune, "%s, %llu KiB, %u ways",
 				       nsdk_tune_way_name((enum nsdk_tune_way)way),
 				       (unsigned long long)sizes[i] >> 10, contest->count - 1);
 			if (rc == 0)
@@ -182,16 +182,16 @@ int nsdk_tune_check(const struct nsdk_tune_opts *opts, const struct nsdk_profile
 		return nsdk_fail(-ENOMEM, "coherence", "no memory to check the planner");
 	}
 	nsdk_planner_from_profile(planner, profile);
-	rc = tune_begin(&tune, opts);
+	rc = nsdk_tune_begin(&tune, opts);
 	if (rc == 0)
-		rc = tune_open_crew(&tune, (unsigned)nsdk_cpumask_next(&tune.cpus, 0));
+		rc = nsdk_tune_open_crew(&tune, (unsigned)nsdk_cpumask_next(&tune.cpus, 0));
 	if (rc == 0) {
 		rc = check_all(&tune, planner, contest, out, max);
 		if (rc < 0 && rc != -EINTR)
 			nsdk_fail(rc, "coherence",
 				  "the planner cannot be checked: a flush CPU or WBINVD stopped working");
 	}
-	tune_end(&tune);
+	nsdk_tune_end(&tune);
 	free(planner);
 	free(contest);
 	return rc;

@@ -58,12 +58,12 @@ static int sample_here(struct tune *tune, struct group *group, uint64_t bytes, u
 
 	/* The first pays for what all share: page tables, code, sleeping cores. */
 	for (unsigned i = 0; i < group->count && rc == 0; i++)
-		rc = tune_sample(tune, &group->subjects[i], bytes, &unused);
+		rc = nsdk_tune_sample(tune, &group->subjects[i], bytes, &unused);
 	for (unsigned n = 0; rc == 0 && n < most && group->taken < TUNE_MAX_SAMPLES; n++) {
 		if (n >= pace->least && nsdk_clock_ns() >= deadline_ns)
 			break;
 		for (unsigned i = 0; i < group->count && rc == 0; i++)
-			rc = tune_sample(tune, &group->subjects[i], bytes,
+			rc = nsdk_tune_sample(tune, &group->subjects[i], bytes,
 					 &group->samples[i][group->taken]);
 		group->taken++;
 	}
@@ -84,7 +84,7 @@ static int measure_size(struct tune *tune, struct group *group, uint64_t bytes)
 		most = 1;
 	group->taken = 0;
 	for (int cpu = nsdk_cpumask_next(&tune->cpus, 0); cpu >= 0 && cpus > 0 && rc == 0; cpus--) {
-		rc = tune_pin((unsigned)cpu);
+		rc = nsdk_tune_pin((unsigned)cpu);
 		if (rc == 0)
 			rc = sample_here(tune, group, bytes, most);
 		cpu = nsdk_cpumask_next(&tune->cpus, (unsigned)cpu + 1);
@@ -122,7 +122,7 @@ static int measure_group(struct tune *tune, struct group *group, const uint64_t 
 		/* Trying again is not a step of its own. */
 		tune->step -= try > 0 ? count : 0;
 		for (unsigned s = 0; s < count; s++) {
-			int rc = tune_step(tune, "%s%s, %s, %s, %llu KiB",
+			int rc = nsdk_tune_step(tune, "%s%s, %s, %s, %llu KiB",
 					   nsdk_tune_what_name(subject->what),
 					   group->count > 1 ? " and crew" : "",
 					   nsdk_tune_way_name(subject->way),
@@ -136,9 +136,9 @@ static int measure_group(struct tune *tune, struct group *group, const uint64_t 
 			for (unsigned i = 0; i < group->count; i++)
 				tables[i].points[s] = (struct nsdk_tune_point){
 					.bytes = sizes[s],
-					.ns = tune_quantile(group->samples[i], group->taken, 50),
-					.low_ns = tune_quantile(group->samples[i], group->taken, 25),
-					.high_ns = tune_quantile(group->samples[i], group->taken, 75),
+					.ns = nsdk_tune_quantile(group->samples[i], group->taken, 50),
+					.low_ns = nsdk_tune_quantile(group->samples[i], group->taken, 25),
+					.high_ns = nsdk_tune_quantile(group->samples[i], group->taken, 75),
 				};
 		}
 		for (unsigned i = 0; i < group->count; i++)
@@ -219,7 +219,7 @@ static int measure_dirty(struct tune *tune, struct nsdk_profile_flush *out)
 		tune->group->count = 0;
 		enter(tune->group, &subject);
 		subject.what = NSDK_TUNE_CREW;
-		for (unsigned n = tune->crew != NULL; n != 0; n = tune_next_count(n, tune->crew_cpus)) {
+		for (unsigned n = tune->crew != NULL; n != 0; n = nsdk_tune_next_count(n, tune->crew_cpus)) {
 			subject.cpus = n;
 			enter(tune->group, &subject);
 		}
@@ -239,7 +239,7 @@ static int measure_with_crew(struct tune *tune, struct nsdk_profile_flush *out)
 		snprintf(skipped, sizeof(out->skipped[0]), "no flush CPUs were named");
 		return measure_dirty(tune, out);
 	}
-	rc = tune_open_crew(tune, (unsigned)nsdk_cpumask_next(&tune->cpus, 0));
+	rc = nsdk_tune_open_crew(tune, (unsigned)nsdk_cpumask_next(&tune->cpus, 0));
 	if (rc != 0)
 		return rc;
 	rc = measure_dirty(tune, out);
@@ -267,7 +267,7 @@ static int measure_wbinvd(struct tune *tune, struct nsdk_profile_flush *out)
 	snprintf(skipped, sizeof(out->skipped[0]), "%s", tune->wbinvd_skipped);
 	if (tune->gate == NULL)
 		return 0;
-	for (unsigned cpus = 1; cpus != 0 && rc == 0; cpus = tune_next_count(cpus, all)) {
+	for (unsigned cpus = 1; cpus != 0 && rc == 0; cpus = nsdk_tune_next_count(cpus, all)) {
 		struct tune_subject subject = {
 			.what = NSDK_TUNE_WBINVD,
 			.state = NSDK_TUNE_DIRTY,
@@ -292,7 +292,7 @@ static void count_steps(struct tune *tune)
 	unsigned groups = 4 + 2 + 3, wbinvds = 0;
 
 	for (unsigned n = tune->gate != NULL; n != 0;
-	     n = tune_next_count(n, nsdk_cpumask_weight(&tune->cpus)))
+	     n = nsdk_tune_next_count(n, nsdk_cpumask_weight(&tune->cpus)))
 		wbinvds += sizeof(wbinvd_sizes) / sizeof(wbinvd_sizes[0]);
 	tune->steps = groups * tune->size_count + wbinvds;
 }
@@ -323,7 +323,7 @@ int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *prof
 		free(out);
 		return nsdk_fail(-ENOMEM, "coherence", "no memory for a flush profile");
 	}
-	rc = tune_begin(&tune, opts);
+	rc = nsdk_tune_begin(&tune, opts);
 	tune.group = group;
 	count_steps(&tune);
 	if (rc == 0)
@@ -339,7 +339,7 @@ int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *prof
 		describe(&tune, out);
 		profile->flush = *out;
 	}
-	tune_end(&tune);
+	nsdk_tune_end(&tune);
 	free(group);
 	free(out);
 	return rc;

@@ -225,6 +225,13 @@ static void a_crew_does_not_share_what_is_too_little(void)
 	NSDK_ASSERT_INT(nsdk_planner_threshold_lines(&planner), 512);
 	NSDK_ASSERT_INT(choose(511, 0, 1, 0).kind, NSDK_PLAN_LINES);
 	NSDK_ASSERT_INT(choose(512, 0, 1, 0).kind, NSDK_PLAN_CREW);
+	/* Nor where something else makes so little worth planning. */
+	add(NSDK_TUNE_WBINVD, NSDK_TUNE_WRITEBACK, 1, POINTS({ 0, 1000 }, { MIB, 1000 }));
+	nsdk_planner_from_profile(&planner, &profile);
+	CU_ASSERT(nsdk_planner_threshold_lines(&planner) < 128);
+	NSDK_ASSERT_INT(choose(511, 0, 1, 1).kind, NSDK_PLAN_WBINVD);
+	NSDK_ASSERT_INT(choose(511, 0, 1, 0).kind, NSDK_PLAN_LINES);
+	NSDK_ASSERT_INT(choose(512, 0, 1, 1).kind, NSDK_PLAN_CREW);
 }
 
 static void an_alternative_counts_by_its_upper_quartile(void)
@@ -305,6 +312,12 @@ static void nothing_overflows(void)
 		}
 	}
 	NSDK_ASSERT_INT(nsdk_curve_ns(&planner.lines[0], UINT64_MAX), 1ll << 43);
+	/* 2^20 ns a line: 2^63 lines more than the first would come out as none. */
+	before();
+	for (unsigned way = 0; way < 2; way++)
+		add(NSDK_TUNE_LINES, (enum nsdk_tune_way)way, 1, POINTS({ 64, 1 << 20 }));
+	nsdk_planner_from_profile(&planner, &profile);
+	NSDK_ASSERT_INT(nsdk_curve_ns(&planner.lines[0], (1ull << 63) + 1), 1ll << 43);
 }
 
 static void many_tables_are_no_harm(void)

@@ -476,20 +476,20 @@ static void the_check_knows_right_from_wrong(void)
 
 static void counts_double_up_to_all(void)
 {
-	NSDK_ASSERT_INT(tune_next_count(1, 1), 0);
-	NSDK_ASSERT_INT(tune_next_count(1, 2), 2);
-	NSDK_ASSERT_INT(tune_next_count(4, 6), 6);
-	NSDK_ASSERT_INT(tune_next_count(6, 6), 0);
+	NSDK_ASSERT_INT(nsdk_tune_next_count(1, 1), 0);
+	NSDK_ASSERT_INT(nsdk_tune_next_count(1, 2), 2);
+	NSDK_ASSERT_INT(nsdk_tune_next_count(4, 6), 6);
+	NSDK_ASSERT_INT(nsdk_tune_next_count(6, 6), 0);
 }
 
 static void quantiles(void)
 {
 	uint64_t samples[] = { 50, 10, 40, 20, 30 };
 
-	NSDK_ASSERT_INT(tune_quantile(samples, 5, 50), 30);
-	NSDK_ASSERT_INT(tune_quantile(samples, 5, 25), 20);
-	NSDK_ASSERT_INT(tune_quantile(samples, 5, 75), 40);
-	NSDK_ASSERT_INT(tune_quantile(samples, 1, 75), 10);
+	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 5, 50), 30);
+	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 5, 25), 20);
+	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 5, 75), 40);
+	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 1, 75), 10);
 }
 
 static const struct nsdk_unit_test tests[] = {
