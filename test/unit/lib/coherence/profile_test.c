@@ -320,6 +320,85 @@ static void what_is_wrong_is_named(void)
 	assert_ignored(-EBADMSG, "JSON");
 }
 
+/* The member of an object's member's member …, by its path. */
+static struct json_object *member(struct json_object *object, const char *const *keys)
+{
+	for (; *keys != NULL; keys++) {
+		if (json_object_is_type(object, json_type_array))
+			object = json_object_array_get_idx(object, (size_t)atoi(*keys)); /* NOLINT(cert-err34-c) */
+		else
+			CU_ASSERT(json_object_object_get_ex(object, *keys, &object));
+	}
+	return object;
+}
+
+/* A member that is something else than it must be; the checksum is right. */
+static void wrong_members_are_refused(void)
+{
+	static const struct {
+		const char *path[6];
+		const char *key, *value, *why;
+	} cases[] = {
+		{ { "flush", "tables", "0", "points", "0" }, "low_ns", "-5", "\"low_ns\"" },
+		{ { "flush", "tables", "0", "points", "0" }, "ns", "100.0", "\"ns\"" },
+		{ { "flush", "tables", "0", "points", "0" }, "ns", "1e2", "\"ns\"" },
+		{ { "flush", "tables", "0", "points", "0" }, "bytes", "\"4096\"", "\"bytes\"" },
+		{ { "flush", "tables", "0", "points", "0" }, "high_ns", "null", "\"high_ns\"" },
+		{ { "flush", "tables", "0" }, "cpus", "0", "CPUs" },
+		{ { "flush", "tables", "0" }, "cpus", "4294967297", "\"cpus\"" },
+		{ { "flush", "tables", "0" }, "cpus", "99999999999999999999999", "\"cpus\"" },
+		{ { "flush", "tables", "0" }, "what", "\"magic\"", "\"magic\"" },
+		{ { "flush", "tables", "0" }, "way", "1", "\"way\"" },
+		{ { "flush", "tables", "0" }, "state", "\"wet\"", "\"wet\"" },
+		{ { "flush", "tables", "0" }, "points", "[]", "no points" },
+		{ { "flush", "tables", "0" }, "points", "[7]", "point is no object" },
+		{ { "flush", "tables", "0" }, "points", "{}", "\"points\"" },
+		{ { "flush" }, "tables", "[[]]", "tables is no object" },
+		{ { "flush" }, "tables", "{}", "\"tables\"" },
+		{ { "flush" }, "hugepages", "1", "\"hugepages\"" },
+		{ { "flush" }, "skipped", "{}", "\"crew\"" },
+		{ { "flush" }, "date", "\"\"", "when" },
+		{ { "flush" }, "date", "\"2026-01-01T00:00:00Z and a half\"", "too long" },
+		{ { "flush" }, "cpus", "\"0\\u00001\"", "too long" },
+		{ { NULL }, "flush", "[]", "\"flush\"" },
+	};
+	char why[400];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct nsdk_profile *profile = example(), *back = NULL;
+		char *text = nsdk_profile_text(profile);
+		struct json_object *to;
+
+		/* Without a date it has no flushes of its own to write, and keeps what is there. */
+		profile->flush.date[0] = '\0';
+		to = member(profile->root, cases[i].path);
+		json_object_object_add(to, cases[i].key, json_tokener_parse(cases[i].value));
+		free(text);
+		text = nsdk_profile_text(profile);
+		why[0] = '\0';
+		NSDK_ASSERT_INT(nsdk_profile_parse(text, strlen(text), why, sizeof(why), &back), -EBADMSG);
+		CU_ASSERT_PTR_NULL(back);
+		if (strstr(why, cases[i].why) == NULL)
+			NSDK_ASSERT_TEXT(why, cases[i].why);
+		nsdk_profile_free(back);
+		free(text);
+		nsdk_profile_free(profile);
+	}
+}
+
+static void the_same_table_twice_is_refused(void)
+{
+	struct nsdk_profile *profile = example(), *back = NULL;
+	char why[400] = "", *text;
+
+	profile->flush.tables[1] = profile->flush.tables[0];
+	text = nsdk_profile_text(profile);
+	NSDK_ASSERT_INT(nsdk_profile_parse(text, strlen(text), why, sizeof(why), &back), -EBADMSG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "twice"));
+	free(text);
+	nsdk_profile_free(profile);
+}
+
 static void deep_nesting_is_refused(void)
 {
 	char *text = malloc(200001);
@@ -487,6 +566,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(changed_anywhere_is_refused),
 	NSDK_UNIT_TEST(absurd_values_are_refused),
 	NSDK_UNIT_TEST(what_is_wrong_is_named),
+	NSDK_UNIT_TEST(wrong_members_are_refused),
+	NSDK_UNIT_TEST(the_same_table_twice_is_refused),
 	NSDK_UNIT_TEST(deep_nesting_is_refused),
 	NSDK_UNIT_TEST(another_cpu_is_named),
 	NSDK_UNIT_TEST(no_file_is_no_matter),
