@@ -16,6 +16,12 @@
 #define NVME_NOINLINE __attribute__((noinline))
 
 /*
+ * The compiler takes this for the place where the value changes, and memory too, so it neither computes
+ * it earlier nor keeps other things in registers across. For the way that matters only.
+ */
+#define COMPUTE_HERE(value) __asm__ volatile("" : "+r"(value) : : "memory")
+
+/*
  * A call in the last place that stays a call. Were it a jump, the compiler would have to keep the
  * arguments that came on the stack in registers, and save others for them, on the way that matters.
  */
@@ -41,10 +47,17 @@ int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp)
 	return err ? err : -EAGAIN;
 }
 
-static inline void next_sqe(struct nsdk_nvme_qpair *qp)
+/* @p sqe has been filled in, and is the next one to announce. */
+__attribute__((always_inline)) static inline void next_sqe(struct nsdk_nvme_qpair *qp,
+							   struct nsdk_nvme_cmd *sqe)
 {
-	if (NVME_UNLIKELY(++qp->sqe == qp->ring.sq_end))
-		qp->sqe = qp->ring.sq;
+	/* Not begun earlier, when all registers are taken. */
+	COMPUTE_HERE(sqe);
+	if (NVME_UNLIKELY(++sqe == qp->ring.sq_end)) {
+		sqe = qp->ring.sq;
+		qp->laps++;
+	}
+	qp->sqe = sqe;
 	qp->attention |= NVME_UNSENT;
 }
 
@@ -98,8 +111,7 @@ int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 	t->ctx = ctx;
 	cmd->cid = t->cid;
 	*qp->sqe = *cmd;
-	next_sqe(qp);
-	qp->outstanding++;
+	next_sqe(qp, qp->sqe);
 	return 0;
 }
 
@@ -164,7 +176,7 @@ __attribute__((always_inline)) static inline void
 fill(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, uint64_t opcode_nsid, uint64_t prp1,
      uint64_t prp2, uint64_t lba, uint32_t cdw12, nsdk_nvme_cb cb, void *ctx)
 {
-	struct nsdk_nvme_cmd *sqe = qp->sqe, *next = sqe + 1;
+	struct nsdk_nvme_cmd *sqe = qp->sqe;
 
 	/* Dwords 0 and 1: opcode, no fusing, PRPs, command id, namespace. */
 	*(uint64_t *)(void *)sqe = opcode_nsid | t->cid_dw01;
@@ -172,14 +184,10 @@ fill(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, uint64_t opcode_nsid, u
 	sqe->prp2 = prp2;
 	*(uint64_t *)(void *)&sqe->cdw10 = lba;
 	sqe->cdw12 = cdw12;
-	if (NVME_UNLIKELY(next == qp->ring.sq_end))
-		next = qp->ring.sq;
-	qp->sqe = next;
+	next_sqe(qp, sqe);
 	qp->free = t->next_free;
 	t->cb = cb;
 	t->ctx = ctx;
-	qp->attention |= NVME_UNSENT;
-	qp->outstanding++;
 }
 _Static_assert(offsetof(struct nsdk_nvme_cmd, cdw10) % 8 == 0, "the LBA is stored as one word");
 
@@ -193,7 +201,7 @@ __attribute__((always_inline)) static inline int rw_short(RW_PARAMETERS, bool wr
 	const uintptr_t piece_mask = ((uintptr_t)1 << NSDK_WINDOW_SHIFT) - 1;
 	uint32_t nlb = blocks - 1; /* 0's based, as the command has it; no blocks: far too many */
 	uintptr_t va = (uintptr_t)buf, index;
-	struct nvme_tracker *t;
+	nsdk_nvme_cb late;
 	uint64_t entry;
 
 	/* What is needed last is loaded last: each register more is one to save and restore. */
@@ -207,11 +215,19 @@ __attribute__((always_inline)) static inline int rw_short(RW_PARAMETERS, bool wr
 	entry = atomic_load_explicit(&qp->window[index], memory_order_relaxed);
 	if (NVME_UNLIKELY(entry == 0))
 		goto other;
-	t = qp->free;
-	if (NVME_UNLIKELY(!t || !cb))
+	if (NVME_UNLIKELY(!qp->free))
 		goto other;
-	fill(qp, t, write ? ns->write_dw01 : ns->read_dw01, entry - 1 + (va & piece_mask), 0, lba,
-	     flags | nlb, cb, ctx);
+	/* Nine registers need not be saved, and this way gets by with them: cb comes in at the end, … */
+	late = cb;
+	COMPUTE_HERE(late);
+	if (NVME_UNLIKELY(!late))
+		goto other;
+	/* … and what is not needed any more makes room for what is. */
+	va = entry - 1 + (va & piece_mask);
+	flags |= nlb;
+	COMPUTE_HERE(va);
+	COMPUTE_HERE(flags);
+	fill(qp, qp->free, write ? ns->write_dw01 : ns->read_dw01, va, 0, lba, flags, late, ctx);
 	return 0;
 
 other:

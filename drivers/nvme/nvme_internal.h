@@ -121,16 +121,17 @@ struct nvme_arrival {
 
 struct nsdk_nvme_qpair {
 	/* First line: all that a poll needs. */
-	uint32_t attention;              /* enum nvme_attention */
-	uint32_t idle_polls;             /* counts down to a look at the controller's health */
+	uint64_t attention;              /* enum nvme_attention */
 	const struct nsdk_nvme_cpl *cqe; /* next completion to look at */
+	uint32_t idle_polls;             /* counts down to a look at the controller's health */
 	uint32_t phase;                  /* the phase bit that an old one there has */
+	uint32_t poll_max;               /* of the poll that is under way */
 	struct nvme_tracker *trackers;
 	struct nvme_tracker *free;       /* last used first, as it is warm; NULL: full or dead */
 	uint32_t tracker_count;
 	uint32_t entries;
 	uint32_t sqid_dw2;               /* the queue id where dword 2 of a CQE has it */
-	uint32_t outstanding;            /* commands, of users and of splits */
+	uint32_t completed;              /* commands, of users and of splits; wraps */
 
 	/* Second line: what submitting needs on top. */
 	struct nsdk_nvme_cmd *sqe;       /* next slot to fill */
@@ -150,6 +151,7 @@ struct nsdk_nvme_qpair {
 	uint8_t *prp_lists;              /* one for each tracker */
 	uint64_t *prp_list_iovas;        /* one for each 4 KiB of them */
 	uint32_t prp_list_bytes;
+	uint32_t laps;                   /* how often sqe has come round; wraps */
 	struct nsdk_nvme_cmd *sqe_flushed; /* NVME_FLUSHING: what the doorbell will say */
 	struct nvme_arrival *arrivals;   /* what has just been collected: NVME_COLLECT_MAX */
 	uint32_t arrival_count;          /* NVME_TAKING: so many wait */
@@ -164,6 +166,15 @@ struct nsdk_nvme_qpair {
 	uint32_t split_children_max;     /* so that a split leaves trackers to the others */
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
 } __attribute__((aligned(NSDK_LINE_BYTES)));
+
+/*
+ * Commands given and not called back. Where the submission ring stands says how many were given, so
+ * that submitting need not count them; all of it modulo 2^32, as the difference is small.
+ */
+static inline uint32_t nvme_outstanding(const struct nsdk_nvme_qpair *qp)
+{
+	return qp->laps * qp->entries + (uint32_t)(qp->sqe - qp->ring.sq) - qp->completed;
+}
 
 /* ---- Namespaces (ns.c) ---- */
 
@@ -402,7 +413,7 @@ static inline void nvme_doorbell(volatile uint32_t *doorbell, uint32_t value)
  * announces) was written before its phase bit and must not be read before: x86 keeps loads in order,
  * so only the compiler has to be held; arm needs a barrier that reaches where the device is.
  */
-static inline bool nvme_cqe_is_new(const struct nsdk_nvme_cpl *cqe, uint32_t old_phase)
+static inline bool nvme_cqe_is_new_at(const struct nsdk_nvme_cpl *cqe, const uint32_t *old_phase)
 {
 	uint32_t status = __atomic_load_n(&cqe->status, __ATOMIC_RELAXED);
 
@@ -411,7 +422,12 @@ static inline bool nvme_cqe_is_new(const struct nsdk_nvme_cpl *cqe, uint32_t old
 #else
 	__atomic_signal_fence(__ATOMIC_ACQUIRE);
 #endif
-	return ((status ^ old_phase) & NSDK_NVME_STATUS_PHASE) != 0;
+	return ((status ^ *old_phase) & NSDK_NVME_STATUS_PHASE) != 0;
+}
+
+static inline bool nvme_cqe_is_new(const struct nsdk_nvme_cpl *cqe, uint32_t old_phase)
+{
+	return nvme_cqe_is_new_at(cqe, &old_phase);
 }
 
 /* Its SQ head (15:0) and SQ id (31:16), in one load. */

@@ -42,7 +42,7 @@ NVME_NOINLINE static void send_flushed(struct nsdk_nvme_qpair *qp)
 					    (size_t)((char *)qp->sqe - (char *)from),
 					    NSDK_DMA_TO_DEVICE);
 	qp->sqe_unsent = qp->sqe;
-	qp->attention &= ~(uint32_t)NVME_UNSENT;
+	qp->attention &= ~(uint64_t)NVME_UNSENT;
 	/*
 	 * Payloads, PRP lists and SQEs: written back, and fenced against the doorbell store that
 	 * follows, which is what makes the device read them.
@@ -60,14 +60,14 @@ NVME_COLD static void advance_flush(struct nsdk_nvme_qpair *qp)
 {
 	if (!nsdk_flush_batch_poll(qp->to_device))
 		return;
-	qp->attention &= ~(uint32_t)NVME_FLUSHING;
+	qp->attention &= ~(uint64_t)NVME_FLUSHING;
 	/* Not further: what has been submitted since then is still in the caches. */
 	ring_sq_doorbell(qp, qp->sqe_flushed);
 }
 
 static inline void send_snooped(struct nsdk_nvme_qpair *qp)
 {
-	qp->attention &= ~(uint32_t)NVME_UNSENT;
+	qp->attention &= ~(uint64_t)NVME_UNSENT;
 	ring_sq_doorbell(qp, qp->sqe);
 }
 
@@ -82,12 +82,21 @@ static inline void send(struct nsdk_nvme_qpair *qp)
 	}
 }
 
-int nsdk_nvme_qpair_submit(struct nsdk_nvme_qpair *qp)
+NVME_NOINLINE static int submit_attentively(struct nsdk_nvme_qpair *qp)
 {
 	if (NVME_UNLIKELY(qp->attention & NVME_DEAD))
 		return qp->error;
 	if (qp->attention & NVME_UNSENT)
 		send(qp);
+	return 0;
+}
+
+int nsdk_nvme_qpair_submit(struct nsdk_nvme_qpair *qp)
+{
+	if (NVME_UNLIKELY(qp->attention != NVME_UNSENT))
+		return submit_attentively(qp);
+	qp->attention = 0;
+	ring_sq_doorbell(qp, qp->sqe);
 	return 0;
 }
 
@@ -99,7 +108,7 @@ void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error)
 	if (qp->attention & NVME_DEAD)
 		return;
 	qp->attention |= NVME_DEAD;
-	qp->attention &= ~(uint32_t)(NVME_UNSENT | NVME_FLUSHING);
+	qp->attention &= ~(uint64_t)(NVME_UNSENT | NVME_FLUSHING);
 	qp->free = NULL;
 	qp->error = error;
 }
@@ -117,7 +126,7 @@ static void deliver(struct nsdk_nvme_qpair *qp, uint32_t count)
 			t->next_free = qp->free;
 			qp->free = t;
 		}
-		qp->outstanding--;
+		qp->completed++;
 		cb(t->ctx, qp->arrivals[i].cqe);
 	}
 }
@@ -137,7 +146,7 @@ NVME_COLD void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t st
 	nsdk_flush_batch_commit(qp->to_device);
 	nsdk_flush_batch_commit(qp->from_device);
 	if (qp->attention & NVME_TAKING) {
-		qp->attention &= ~(uint32_t)NVME_TAKING;
+		qp->attention &= ~(uint64_t)NVME_TAKING;
 		deliver(qp, qp->arrival_count);
 	}
 	for (uint32_t i = 0; i < qp->tracker_count; i++) {
@@ -161,11 +170,11 @@ NVME_COLD void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t st
 		if (!cb)
 			continue;
 		t->cb = NULL;
-		qp->outstanding--;
+		qp->completed++;
 		cb(t->ctx, &cpl);
 	}
 	nsdk_nvme_splits_abort(qp, status);
-	qp->attention &= ~(uint32_t)NVME_POLLING;
+	qp->attention &= ~(uint64_t)NVME_POLLING;
 }
 
 NVME_COLD static int die(struct nsdk_nvme_qpair *qp, int error)
@@ -190,7 +199,7 @@ NVME_COLD static int lied(struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_cpl
 		nsdk_nvme_ctrlr_fail(qp->ctrlr, -EIO,
 				     "the controller completed command id %u on queue %u, which is not "
 				     "outstanding; it has been taken out", cqe->cid, qp->ring.qid);
-	qp->attention &= ~(uint32_t)NVME_POLLING;
+	qp->attention &= ~(uint64_t)NVME_POLLING;
 	return die(qp, nsdk_nvme_ctrlr_failed(qp->ctrlr));
 }
 
@@ -203,7 +212,7 @@ NVME_COLD static int lied(struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_cpl
 static inline bool is_sane(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_cpl *cqe,
 			   size_t cid)
 {
-	return nvme_cqe_dw2(cqe) - qp->sqid_dw2 < qp->entries && cid < qp->tracker_count;
+	return nvme_cqe_dw2(cqe) - qp->sqid_dw2 < qp->entries && (uint32_t)cid < qp->tracker_count;
 }
 
 /* Completions of commands that are parts of splits are no I/O of users; the splits' ends are. */
@@ -215,8 +224,21 @@ NVME_NOINLINE static int splits_polled(struct nsdk_nvme_qpair *qp)
 	correction = qp->poll_correction;
 	qp->poll_correction = 0;
 	if (qp->split_count == 0)
-		qp->attention &= ~(uint32_t)NVME_SPLITS;
+		qp->attention &= ~(uint64_t)NVME_SPLITS;
 	return correction;
+}
+
+NVME_NOINLINE static int polled_attentively(struct nsdk_nvme_qpair *qp, uint32_t handled)
+{
+	int count = (int)handled;
+
+	if (NVME_UNLIKELY(qp->attention & NVME_SPLITS))
+		count += splits_polled(qp);
+	qp->attention &= ~(uint64_t)NVME_POLLING;
+	/* What the callbacks submitted goes out as a batch of its own. */
+	if (qp->attention & NVME_UNSENT)
+		send(qp);
+	return count;
 }
 
 /*
@@ -225,39 +247,43 @@ NVME_NOINLINE static int splits_polled(struct nsdk_nvme_qpair *qp)
  */
 static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled, const struct nsdk_nvme_cpl *cqe)
 {
-	int count = (int)handled;
-
 	/*
 	 * The slots are the device's again. The CPU has only read them, so no dirty line of theirs can
 	 * be written back later over a new completion; that they have been read before the device may
 	 * overwrite them is what the release in the doorbell orders.
 	 */
 	nvme_doorbell(qp->ring.cq_doorbell, (uint32_t)(cqe - qp->ring.cq));
-	if (NVME_UNLIKELY(qp->attention & NVME_SPLITS))
-		count += splits_polled(qp);
-	qp->attention &= ~(uint32_t)NVME_POLLING;
-	/* What the callbacks submitted goes out as a batch of its own. */
-	if (qp->attention & NVME_UNSENT)
-		send(qp);
-	return count;
+	if (NVME_LIKELY(qp->attention == NVME_POLLING)) {
+		qp->attention = 0;
+		return (int)handled;
+	}
+	return polled_attentively(qp, handled);
+}
+
+/* Takes the command off: its owner is called next. */
+__attribute__((always_inline)) static inline void retire(struct nsdk_nvme_qpair *qp,
+							 struct nvme_tracker *t)
+{
+	t->cb = NULL;
+	t->next_free = qp->free;
+	qp->free = t;
+	qp->completed++;
 }
 
 /*
- * There is a completion, and the device's writes were snooped. The place in the ring is kept in
- * registers: callbacks cannot look at it, as polls from inside of them do nothing.
+ * There is a completion behind the first, and the device's writes were snooped. The place in the ring
+ * is kept in registers: callbacks cannot look at it, as polls from inside of them do nothing.
+ *
+ * @param left  how many more to handle, at most; not 0.
  */
-NVME_NOINLINE static int poll_snooped(struct nsdk_nvme_qpair *qp, unsigned max)
+NVME_NOINLINE static int poll_more(struct nsdk_nvme_qpair *qp, uint32_t left)
 {
 	const struct nsdk_nvme_cpl *cqe = qp->cqe;
-	uint32_t phase = qp->phase;
-	uint32_t left, given;
+	uint32_t phase = qp->phase, given = left;
 
-	/* A device that never stops completing gets one round of the ring at a time. */
-	given = left = max ? max : qp->entries;
-	qp->attention |= NVME_POLLING;
 	do {
+		const struct nsdk_nvme_cpl *cpl;
 		size_t cid = cqe->cid;
-		const struct nsdk_nvme_cpl *cpl = cqe;
 		struct nvme_tracker *t;
 		nsdk_nvme_cb cb;
 
@@ -267,19 +293,54 @@ NVME_NOINLINE static int poll_snooped(struct nsdk_nvme_qpair *qp, unsigned max)
 		cb = t->cb;
 		if (NVME_UNLIKELY(!cb))
 			return lied(qp, cqe);
-		t->cb = NULL;
-		t->next_free = qp->free;
-		qp->free = t;
-		qp->outstanding--;
+		retire(qp, t);
+		/* A copy for the callback; the loop's own stays in a register that outlives the call. */
+		cpl = cqe;
+		__asm__("" : "+r"(cpl));
 		if (NVME_UNLIKELY(++cqe == qp->ring.cq_end)) {
 			cqe = qp->ring.cq;
 			phase ^= NSDK_NVME_STATUS_PHASE;
 		}
 		cb(t->ctx, cpl);
-	} while (--left && nvme_cqe_is_new(cqe, phase));
+		if (NVME_UNLIKELY(--left == 0))
+			break;
+	} while (NVME_LIKELY(nvme_cqe_is_new(cqe, phase)));
 	qp->cqe = cqe;
 	qp->phase = phase;
-	return polled(qp, given - left, cqe);
+	return polled(qp, 1 + given - left, cqe);
+}
+
+/*
+ * There is a completion, and the device's writes were snooped. Mostly it is the only one when few
+ * commands are in flight, and then all that is saved and restored is one register.
+ */
+NVME_NOINLINE static int poll_snooped(struct nsdk_nvme_qpair *qp, unsigned max)
+{
+	const struct nsdk_nvme_cpl *cqe = qp->cqe, *next = cqe + 1;
+	size_t cid = cqe->cid;
+	struct nvme_tracker *t;
+	nsdk_nvme_cb cb;
+
+	if (NVME_UNLIKELY(!is_sane(qp, cqe, cid)))
+		return lied(qp, cqe);
+	t = &qp->trackers[cid];
+	cb = t->cb;
+	if (NVME_UNLIKELY(!cb))
+		return lied(qp, cqe);
+	retire(qp, t);
+	if (NVME_UNLIKELY(next == qp->ring.cq_end)) {
+		next = qp->ring.cq;
+		qp->phase ^= NSDK_NVME_STATUS_PHASE;
+	}
+	qp->cqe = next;
+	qp->poll_max = max;
+	qp->attention |= NVME_POLLING;
+	cb(t->ctx, cqe);
+	next = qp->cqe;
+	if (nvme_cqe_is_new_at(next, &qp->phase) && qp->poll_max != 1)
+		/* A device that never stops completing gets one round of the ring at a time. */
+		return poll_more(qp, (qp->poll_max ? qp->poll_max : qp->entries) - 1);
+	return polled(qp, 1, next);
 }
 
 /*
@@ -356,7 +417,7 @@ NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned m
 			nsdk_flush_batch_commit(qp->from_device);
 		else if (!nsdk_flush_batch_poll(qp->from_device))
 			goto nothing;
-		qp->attention &= ~(uint32_t)NVME_TAKING;
+		qp->attention &= ~(uint64_t)NVME_TAKING;
 		bad = qp->bad;
 		deliver(qp, qp->arrival_count);
 		handled = qp->arrival_count;
@@ -391,7 +452,7 @@ NVME_NOINLINE static int poll_taking_back(struct nsdk_nvme_qpair *qp, unsigned m
 	if (handled)
 		return polled(qp, handled, next);
 nothing:
-	qp->attention &= ~(uint32_t)NVME_POLLING;
+	qp->attention &= ~(uint64_t)NVME_POLLING;
 	return 0;
 }
 
@@ -411,14 +472,14 @@ NVME_COLD static int look(struct nsdk_nvme_qpair *qp)
 
 	qp->idle_polls = NVME_IDLE_POLLS;
 	/* Another thread may have found out; reading a register is for those who wait for something. */
-	err = qp->outstanding ? nsdk_nvme_ctrlr_health(qp->ctrlr) :
+	err = nvme_outstanding(qp) ? nsdk_nvme_ctrlr_health(qp->ctrlr) :
 				nsdk_nvme_ctrlr_failed(qp->ctrlr);
 	return err ? die(qp, err) : 0;
 }
 
 static inline int poll_queue(struct nsdk_nvme_qpair *qp, unsigned max)
 {
-	if (nvme_cqe_is_new(qp->cqe, qp->phase))
+	if (nvme_cqe_is_new_at(qp->cqe, &qp->phase))
 		return poll_snooped(qp, max);
 	if (NVME_UNLIKELY(--qp->idle_polls == 0))
 		return look(qp);
@@ -453,7 +514,7 @@ NVME_NOINLINE static int poll_attentively(struct nsdk_nvme_qpair *qp, unsigned m
 /* Mostly there is something to send and nothing else unusual. */
 NVME_NOINLINE static int poll_sending(struct nsdk_nvme_qpair *qp, unsigned max)
 {
-	if (NVME_UNLIKELY((qp->attention & ~(uint32_t)NVME_SPLITS) != NVME_UNSENT))
+	if (NVME_UNLIKELY((qp->attention & ~(uint64_t)NVME_SPLITS) != NVME_UNSENT))
 		return poll_attentively(qp, max);
 	send_snooped(qp);
 	return poll_queue(qp, max);
@@ -461,7 +522,7 @@ NVME_NOINLINE static int poll_sending(struct nsdk_nvme_qpair *qp, unsigned max)
 
 int nsdk_nvme_qpair_poll(struct nsdk_nvme_qpair *qp, unsigned max)
 {
-	if (qp->attention != 0)
+	if (NVME_UNLIKELY(qp->attention != 0))
 		return poll_sending(qp, max);
 	return poll_queue(qp, max);
 }

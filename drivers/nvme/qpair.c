@@ -308,5 +308,5 @@ uint16_t nsdk_nvme_qpair_id(const struct nsdk_nvme_qpair *qp)
 
 unsigned nsdk_nvme_qpair_outstanding(const struct nsdk_nvme_qpair *qp)
 {
-	return qp->outstanding - qp->split_children + qp->split_count;
+	return nvme_outstanding(qp) - qp->split_children + qp->split_count;
 }
