@@ -462,6 +462,10 @@ static void the_places_in_their_order(void)
 	setenv("NSDK_PROFILE", "/a/b", 1);
 	NSDK_ASSERT_INT(nsdk_profile_path(true, at, sizeof(at)), 0);
 	NSDK_ASSERT_TEXT(at, "/a/b");
+	/* Set but empty: there is none, and none to be written. */
+	setenv("NSDK_PROFILE", "", 1);
+	NSDK_ASSERT_INT(nsdk_profile_path(true, at, sizeof(at)), -ENOENT);
+	NSDK_ASSERT_INT(nsdk_profile_path(false, at, sizeof(at)), -ENOENT);
 	unsetenv("NSDK_PROFILE");
 	setenv("HOME", "/home2", 1);
 	setenv("XDG_CONFIG_HOME", folder, 1);

@@ -4,6 +4,7 @@
  * advance, and what comes out has to be exactly that. Once, too, on the machine as it is.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -27,9 +28,24 @@ static struct {
 	unsigned wbinvd_error_cpus; /* with so many CPUs only; 0: always */
 	unsigned wobbles;           /* how many costs a write-back has, one after the other; 0: one */
 	unsigned writebacks;
+	bool nonsense;              /* the more, the cheaper */
 	unsigned wbinvd_cpus, gates;
 	bool proven;
 } machine;
+
+/* Flush CPUs come here too; what is asserted is asserted of the submitting thread. */
+static pthread_t submitter;
+
+static void assert_submitter(const void *va)
+{
+	nsdk_cpumask_t now;
+
+	if (!pthread_equal(pthread_self(), submitter))
+		return;
+	CU_ASSERT_EQUAL((uintptr_t)va % NSDK_LINE_BYTES, 0);
+	CU_ASSERT_EQUAL(nsdk_cpumask_get_affinity(&now), 0);
+	NSDK_ASSERT_INT(nsdk_cpumask_weight(&now), 1);
+}
 
 static void pass(uint64_t ns)
 {
@@ -38,7 +54,9 @@ static void pass(uint64_t ns)
 
 static void fake_writeback(const void *va, size_t lines)
 {
-	CU_ASSERT_EQUAL((uintptr_t)va % NSDK_LINE_BYTES, 0);
+	assert_submitter(va);
+	if (machine.nonsense)
+		pass(((uint64_t)1 << 30) / (lines * lines));
 	pass(lines * WRITEBACK_NS);
 	if (machine.wobbles != 0)
 		pass(machine.writebacks++ % machine.wobbles * 1000);
@@ -46,7 +64,7 @@ static void fake_writeback(const void *va, size_t lines)
 
 static void fake_invalidate(const void *va, size_t lines)
 {
-	CU_ASSERT_EQUAL((uintptr_t)va % NSDK_LINE_BYTES, 0);
+	assert_submitter(va);
 	pass(lines * INVALIDATE_NS);
 }
 
@@ -198,6 +216,7 @@ static void before(void)
 {
 	int cpu;
 
+	submitter = pthread_self();
 	memset(&machine, 0, sizeof(machine));
 	memset(&first, 0, sizeof(first));
 	memset(&second, 0, sizeof(second));
@@ -380,6 +399,43 @@ static void progress_may_end_it(void)
 	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
 }
 
+static bool stay_below(void *ctx, unsigned step, unsigned steps, const char *what)
+{
+	(void)ctx;
+	(void)what;
+	CU_ASSERT(step < steps);
+	told.calls++;
+	return true;
+}
+
+/* It is tried again, and then given up: a profile that nobody would read is not written. */
+static void costs_that_make_no_sense_are_refused(void)
+{
+	struct nsdk_tune_opts opts = some_opts();
+
+	machine.nonsense = true;
+	opts.progress = stay_below;
+	memset(&told, 0, sizeof(told));
+	NSDK_ASSERT_INT(nsdk_tune_flush(&opts, profile), -EBUSY);
+	NSDK_ASSERT_ONE_SENTENCE("too busy to measure");
+	NSDK_ASSERT_INT(profile->flush.count, 0);
+	NSDK_ASSERT_INT(told.calls % 3, 0);
+	CU_ASSERT(told.calls > 3);
+}
+
+/* The one who submits stays where he was put, also after the flush CPUs were started. */
+static void the_check_stays_on_its_cpu(void)
+{
+	struct nsdk_tune_opts opts = some_opts();
+	struct nsdk_tune_check checks[16];
+
+	if (nsdk_cpumask_weight(&second) == 0)
+		nsdk_skip("there is one CPU");
+	opts.flush_cpus = second;
+	NSDK_ASSERT_INT(nsdk_tune_check(&opts, NULL, checks, 16), 10);
+	NSDK_ASSERT_INT(checks[0].alternatives, 2);
+}
+
 static void what_cannot_be_is_refused(void)
 {
 	static const uint64_t odd[] = { 4095 }, falling[] = { 8192, 4096 }, none[] = { 0 },
@@ -537,6 +593,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(flush_cpus_are_measured),
 	NSDK_UNIT_TEST(progress_counts_every_step),
 	NSDK_UNIT_TEST(progress_may_end_it),
+	NSDK_UNIT_TEST(costs_that_make_no_sense_are_refused),
+	NSDK_UNIT_TEST(the_check_stays_on_its_cpu),
 	NSDK_UNIT_TEST(what_cannot_be_is_refused),
 	NSDK_UNIT_TEST(wbinvd_is_measured_where_the_gate_opens),
 	NSDK_UNIT_TEST(why_wbinvd_is_not_measured),
