@@ -25,6 +25,9 @@ tree() {
 	printf 'void nsdk_sync_for_cpu(int a)\n{\n\tif (a)\n\t\tcoh->ops->fence_for_cpu();\n\telse\n\t\ta = 0;\n}\n' \
 		> "$tmp/tree/lib/coherence/sync.c"
 	printf 'void p(void)\n{\n\tops->writeback_invalidate(lines, 1);\n}\n' > "$tmp/tree/lib/coherence/gate.c"
+	for name in produce shadow crew_job; do
+		printf 'void s(void)\n{\n\tops->fence_for_cpu();\n}\n' > "$tmp/tree/lib/coherence/$name.c"
+	done
 	printf 'void t(void)\n{\n\tops->fence_for_cpu();\n}\n' > "$tmp/tree/lib/coherence/tune.c"
 	printf 'void g(void)\n{\n\tops->fence_for_device();\n}\n' > "$tmp/tree/lib/mem/domain.c"
 	printf 'bool nsdk_flush_batch_begin(int a)\n{\n\tif (!nsdk_flight_poll(a) && b)\n\t\treturn true;\n}\n' \
@@ -54,10 +57,13 @@ lists_all() {
 	listed && cmp -s "$tmp/out" - << 'END'
 1 lib/coherence/batch.c:3: batch->ops->writeback(va, 1);
 2 lib/coherence/batch.c:4: batch->unfenced = true;
-3 lib/coherence/flight.c:3: nsdk_flight_poll(a)
-4 lib/coherence/sync.c:4: coh->ops->fence_for_cpu();
-5 lib/mem/domain.c:3: ops->fence_for_device();
-6 drivers/disk/io.c:4: nsdk_sync_for_device(coh, (void *)va, 2);
+3 lib/coherence/crew_job.c:3: ops->fence_for_cpu();
+4 lib/coherence/flight.c:3: nsdk_flight_poll(a)
+5 lib/coherence/produce.c:3: ops->fence_for_cpu();
+6 lib/coherence/shadow.c:3: ops->fence_for_cpu();
+7 lib/coherence/sync.c:4: coh->ops->fence_for_cpu();
+8 lib/mem/domain.c:3: ops->fence_for_device();
+9 drivers/disk/io.c:4: nsdk_sync_for_device(coh, (void *)va, 2);
 END
 }
 check 'lists calls, questions and marks, no definition, comment or exception' lists_all
