@@ -81,6 +81,16 @@ static inline bool nsdk_shadow_is_clean(const struct nsdk_shadow *shadow, uintpt
 	       nsdk_shadow_bits(va, va + NSDK_LINE_BYTES);
 }
 
+/* Whether none of these lines, which are all in one page, is known to be clean. */
+static inline bool nsdk_shadow_none_clean(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end)
+{
+	if (first - shadow->va >= shadow->bytes)
+		return true;
+	return !(atomic_load_explicit(&shadow->clean[nsdk_shadow_page(shadow, first)],
+				      memory_order_relaxed) &
+		 nsdk_shadow_bits(first, end));
+}
+
 /*
  * The next run of lines in [*first, end) that are not known to be clean: from *first on, which is
  * moved there, up to the end returned. @return 0: there is none.
