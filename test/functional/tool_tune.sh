@@ -102,8 +102,7 @@ same '--output that cannot be: one sentence' 1 "$(lines_of "$work/err")"
 	exit $((failures > 0))
 ) || failures=$((failures + 1))
 
-# shellcheck disable=SC2086
-timeout -s KILL 60 "$nsdk" tune flush --sizes=4k,64m --output="$work/stopped.json" > "$work/out" 2> "$work/err" &
+timeout -s KILL 60 "$nsdk" tune flush --sizes=4k,8m,16m,32m,64m --output="$work/stopped.json" > "$work/out" 2> "$work/err" &
 pid=$!
 sleep 1
 kill -INT $pid
