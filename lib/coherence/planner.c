@@ -12,14 +12,13 @@
  * to be kept small.
  *
  * Cautious. An alternative to the plain way has to be cheaper by 1/32, more than two measurements of
- * the same thing differ on a quiet machine, so that noise does not wake other CPUs for nothing; and it
- * is taken at its upper quartile, so that one that was measured on a busy machine has to be better by
- * what it varied. A crew that is better at one size, and at none of the sizes next to it, was better by
- * chance; and below two of its shares it has nothing to share. Below its smallest
- * measured size an alternative costs as much as there (waking a flush CPU takes its time however
- * little there is to do), while plain lines cost in proportion. WBINVD is never taken without having
- * been measured, nor on more CPUs than it was measured on. A curve never falls: where a larger size
- * was measured to be cheaper, that is noise, and the larger cost holds.
+ * the same thing differ, so that noise does not wake other CPUs for nothing. A crew that is better at
+ * one size, and at none of the sizes next to it, was better by chance; and below two of its shares it
+ * has nothing to share. Below its smallest measured size an alternative costs as much as there (waking
+ * a flush CPU takes its time however little there is to do), while plain lines cost in proportion.
+ * WBINVD is never taken without having been measured, nor on more CPUs than it was measured on. A
+ * curve never falls: where a larger size was measured to be cheaper, that is noise, and the larger
+ * cost holds.
  *
  * Mixed batches. A line's cost depends on how many there are (beyond a cache's size it is another)
  * more than on the operation, so both ways are looked up at the size of the whole batch and weighted.
@@ -107,10 +106,7 @@ static void curve_finish(struct nsdk_curve *curve)
 		curve->at[curve->count - 1].slope = slope;
 }
 
-/*
- * The curve of a table. The plain way's is the median, and nothing costs nothing; an alternative's is
- * the upper quartile, and however little costs as much as the smallest size.
- */
+/* The curve of a table. Plainly done, nothing costs nothing; else as much as the smallest size. */
 static void curve_make(struct nsdk_curve *curve, const struct nsdk_tune_table *table, bool plain)
 {
 	memset(curve, 0, sizeof(*curve));
@@ -118,11 +114,8 @@ static void curve_make(struct nsdk_curve *curve, const struct nsdk_tune_table *t
 		return;
 	if (plain)
 		curve_add(curve, 0, 0);
-	for (unsigned i = 0; i < table->count; i++) {
-		const struct nsdk_tune_point *point = &table->points[i];
-
-		curve_add(curve, point->bytes / NSDK_LINE_BYTES, plain ? point->ns : point->high_ns);
-	}
+	for (unsigned i = 0; i < table->count; i++)
+		curve_add(curve, table->points[i].bytes / NSDK_LINE_BYTES, table->points[i].ns);
 	/* A single point has no slope of its own, and what costs nothing more is nobody's machine. */
 	if (curve->count == 1 && curve->at[0].lines != 0) {
 		curve->at[0].slope = (curve->at[0].ns << SLOPE_BITS) / curve->at[0].lines;

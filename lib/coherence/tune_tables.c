@@ -26,6 +26,7 @@ struct group {
 	unsigned taken; /* samples of each */
 	struct tune_subject subjects[MAX_SUBJECTS];
 	uint64_t samples[MAX_SUBJECTS][TUNE_MAX_SAMPLES];
+	uint64_t sorted[TUNE_MAX_SAMPLES];
 };
 
 /* How long one point may take on each CPU, and how many samples it has at least and at most. */
@@ -98,6 +99,33 @@ static void enter(struct group *group, const struct tune_subject *subject)
 		group->subjects[group->count++] = *subject;
 }
 
+/*
+ * Median and quartiles. Of all but the first they are taken from the ratios to the first, sample by
+ * sample: what hit both in the same moment cancels out, and what is left is the difference between two
+ * ways of flushing, which is what the planner wants to know.
+ */
+static void conclude(struct group *group, unsigned which, uint64_t bytes,
+		     const struct nsdk_tune_point *first, struct nsdk_tune_point *out)
+{
+	static const unsigned percents[] = { 25, 50, 75 };
+	uint64_t *sorted = group->sorted, results[3];
+
+	for (unsigned n = 0; n < group->taken; n++)
+		sorted[n] = which == 0 ? group->samples[0][n] :
+					 group->samples[which][n] * 1000000 / group->samples[0][n];
+	for (unsigned i = 0; i < 3; i++) {
+		results[i] = nsdk_tune_quantile(sorted, group->taken, percents[i]);
+		if (which != 0)
+			results[i] = results[i] * first->ns / 1000000;
+	}
+	*out = (struct nsdk_tune_point){
+		.bytes = bytes,
+		.low_ns = results[0],
+		.ns = results[1],
+		.high_ns = results[2],
+	};
+}
+
 /* Turn the group's subjects into tables. */
 static int measure_group(struct tune *tune, struct group *group, const uint64_t *sizes, unsigned count,
 			 struct nsdk_profile_flush *out)
@@ -134,12 +162,8 @@ static int measure_group(struct tune *tune, struct group *group, const uint64_t 
 			if (rc != 0)
 				return rc;
 			for (unsigned i = 0; i < group->count; i++)
-				tables[i].points[s] = (struct nsdk_tune_point){
-					.bytes = sizes[s],
-					.ns = nsdk_tune_quantile(group->samples[i], group->taken, 50),
-					.low_ns = nsdk_tune_quantile(group->samples[i], group->taken, 25),
-					.high_ns = nsdk_tune_quantile(group->samples[i], group->taken, 75),
-				};
+				conclude(group, i, sizes[s], &tables[0].points[s],
+					 &tables[i].points[s]);
 		}
 		for (unsigned i = 0; i < group->count; i++)
 			ok = ok && nsdk_profile_table_ok(&tables[i], &why);

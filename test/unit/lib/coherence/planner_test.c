@@ -234,19 +234,6 @@ static void a_crew_does_not_share_what_is_too_little(void)
 	NSDK_ASSERT_INT(choose(512, 0, 1, 1).kind, NSDK_PLAN_CREW);
 }
 
-static void an_alternative_counts_by_its_upper_quartile(void)
-{
-	add_lines();
-	add_crew(1, 10000);
-	for (unsigned i = 0; i < profile.flush.count; i++)
-		for (unsigned p = 0; p < profile.flush.tables[i].count; p++)
-			profile.flush.tables[i].points[p].high_ns *= 2;
-	nsdk_planner_from_profile(&planner, &profile);
-	/* Lines at their median, 49152; the crew at 2 * (10000 + 24576). */
-	NSDK_ASSERT_INT(choose(32768, 0, 1, 0).kind, NSDK_PLAN_LINES);
-	NSDK_ASSERT_INT(choose(32768, 0, 1, 0).ns, 49152 + 5);
-}
-
 static void wbinvd_only_where_it_was_measured(void)
 {
 	add_lines();
@@ -342,7 +329,6 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(an_advantage_within_the_noise_is_none),
 	NSDK_UNIT_TEST(better_once_by_chance_is_not_better),
 	NSDK_UNIT_TEST(a_crew_does_not_share_what_is_too_little),
-	NSDK_UNIT_TEST(an_alternative_counts_by_its_upper_quartile),
 	NSDK_UNIT_TEST(wbinvd_only_where_it_was_measured),
 	NSDK_UNIT_TEST(the_choice_is_monotone),
 	NSDK_UNIT_TEST(nothing_overflows),
