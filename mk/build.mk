@@ -142,7 +142,7 @@ tests: $(addprefix $(B)/,$(all_tests))
 
 clean:
 	rm -rf $(B)/obj $(B)/bin $(B)/test $(B)/check $(B)/doc $(B)/install $(B)/libnsdk* \
-		$(B)/nsdk.map $(B)/*.pc
+		$(B)/nsdk.map $(B)/bench.json $(B)/*.pc
 
 distclean: clean
 	rm -rf $(B)/config.* $(B)/include
