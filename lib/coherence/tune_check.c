@@ -21,7 +21,7 @@
 #define ROUNDS_MOST 501u
 #define ROUNDS_LEAST 21u
 #define ROUNDS_QUICK 21u
-#define SIZE_NS ((uint64_t)1000000000)
+#define SIZE_NS ((uint64_t)2000000000)
 #define SIZE_QUICK_NS ((uint64_t)100000000)
 
 struct contest {
