@@ -313,6 +313,7 @@ size_t nsdk_nvme_payload_reach(const struct nvme_payload *payload, size_t bytes,
 void nsdk_nvme_payload_advance(struct nvme_payload *payload, size_t bytes);
 int nsdk_nvme_payload_check(const struct nsdk_dma_map *map, const struct nvme_payload *payload,
 			    size_t bytes, int iovcnt, uint32_t align_mask);
+void nsdk_nvme_payload_dirty(struct nsdk_coherence *coh, struct nvme_payload payload, size_t bytes);
 void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload payload,
 			     size_t bytes, enum nsdk_dma_dir dir, bool for_cpu);
 

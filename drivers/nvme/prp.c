@@ -198,6 +198,23 @@ int nsdk_nvme_payload_check(const struct nsdk_dma_map *map, const struct nvme_pa
 	return total == bytes ? 0 : -EINVAL;
 }
 
+/* Nothing is known of its lines any more: somebody may store to them in the ordinary way. */
+void nsdk_nvme_payload_dirty(struct nsdk_coherence *coh, struct nvme_payload payload, size_t bytes)
+{
+	struct payload_walk walk;
+
+	walk_start(&walk, &payload, bytes);
+	for (;;) {
+		size_t step = walk.left < bytes ? walk.left : bytes;
+
+		nsdk_dma_dirty(coh, (const void *)walk.va, step);
+		bytes -= step;
+		if (bytes == 0)
+			return;
+		walk_next_piece(&walk);
+	}
+}
+
 /* Adds every piece of a payload to a batch. */
 void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload payload,
 			     size_t bytes, enum nsdk_dma_dir dir, bool for_cpu)

@@ -266,6 +266,14 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 	};
 	if (payload)
 		split->payload = *payload;
+	if (qp->nosnoop && payload && dir != NSDK_DMA_TO_DEVICE)
+		/*
+		 * The whole buffer is given to the device now. A command that is never issued, after one
+		 * that failed, gives nothing, and would leave lines marked clean to an owner who need
+		 * not say any more that he stores to them.
+		 */
+		nsdk_nvme_payload_dirty(qp->ctrlr->coh, *payload,
+					(size_t)blocks << ns->block_shift);
 	if (!qp->split_waiting && qp->split_children < qp->split_children_max) {
 		int err = issue_child(split);
 

@@ -122,6 +122,8 @@ void nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
  * @param dst    in a pool attached to that device; owned by the CPU (not given to a device).
  * @param src    any memory; does not overlap.
  * @param bytes  0 does nothing.
+ * Where a snooped device shares the memory (nsdk_mem_attach()), its DMA may leave lines dirty in a
+ * cache, so nothing is marked there, and all is flushed as ever.
  * Threading: any thread; nobody else touches the range meanwhile.
  */
 void nsdk_dma_copy_in(struct nsdk_coherence *coh, void *dst, const void *src, size_t bytes);
@@ -142,8 +144,9 @@ void nsdk_dma_copy_out(struct nsdk_coherence *coh, void *dst, const void *src, s
 /**
  * Say that the calling thread is going to store to a range in the ordinary way. Needed
  * - before stores into what nsdk_dma_copy_in(), nsdk_dma_fill() or nsdk_dma_copy_out() went over;
- * - where WBINVD is in use (nsdk_flush_setup()), also when the thread neither allocated the buffer
- *   nor took it back from the device itself, so that its CPU is known to hold dirty lines.
+ * - where WBINVD is in use (nsdk_flush_setup()), also when another thread is going to give the buffer
+ *   to the device, unless this one allocated it, or took it back itself from a no-snoop device that
+ *   had written to it: so that its CPU is known to hold dirty lines.
  * Otherwise it does no harm, and costs a few instructions for each 4 KiB.
  * Threading: any thread that owns the range.
  */

@@ -56,14 +56,21 @@ int nsdk_env_lcore_cpu(unsigned index);
  * whole caches (nsdk_flush_setup(), wbinvd); of a thread that never said it, it assumes any CPU, and
  * writes back lines instead. A pinned thread is worth registering; a thread that may run anywhere
  * makes its whole affinity a candidate. Reactors' lcores and the thread that called nsdk_env_init()
- * are registered already. Call again after the affinity was changed.
+ * are registered already.
+ *
+ * Register after pinning, and again after the affinity was changed; the second time makes all buffers
+ * that name the first set of CPUs count as stored to by anybody, unless it had the new ones, too.
  *
  * @return 0; -ENOMEM; what sched_getaffinity(2) gives. Logged.
  * Threading: any thread, for itself. Ends with the thread, or with nsdk_thread_unregister().
  */
 int nsdk_thread_register(void);
 
-/** Undo nsdk_thread_register(): from now on the thread may run anywhere. */
+/**
+ * Undo nsdk_thread_register(): from now on the thread may run anywhere, and its buffers, and those of
+ * all that were registered with the same CPUs, count as stored to by anybody. Not needed at a thread's
+ * end.
+ */
 void nsdk_thread_unregister(void);
 
 /** CLOCK_MONOTONIC in nanoseconds. Threading: any. */

@@ -88,7 +88,6 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 	batch->head.active = coh->active;
 	batch->max_ranges = max_ranges;
 	batch->ops = coh->ops;
-	nsdk_flush_batch_set_shadow(batch, &coh->shadow);
 	batch->coh = coh;
 	batch->writeback.sorted = true;
 	batch->invalidate.sorted = true;
@@ -104,10 +103,13 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 		batch->flight = calloc(1, sizeof(*batch->flight));
 		/* Each list as it is, and the write-backs cut by each of the invalidations. */
 		if (!batch->flight ||
-		    nsdk_flight_init(batch->flight, coh->flusher, coh->ops, 3 * max_ranges) != 0)
+		    nsdk_flight_init(batch->flight, coh->flusher, coh->ops, coh->proves,
+				     3 * max_ranges) != 0)
 			goto free_ranges;
 	}
 	pthread_mutex_lock(&coh->lock);
+	/* Together with the list: whoever changes the shadow changes it in all that are there. */
+	nsdk_flush_batch_set_shadow(batch, &coh->shadow);
 	LIST_INSERT_HEAD(&coh->batches, batch, link);
 	pthread_mutex_unlock(&coh->lock);
 	*out = batch;

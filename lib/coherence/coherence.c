@@ -297,10 +297,11 @@ static void replace_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow 
 	pthread_mutex_unlock(&coh->lock);
 }
 
-void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
+bool nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)
 {
 	if (coh->shadow.bytes == 0)
 		replace_shadow(coh, shadow);
+	return coh->shadow.clean == shadow->clean;
 }
 
 void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow)

@@ -47,10 +47,11 @@ bool nsdk_coherence_flush_fresh(const struct nsdk_coherence *coh);
 
 /*
  * The engine's syncs and batches go by what the shadow knows, from when the device is attached to the
- * memory until it is detached. A second domain's shadow is not taken: its lines count as dirty.
+ * memory until it is detached. @return false: it goes by another domain's already, and cannot take
+ * marks away in this one: there must be none.
  */
 struct nsdk_shadow;
-void nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
+bool nsdk_coherence_set_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
 void nsdk_coherence_drop_shadow(struct nsdk_coherence *coh, const struct nsdk_shadow *shadow);
 
 /*

@@ -129,6 +129,9 @@ static void drop(struct nsdk_crew *crew)
 	free(crew);
 }
 
+/* Members of crews that are gone, who may still be inside of a line operation. */
+static _Atomic unsigned stragglers;
+
 /* However the thread ends, in the middle of a line operation too. */
 static void end_member(void *arg)
 {
@@ -136,6 +139,9 @@ static void end_member(void *arg)
 
 	/* Release: as in visit(). The share it was in has no mark, and will be taken over. */
 	atomic_store_explicit(&member->where, CREW_WHERE_ENDED, memory_order_release);
+	/* Sequentially consistent, both: behind its last line operation, before memory is unmapped. */
+	if (atomic_exchange(&member->left_behind, true))
+		atomic_fetch_sub(&stragglers, 1);
 	drop(member->crew);
 }
 
@@ -329,6 +335,10 @@ void nsdk_crew_destroy(struct nsdk_crew *crew)
 			pthread_join(member->thread, NULL);
 			continue;
 		}
+		atomic_fetch_add(&stragglers, 1);
+		/* It, or its end, whoever is second here takes it off again. */
+		if (atomic_exchange(&member->left_behind, true))
+			atomic_fetch_sub(&stragglers, 1);
 		pthread_detach(member->thread);
 		nsdk_log(NSDK_LOG_WARN, "coherence",
 			 "the flush lcore on CPU %u does not end: its thread is left behind, stuck in a line "
@@ -349,6 +359,11 @@ int nsdk_crew_quiesce(struct nsdk_crew *crew, uint64_t timeout_ns)
 					 crew->members[i].cpu);
 	}
 	return 0;
+}
+
+unsigned nsdk_crew_stragglers(void)
+{
+	return atomic_load(&stragglers);
 }
 
 /* ---- Looking ---- */

@@ -84,6 +84,12 @@ void nsdk_crew_finish(struct nsdk_crew_job *job);
  */
 int nsdk_crew_quiesce(struct nsdk_crew *crew, uint64_t timeout_ns);
 
+/*
+ * How many members of crews that were destroyed are stuck in a line operation still: no memory that
+ * was ever flushed may be unmapped while there is one. Threading: any.
+ */
+unsigned nsdk_crew_stragglers(void);
+
 /* Sum of what was done. Threading: any; values may be a moment old. */
 void nsdk_crew_stats(const struct nsdk_crew *crew, struct nsdk_crew_stats *out);
 

@@ -62,6 +62,7 @@ struct crew_member {
 	pthread_t thread;
 	unsigned cpu;
 	_Atomic bool told; /* that it was lost */
+	_Atomic bool left_behind; /* its crew has gone without it; or it has ended */
 
 	_Atomic unsigned where __attribute__((aligned(NSDK_LINE_BYTES)));
 	_Atomic uint64_t lines;

@@ -22,11 +22,12 @@
 #include "lib/env/thread.h"
 
 int nsdk_flight_init(struct nsdk_flight *flight, struct nsdk_flusher *flusher,
-		     const struct nsdk_line_ops *ops, unsigned max_ranges)
+		     const struct nsdk_line_ops *ops, bool proves, unsigned max_ranges)
 {
 	memset(flight, 0, sizeof(*flight));
 	flight->flusher = flusher;
 	flight->ops = ops;
+	flight->proves = proves;
 	flight->max_ranges = max_ranges;
 	flight->ranges = calloc(max_ranges, sizeof(flight->ranges[0]));
 	return flight->ranges ? 0 : -ENOMEM;
@@ -62,13 +63,14 @@ static unsigned who_stored(const struct nsdk_flight *flight, const struct nsdk_s
 	return nsdk_cpu_classes_cpus(classes, cpus) == 0 ? nsdk_cpumask_weight(cpus) : 0;
 }
 
-/* Whether WBINVD may stand for this flight's line operations at all. */
+/*
+ * Whether WBINVD may stand for this flight's line operations at all. Its own device has to be a proof,
+ * which nsdk_flusher_prove() knows: another's may go in the middle of the flight. That the line
+ * operations are the CPU's was asked there, too.
+ */
 static bool may_wbinvd(const struct nsdk_flight *flight)
 {
-	const struct nsdk_flusher *flusher = flight->flusher;
-
-	return flusher->gate && nsdk_gate_is_open(flusher->gate) && !flight->for_cpu &&
-	       (flusher->gate_takes_any_ops || flight->ops == nsdk_line_ops_cpu());
+	return flight->proves && nsdk_gate_is_open(flight->flusher->gate) && !flight->for_cpu;
 }
 
 static void choose(const struct nsdk_flight *flight, unsigned wbinvd_cpus, struct nsdk_plan *plan)

@@ -197,6 +197,7 @@ void nsdk_flusher_release(struct nsdk_flusher *flusher)
 
 bool nsdk_flusher_prove(struct nsdk_flusher *flusher, struct nsdk_coherence *coh)
 {
+	char reason[200];
 	int fd;
 
 	if (!flusher || !flusher->gate)
@@ -210,9 +211,10 @@ bool nsdk_flusher_prove(struct nsdk_flusher *flusher, struct nsdk_coherence *coh
 	fd = nsdk_device_fd(coh->dev);
 	if (nsdk_gate_add_device(flusher->gate, fd, coh->verdict == NSDK_SNOOP_PERMITTED) == 0)
 		return true;
+	nsdk_gate_copy_reason(flusher->gate, reason, sizeof(reason));
 	nsdk_log(NSDK_LOG_NOTICE, "coherence",
 		 "%s: WBINVD stays closed (%s); cache lines are flushed one by one instead",
-		 nsdk_device_name(coh->dev), nsdk_gate_reason(flusher->gate));
+		 nsdk_device_name(coh->dev), reason);
 	return false;
 }
 
@@ -229,6 +231,10 @@ int nsdk_flusher_quiesce(void)
 	if (the_flusher && the_flusher->crew)
 		error = nsdk_crew_quiesce(the_flusher->crew, QUIESCE_TIMEOUT_NS);
 	pthread_mutex_unlock(&lock);
+	if (!error && nsdk_crew_stragglers() != 0)
+		error = nsdk_fail(-ETIMEDOUT, "coherence",
+				  "a flush lcore that was left behind is stuck in a line operation: the memory "
+				  "that it may still touch stays mapped until the process ends");
 	return error;
 }
 
@@ -252,8 +258,8 @@ void nsdk_flush_status(struct nsdk_flush_status *out)
 	if (the_flusher && the_flusher->gate) {
 		nsdk_gate_stats(the_flusher->gate, &gate);
 		out->wbinvd_open = nsdk_gate_is_open(the_flusher->gate);
-		snprintf(out->wbinvd_reason, sizeof(out->wbinvd_reason), "%s",
-			 nsdk_gate_reason(the_flusher->gate));
+		nsdk_gate_copy_reason(the_flusher->gate, out->wbinvd_reason,
+				      sizeof(out->wbinvd_reason));
 		out->wbinvd_executed = gate.executed;
 		out->wbinvd_over_budget = gate.refused_budget;
 		out->wbinvd_failed = gate.failed;

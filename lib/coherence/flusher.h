@@ -42,6 +42,7 @@ void nsdk_flusher_withdraw(struct nsdk_flusher *flusher, struct nsdk_coherence *
 struct nsdk_flight {
 	struct nsdk_flusher *flusher;
 	const struct nsdk_line_ops *ops;
+	bool proves; /* its device is one of the gate's proofs */
 	struct nsdk_crew_job *job; /* with the crew; else WBINVD is executed */
 	bool flying;
 	bool for_cpu;
@@ -53,9 +54,12 @@ struct nsdk_flight {
 	bool shared;       /* … : the crew did it */
 };
 
-/* @max_ranges: as many as will be added at most. @return 0; -ENOMEM, not logged. */
+/*
+ * @proves: what nsdk_flusher_prove() said of its engine. @max_ranges: as many as will be added at most.
+ * @return 0; -ENOMEM, not logged.
+ */
 int nsdk_flight_init(struct nsdk_flight *flight, struct nsdk_flusher *flusher,
-		     const struct nsdk_line_ops *ops, unsigned max_ranges);
+		     const struct nsdk_line_ops *ops, bool proves, unsigned max_ranges);
 void nsdk_flight_fini(struct nsdk_flight *flight);
 
 /* Before the start: empty it, then add what is to be cleaned; there is always room. */

@@ -63,7 +63,7 @@ struct nsdk_gate {
 	struct worker *workers;
 	unsigned worker_count;
 	unsigned devices;
-	bool open;
+	_Atomic bool open; /* changes under the lock */
 	char reason[200];
 	unsigned per_second;
 	double tokens;
@@ -286,6 +286,20 @@ static int run_on_all(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus, enum w
 	return first;
 }
 
+/* Wait for what nsdk_gate_start() has begun, and call it failed. The lock is held. */
+static void end_under_way(struct nsdk_gate *gate)
+{
+	for (unsigned i = 0; i < gate->worker_count; i++) {
+		unsigned cpu = gate->workers[i].cpu;
+
+		if (!nsdk_cpumask_test(&gate->under_way, cpu))
+			continue;
+		(void)worker_wait(&gate->workers[i], gate->deadline_ns);
+		gate->under_way.bits[cpu / 64] &= ~((uint64_t)1 << (cpu % 64));
+		gate->first_error = -EIO;
+	}
+}
+
 /* ---- The gate ---- */
 
 int nsdk_gate_create(const struct nsdk_gate_ops *ops, const nsdk_cpumask_t *cpus,
@@ -415,6 +429,12 @@ int nsdk_gate_add_device(struct nsdk_gate *gate, int device_fd, bool permitted)
 void nsdk_gate_remove_device(struct nsdk_gate *gate, int device_fd)
 {
 	pthread_mutex_lock(&gate->lock);
+	/*
+	 * What is under way has been asked for on the strength of the proofs that are there. With one
+	 * gone before its end the kernel may skip it, or what it uses may be closed under it; so its end
+	 * is waited for, and it is not believed.
+	 */
+	end_under_way(gate);
 	if (gate->devices > 0) {
 		gate->ops->remove_proof(gate->priv, device_fd);
 		if (--gate->devices == 0) {
@@ -434,6 +454,13 @@ bool nsdk_gate_is_open(const struct nsdk_gate *gate)
 const char *nsdk_gate_reason(const struct nsdk_gate *gate)
 {
 	return gate->reason;
+}
+
+void nsdk_gate_copy_reason(struct nsdk_gate *gate, char *reason, size_t reason_bytes)
+{
+	pthread_mutex_lock(&gate->lock);
+	snprintf(reason, reason_bytes, "%s", gate->reason);
+	pthread_mutex_unlock(&gate->lock);
 }
 
 static bool take_budget(struct nsdk_gate *gate, unsigned wanted)
@@ -545,9 +572,11 @@ int nsdk_gate_poll(struct nsdk_gate *gate)
 	return rc;
 }
 
-void nsdk_gate_stats(const struct nsdk_gate *gate, struct nsdk_gate_stats *out)
+void nsdk_gate_stats(struct nsdk_gate *gate, struct nsdk_gate_stats *out)
 {
+	pthread_mutex_lock(&gate->lock);
 	*out = gate->stats;
+	pthread_mutex_unlock(&gate->lock);
 	for (unsigned i = 0; i < gate->worker_count; i++)
 		out->executed += atomic_load_explicit(&gate->workers[i].executed,
 						      memory_order_relaxed);

@@ -59,12 +59,17 @@ void nsdk_gate_destroy(struct nsdk_gate *gate);
  * Returns 0; -EOPNOTSUPP and the gate is as before: nsdk_gate_reason() says why.
  */
 int nsdk_gate_add_device(struct nsdk_gate *gate, int device_fd, bool permitted);
-/* Take it back; the last closes the gate. */
+/*
+ * Take it back; the last closes the gate. A WBINVD that was started and not polled to its end is waited
+ * for, and counts as failed.
+ */
 void nsdk_gate_remove_device(struct nsdk_gate *gate, int device_fd);
 
 bool nsdk_gate_is_open(const struct nsdk_gate *gate);
-/* Why it is closed, or "" when it is open. */
+/* Why it is closed, or "" when it is open. Threading: while nobody else changes the gate. */
 const char *nsdk_gate_reason(const struct nsdk_gate *gate);
+/* The same. Threading: any; waits for what holds the gate. */
+void nsdk_gate_copy_reason(struct nsdk_gate *gate, char *reason, size_t reason_bytes);
 
 /*
  * The same as nsdk_gate_wbinvd() below, without waiting: begin, then poll until it is over.
@@ -88,7 +93,7 @@ int nsdk_gate_poll(struct nsdk_gate *gate);
  */
 int nsdk_gate_wbinvd(struct nsdk_gate *gate, const nsdk_cpumask_t *cpus);
 
-void nsdk_gate_stats(const struct nsdk_gate *gate, struct nsdk_gate_stats *out);
+void nsdk_gate_stats(struct nsdk_gate *gate, struct nsdk_gate_stats *out);
 /* Executions on one CPU. */
 uint64_t nsdk_gate_executed_on(const struct nsdk_gate *gate, unsigned cpu);
 

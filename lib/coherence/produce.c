@@ -112,9 +112,11 @@ void nsdk_dma_copy_out(struct nsdk_coherence *coh, void *dst, const void *src, s
 	/*
 	 * Nobody will read these lines from the cache again. Dropped now, off the way of any I/O, they
 	 * need not be dropped when the buffer is given to the device for the next read; and other data
-	 * keeps its place in the cache. Dropping may overtake the loads above: then a line was fetched
-	 * once more, and is as clean.
+	 * keeps its place in the cache. The acquire: line operations are not ordered behind loads, and
+	 * the load that handed the buffer over must come first, or a line could be written back before
+	 * another CPU's store to it, and be called clean.
 	 */
+	coh->ops->acquire_for_cpu();
 	coh->ops->writeback_invalidate((const void *)first, (end - first) / NSDK_LINE_BYTES);
 	done(coh, first, end);
 }

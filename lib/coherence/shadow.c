@@ -8,21 +8,37 @@
 
 #include "lib/env/thread.h"
 
+#define MAP_PAGE_BYTES ((size_t)4096)
+
+/* The words of one kind, in whole pages, so that they can be dropped on their own. */
+static size_t words_bytes(size_t bytes)
+{
+	size_t words = (bytes >> NSDK_SHADOW_SHIFT) * sizeof(_Atomic uint64_t);
+
+	return (words + MAP_PAGE_BYTES - 1) & ~(MAP_PAGE_BYTES - 1);
+}
+
+/* Both kinds, and a page for the flag. */
+static size_t mapped_bytes(size_t bytes)
+{
+	return 2 * words_bytes(bytes) + MAP_PAGE_BYTES;
+}
+
 int nsdk_shadow_create(uintptr_t va, size_t bytes, struct nsdk_shadow *out)
 {
-	size_t words_bytes = 2 * (bytes >> NSDK_SHADOW_SHIFT) * sizeof(_Atomic uint64_t);
 	void *words;
 
 	memset(out, 0, sizeof(*out));
 	/* No memory is behind it before somebody writes a word, and it reads as zero until then. */
-	words = mmap(NULL, words_bytes, PROT_READ | PROT_WRITE,
+	words = mmap(NULL, mapped_bytes(bytes), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (words == MAP_FAILED)
 		return -ENOMEM;
 	/* A core file with the words of 64 GiB of addresses helps nobody. */
-	(void)madvise(words, words_bytes, MADV_DONTDUMP);
+	(void)madvise(words, mapped_bytes(bytes), MADV_DONTDUMP);
 	out->clean = words;
-	out->stores = out->clean + (bytes >> NSDK_SHADOW_SHIFT);
+	out->stores = out->clean + words_bytes(bytes) / sizeof(out->clean[0]);
+	out->mixed = (_Atomic bool *)(out->stores + words_bytes(bytes) / sizeof(out->clean[0]));
 	out->va = va;
 	out->bytes = bytes;
 	return 0;
@@ -31,8 +47,7 @@ int nsdk_shadow_create(uintptr_t va, size_t bytes, struct nsdk_shadow *out)
 void nsdk_shadow_destroy(struct nsdk_shadow *shadow)
 {
 	if (shadow->bytes)
-		munmap(shadow->clean,
-		       2 * (shadow->bytes >> NSDK_SHADOW_SHIFT) * sizeof(_Atomic uint64_t));
+		munmap(shadow->clean, mapped_bytes(shadow->bytes));
 	memset(shadow, 0, sizeof(*shadow));
 }
 
@@ -57,13 +72,34 @@ static uintptr_t page_end(uintptr_t va, uintptr_t end)
 
 void nsdk_shadow_mark_clean(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end)
 {
-	if (!clamp(shadow, &first, &end))
+	uintptr_t at, next;
+
+	if (!clamp(shadow, &first, &end) || atomic_load(shadow->mixed))
 		return;
-	for (uintptr_t next; first < end; first = next) {
-		next = page_end(first, end);
-		atomic_fetch_or_explicit(&shadow->clean[nsdk_shadow_page(shadow, first)],
-					 nsdk_shadow_bits(first, next), memory_order_relaxed);
+	for (at = first; at < end; at = next) {
+		next = page_end(at, end);
+		atomic_fetch_or(&shadow->clean[nsdk_shadow_page(shadow, at)],
+				nsdk_shadow_bits(at, next));
 	}
+	/*
+	 * With nsdk_shadow_set_mixed() this is: each side stores, then looks at what the other stores.
+	 * Sequentially consistent, so either we see the flag and take the marks back, or the marks were
+	 * there before the flag and are wiped.
+	 */
+	if (atomic_load(shadow->mixed))
+		nsdk_shadow_mark_dirty(shadow, first, end);
+}
+
+void nsdk_shadow_set_mixed(const struct nsdk_shadow *shadow, bool mixed)
+{
+	size_t words = words_bytes(shadow->bytes);
+
+	if (shadow->bytes == 0 || atomic_exchange(shadow->mixed, mixed) == mixed || !mixed)
+		return;
+	/* The kernel puts zeroes there; where it does not, word by word, which takes longer. */
+	if (madvise((void *)shadow->clean, words, MADV_DONTNEED) != 0)
+		for (size_t i = 0; i < words / sizeof(shadow->clean[0]); i++)
+			atomic_store(&shadow->clean[i], 0);
 }
 
 void nsdk_shadow_mark_dirty(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end)

@@ -9,6 +9,11 @@
  *         A line with its bit set is not flushed before it goes to a device. Zero, which is where every
  *         page begins, means nothing is known, and flushed it is.
  *
+ *         Only while all devices of the domain bypass the caches, and all in front of the same ones,
+ *         the CPU's or a model's: snooped DMA may leave its data dirty in a cache, and a model's
+ *         stores past the caches are ordinary ones to the CPU. While the domain is mixed, nothing is
+ *         marked.
+ *
  * stores  a bit for each CPU class (lib/env/thread.h) that may have stored to the page, so that some
  *         CPU of it may hold lines of the page dirty. Bits are set before the first store and stay for
  *         as long as the page is mapped: a class whose threads still run may store again at any
@@ -39,15 +44,22 @@ struct nsdk_shadow {
 	size_t bytes; /* 0: there is none; every address is outside of it */
 	_Atomic uint64_t *clean; /* a word for each page */
 	_Atomic uint64_t *stores;
+	_Atomic bool *mixed; /* NULL: never; see nsdk_shadow_set_mixed() */
 };
 
 /* @return 0; -ENOMEM, nothing logged: *out is empty then, which is right for every use. */
 int nsdk_shadow_create(uintptr_t va, size_t bytes, struct nsdk_shadow *out);
 void nsdk_shadow_destroy(struct nsdk_shadow *shadow);
 
+/*
+ * Whether devices of other kinds share the memory from now on. Turning it on wipes every mark, and no
+ * mark that is being set meanwhile survives. One caller at a time; the flag is the shadow's own.
+ */
+void nsdk_shadow_set_mixed(const struct nsdk_shadow *shadow, bool mixed);
+
 /* All below take whole lines, from … to, and leave alone what is outside of the shadow. */
 
-/* NSDK has made these lines clean: no cache holds one dirty. */
+/* NSDK has made these lines clean: no cache holds one dirty. Nothing while the domain is mixed. */
 void nsdk_shadow_mark_clean(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);
 /* Ordinary stores may follow, or have: nothing is known of these lines any more. */
 void nsdk_shadow_mark_dirty(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end);

@@ -99,7 +99,7 @@ static bool push(struct thread_ops *ops, const struct waiting *op)
 }
 
 /* The page's shard is locked. */
-static void take_effect(struct emu_cache_page *page, const struct waiting *op)
+static void line_by_line(struct emu_cache_page *page, const struct waiting *op)
 {
 	struct emu_cache_actor actor = {
 		.owner = "the CPU",
@@ -120,6 +120,15 @@ static void take_effect(struct emu_cache_page *page, const struct waiting *op)
 		else
 			emu_cache_line_writeback(page, line, &actor);
 	}
+}
+
+/* The page's shard is locked. */
+static void take_effect(struct emu_cache_page *page, const struct waiting *op)
+{
+	/* In memory now, so dirty in no CPU's cache until somebody says that he stored again. */
+	for (uint64_t left = page->stored_by ? op->lines : 0; left != 0; left &= left - 1)
+		page->stored_by[__builtin_ctzll(left)] = 0;
+	line_by_line(page, op);
 }
 
 /* The page's shard is locked. */

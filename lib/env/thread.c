@@ -9,8 +9,10 @@
  * Classes are never given up, even when the last thread of one has gone: buffers still name it, and
  * the lines that the thread left are in the caches of those CPUs as before.
  *
- * A thread whose affinity is changed registers again. Who forgets is found when a set of classes is
- * asked for, unless the affinity was put back before that.
+ * A thread whose affinity is changed registers again; its old class is then worth nothing, unless it
+ * has the new CPUs too, for buffers that name it may be stored to from elsewhere now. So it is with one
+ * that unregisters. Who forgets to say it is found when a set of classes is asked for, or at its end,
+ * unless the affinity was put back before that.
  */
 #include "thread.h"
 
@@ -41,11 +43,39 @@ static pthread_key_t key; /* struct thread, so that the end of a thread is notic
 static bool key_valid;
 static _Thread_local unsigned my_class;
 
+static int affinity_of(pid_t tid, nsdk_cpumask_t *out)
+{
+	memset(out, 0, sizeof(*out));
+	return sched_getaffinity(tid, sizeof(*out), (cpu_set_t *)(void *)out) == 0 ? 0 : -errno;
+}
+
+static bool is_subset(const nsdk_cpumask_t *of, const nsdk_cpumask_t *mask)
+{
+	for (unsigned i = 0; i < NSDK_MAX_CPUS / 64; i++)
+		if (mask->bits[i] & ~of->bits[i])
+			return false;
+	return true;
+}
+
+/*
+ * Pages name a thread's class, and the thread stores elsewhere: that class says nothing any more of who
+ * may hold their lines. The lock is held.
+ */
+static void leave_class(unsigned class)
+{
+	if (class != NSDK_CPU_CLASS_ANY)
+		left |= (uint64_t)1 << class;
+}
+
+/* A registered thread ends. Was it where it said, to the last? */
 static void forget(void *arg)
 {
 	struct thread *thread = arg;
+	nsdk_cpumask_t now;
 
 	pthread_mutex_lock(&lock);
+	if (affinity_of(0, &now) != 0 || !is_subset(&masks[thread->class], &now))
+		leave_class(thread->class);
 	LIST_REMOVE(thread, link);
 	pthread_mutex_unlock(&lock);
 	free(thread);
@@ -54,12 +84,6 @@ static void forget(void *arg)
 static void make_key(void)
 {
 	key_valid = pthread_key_create(&key, forget) == 0;
-}
-
-static int affinity_of(pid_t tid, nsdk_cpumask_t *out)
-{
-	memset(out, 0, sizeof(*out));
-	return sched_getaffinity(tid, sizeof(*out), (cpu_set_t *)(void *)out) == 0 ? 0 : -errno;
 }
 
 /* The lock is held. */
@@ -98,6 +122,9 @@ int nsdk_thread_register(void)
 		pthread_mutex_unlock(&lock);
 	}
 	pthread_mutex_lock(&lock);
+	/* It owns buffers in the name of its old class, and goes on storing to them. */
+	if (!is_subset(&masks[thread->class], &mask))
+		leave_class(thread->class);
 	thread->class = class_of(&mask);
 	my_class = thread->class;
 	pthread_mutex_unlock(&lock);
@@ -114,20 +141,22 @@ void nsdk_thread_unregister(void)
 	if (!thread)
 		return;
 	pthread_setspecific(key, NULL);
+	pthread_mutex_lock(&lock);
+	leave_class(thread->class);
+	pthread_mutex_unlock(&lock);
 	forget(thread);
+}
+
+void nsdk_cpu_classes_believe(void)
+{
+	pthread_mutex_lock(&lock);
+	left = 0;
+	pthread_mutex_unlock(&lock);
 }
 
 unsigned nsdk_thread_cpu_class(void)
 {
 	return my_class;
-}
-
-static bool is_subset(const nsdk_cpumask_t *of, const nsdk_cpumask_t *mask)
-{
-	for (unsigned i = 0; i < NSDK_MAX_CPUS / 64; i++)
-		if (mask->bits[i] & ~of->bits[i])
-			return false;
-	return true;
 }
 
 /* Who left the CPUs that it was registered with? The lock is held. */

@@ -30,4 +30,7 @@ unsigned nsdk_thread_cpu_class(void);
  */
 int nsdk_cpu_classes_cpus(uint64_t classes, nsdk_cpumask_t *out);
 
+/* For tests: no thread has ever left its CPUs. */
+void nsdk_cpu_classes_believe(void);
+
 #endif

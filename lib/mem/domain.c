@@ -323,6 +323,30 @@ static int space_create(struct nsdk_mem *mem, struct nsdk_ioas *ioas, const stru
 	return 0;
 }
 
+/* --- what lines may be known to be clean ----------------------------------- */
+
+/*
+ * Whether the devices differ in how they reach memory. A snooped one may leave its data dirty in a
+ * cache; and what a model's line operations call clean is not so to the CPU's. Before its first DMA.
+ */
+static void look_at_mix(struct nsdk_mem *mem)
+{
+	struct nsdk_attachment *at = atomic_load_explicit(&mem->attachments, memory_order_relaxed);
+	const struct nsdk_line_ops *ops = NULL;
+	bool mixed = false;
+
+	for (; at; at = at->next) {
+		if (!atomic_load_explicit(&at->dev, memory_order_relaxed))
+			continue;
+		if (at->apart || !nsdk_coherence_active(at->coh) ||
+		    (ops && ops != nsdk_coherence_line_ops(at->coh)))
+			mixed = true;
+		else
+			ops = nsdk_coherence_line_ops(at->coh);
+	}
+	nsdk_shadow_set_mixed(&mem->shadow, mixed);
+}
+
 /* --- attach and detach ----------------------------------------------------- */
 
 static int attach_locked(struct nsdk_mem *mem, struct nsdk_device *dev, struct nsdk_coherence *coh)
@@ -352,12 +376,12 @@ static int attach_locked(struct nsdk_mem *mem, struct nsdk_device *dev, struct n
 			return error;
 	}
 	space->devices++;
-	if (coh)
-		nsdk_coherence_set_shadow(coh, &mem->shadow);
+	attachment->apart = !coh || !nsdk_coherence_set_shadow(coh, &mem->shadow);
 	attachment->coh = coh;
 	attachment->space = space;
 	/* Release, against find_attachment(): who finds the device finds its space. */
 	atomic_store_explicit(&attachment->dev, dev, memory_order_release);
+	look_at_mix(mem);
 	return 0;
 }
 
@@ -388,6 +412,7 @@ void nsdk_mem_detach(struct nsdk_mem *mem, struct nsdk_device *dev)
 		attachment->space = NULL;
 		/* Release, against an attach that reuses the slot through find_attachment(NULL). */
 		atomic_store_explicit(&attachment->dev, NULL, memory_order_release);
+		look_at_mix(mem);
 		if (--space->devices == 0)
 			space_destroy(mem, space);
 	}

@@ -39,6 +39,7 @@ struct nsdk_attachment {
 	_Atomic(struct nsdk_device *) dev; /* NULL: free for the next attach */
 	struct nsdk_coherence *coh;
 	struct nsdk_space *space;
+	bool apart; /* its engine goes by another domain's shadow */
 	struct nsdk_attachment *next;
 };
 

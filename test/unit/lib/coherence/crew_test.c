@@ -770,10 +770,19 @@ static void leaves_a_stuck_member_behind(void)
 	nsdk_unit_log_stop();
 	crew = NULL;
 	NSDK_ASSERT_INT(atomic_load(&stalled), 1);
+	/* Nobody may unmap what it is inside of, though its crew is gone. */
+	NSDK_ASSERT_INT(nsdk_crew_stragglers(), 1);
+	nsdk_unit_log_start();
+	NSDK_ASSERT_INT(nsdk_flusher_quiesce(), -ETIMEDOUT);
+	NSDK_ASSERT_ONE_SENTENCE("stays mapped");
+	nsdk_unit_log_stop();
 	/* The memory that it comes back to is there, and it frees it: the sanitizers watch. */
 	atomic_store(&release_stalled, true);
 	while (atomic_load(&stalled) > 0)
 		usleep(100);
+	while (nsdk_crew_stragglers() > 0)
+		usleep(100);
+	NSDK_ASSERT_INT(nsdk_flusher_quiesce(), 0);
 	usleep(20 * 1000);
 }
 

@@ -3,6 +3,7 @@
  * The gate's rules, with a way in that only notes on which CPU it was run, or fails as told.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ static struct {
 	atomic_uint wrong_cpu;
 	unsigned opened, closed, proofs;
 	bool evicts; /* really throws its caller's lines out, as WBINVD does */
+	bool shows;  /* the machine's clock shows whether a line is cached; else time passes evenly */
 	int open_error, proof_error;
 	atomic_int run_error;
 	atomic_bool hangs, hanging; /* CPU 1 stays inside; it is inside */
@@ -32,6 +34,16 @@ uint64_t __real_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void)
 {
 	return __real_nsdk_clock_ns() - fake.back_ns;
+}
+
+uint64_t __wrap_nsdk_ticks(void);
+uint64_t __real_nsdk_ticks(void);
+
+uint64_t __wrap_nsdk_ticks(void)
+{
+	static _Thread_local uint64_t ticks; /* nobody else makes it go faster */
+
+	return fake.shows ? __real_nsdk_ticks() : ticks++;
 }
 
 static int fake_open(void **priv, const nsdk_cpumask_t *cpus, char *reason, size_t reason_bytes)
@@ -121,7 +133,6 @@ static void before(void)
 	nsdk_cpumask_t mine;
 
 	memset(&fake, 0, sizeof(fake));
-	fake.evicts = true;
 	memset(&both, 0, sizeof(both));
 	only_0 = only_1 = both;
 	nsdk_cpumask_set(&both, 0);
@@ -246,15 +257,88 @@ static bool machine_shows_flushes(void)
 
 static void stays_closed_when_lines_stay_in_the_cache(void)
 {
+	fake.shows = true;
 	if (!machine_shows_flushes())
 		nsdk_skip("this machine does not show whether a line is cached");
-	fake.evicts = false;
 	CU_ASSERT_EQUAL_FATAL(nsdk_gate_create(&ops, &only_0, 0, &gate), 0);
 	NSDK_ASSERT_INT(nsdk_gate_add_device(gate, 7, true), -EOPNOTSUPP);
 	CU_ASSERT_FALSE(nsdk_gate_is_open(gate));
 	CU_ASSERT_PTR_NOT_NULL(strstr(nsdk_gate_reason(gate), "skips WBINVD"));
 	NSDK_ASSERT_INT(nsdk_gate_wbinvd(gate, &only_0), -EPERM);
 	NSDK_ASSERT_INT(fake.proofs, 0);
+}
+
+/* Polled as a reactor would, at most for some seconds. */
+static int poll_to_the_end(void)
+{
+	int rc = 1;
+
+	for (unsigned i = 0; i < 10000 && rc == 1; i++) {
+		rc = nsdk_gate_poll(gate);
+		if (rc == 1)
+			usleep(1000);
+	}
+	return rc;
+}
+
+static pthread_t releaser;
+
+static void *release_in_a_while(void *arg)
+{
+	usleep(20000);
+	atomic_store(&fake.hangs, false);
+	return arg;
+}
+
+static void opens_when_lines_leave_the_cache(void)
+{
+	int rc = -EOPNOTSUPP;
+
+	fake.shows = true;
+	fake.evicts = true;
+	if (!machine_shows_flushes())
+		nsdk_skip("this machine does not show whether a line is cached");
+	CU_ASSERT_EQUAL_FATAL(nsdk_gate_create(&ops, &only_0, 0, &gate), 0);
+	/* Sweeping throws lines out of most caches mostly; the instruction is surer. */
+	for (unsigned i = 0; i < 20 && rc != 0; i++)
+		rc = nsdk_gate_add_device(gate, 7, true);
+	NSDK_ASSERT_INT(rc, 0);
+	CU_ASSERT_TRUE(nsdk_gate_is_open(gate));
+}
+
+static void a_lost_cpu_is_not_asked_again(void)
+{
+	open_gate(&both, 100);
+	atomic_store(&fake.hangs, true);
+	fake.back_ns = (uint64_t)5100 * 1000 * 1000;
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), 0);
+	while (!atomic_load(&fake.hanging))
+		usleep(1000);
+	fake.back_ns = 0;
+	NSDK_ASSERT_INT(poll_to_the_end(), -EIO);
+	/* Its answer to the first request may come at any time, and is none to a second. */
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &only_1), -EPERM);
+	NSDK_ASSERT_INT(nsdk_gate_add_device(gate, 8, true), -EOPNOTSUPP);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &only_1), -EPERM);
+	atomic_store(&fake.hangs, false);
+	nsdk_gate_remove_device(gate, 7);
+}
+
+/* The proof goes while an execution that rests on it is under way. */
+static void what_is_under_way_when_its_proof_goes_is_not_believed(void)
+{
+	open_gate(&both, 100);
+	atomic_store(&fake.hangs, true);
+	NSDK_ASSERT_INT(nsdk_gate_start(gate, &both), 0);
+	while (!atomic_load(&fake.hanging))
+		usleep(1000);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&releaser, NULL, release_in_a_while, NULL), 0);
+	nsdk_gate_remove_device(gate, 7);
+	/* Closed behind the execution, not under it. */
+	CU_ASSERT_FALSE(atomic_load(&fake.hanging));
+	NSDK_ASSERT_INT(fake.closed, 1);
+	NSDK_ASSERT_INT(nsdk_gate_poll(gate), -EIO);
+	pthread_join(releaser, NULL);
 }
 
 static void keeps_to_its_budget(void)
@@ -316,19 +400,6 @@ static void waits_for_a_late_cpu_before_it_closes(void)
 	gate = NULL;
 	CU_ASSERT_FALSE(atomic_load(&fake.hanging));
 	NSDK_ASSERT_INT(fake.closed, 1);
-}
-
-/* Polled as a reactor would, at most for some seconds. */
-static int poll_to_the_end(void)
-{
-	int rc = 1;
-
-	for (unsigned i = 0; i < 10000 && rc == 1; i++) {
-		rc = nsdk_gate_poll(gate);
-		if (rc == 1)
-			usleep(1000);
-	}
-	return rc;
 }
 
 static void runs_without_being_waited_for(void)
@@ -419,6 +490,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(closes_with_the_last_device),
 	NSDK_UNIT_TEST(says_why_there_is_no_way_in),
 	NSDK_UNIT_TEST(stays_closed_when_lines_stay_in_the_cache),
+	NSDK_UNIT_TEST(opens_when_lines_leave_the_cache),
+	NSDK_UNIT_TEST(a_lost_cpu_is_not_asked_again),
+	NSDK_UNIT_TEST(what_is_under_way_when_its_proof_goes_is_not_believed),
 	NSDK_UNIT_TEST(keeps_to_its_budget),
 	NSDK_UNIT_TEST(a_mask_beyond_the_gate_runs_nowhere),
 	NSDK_UNIT_TEST(a_failure_is_never_taken_for_success),

@@ -202,12 +202,66 @@ static void neighbours_do_not_lose_each_others_marks(void)
 	nsdk_shadow_destroy(&shadow);
 }
 
+static void a_mixed_domain_has_no_marks(void)
+{
+	before();
+	nsdk_shadow_mark_clean(&shadow, VA, line(LINES));
+	nsdk_shadow_own(&shadow, VA, line(LINES));
+	nsdk_shadow_set_mixed(&shadow, true);
+	for (unsigned i = 0; i < LINES; i++)
+		CU_ASSERT_FALSE(nsdk_shadow_is_clean(&shadow, line(i)));
+	/* Who stored where is as true as before. */
+	CU_ASSERT_EQUAL(nsdk_shadow_stores(&shadow, VA, line(LINES)), 1u << nsdk_thread_cpu_class());
+	nsdk_shadow_mark_clean(&shadow, VA, line(LINES));
+	CU_ASSERT_FALSE(nsdk_shadow_is_clean(&shadow, line(5)));
+	nsdk_shadow_set_mixed(&shadow, false);
+	CU_ASSERT_FALSE(nsdk_shadow_is_clean(&shadow, line(5)));
+	nsdk_shadow_mark_clean(&shadow, VA, line(LINES));
+	CU_ASSERT_TRUE(nsdk_shadow_is_clean(&shadow, line(5)));
+	nsdk_shadow_destroy(&shadow);
+	/* Without a shadow it is nothing. */
+	nsdk_shadow_set_mixed(&shadow, true);
+}
+
+static _Atomic bool marking;
+
+static void *mark_all_the_time(void *arg)
+{
+	while (atomic_load(&marking))
+		nsdk_shadow_mark_clean(&shadow, VA, line(LINES));
+	return arg;
+}
+
+static void no_mark_survives_the_mixing(void)
+{
+	pthread_t thread;
+	unsigned survived = 0;
+
+	before();
+	for (unsigned round = 0; round < 200; round++) {
+		atomic_store(&marking, true);
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, mark_all_the_time, NULL), 0);
+		if (round % 2)
+			sched_yield();
+		nsdk_shadow_set_mixed(&shadow, true);
+		atomic_store(&marking, false);
+		pthread_join(thread, NULL);
+		for (unsigned i = 0; i < LINES; i++)
+			survived += nsdk_shadow_is_clean(&shadow, line(i));
+		nsdk_shadow_set_mixed(&shadow, false);
+	}
+	NSDK_ASSERT_INT(survived, 0);
+	nsdk_shadow_destroy(&shadow);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_fresh_shadow_knows_nothing),
 	NSDK_UNIT_TEST(runs_are_what_is_not_clean),
 	NSDK_UNIT_TEST(outside_nothing_is_known),
 	NSDK_UNIT_TEST(stores_add_up),
 	NSDK_UNIT_TEST(new_pages_are_forgotten),
+	NSDK_UNIT_TEST(a_mixed_domain_has_no_marks),
+	NSDK_UNIT_TEST(no_mark_survives_the_mixing),
 	NSDK_UNIT_TEST(neighbours_do_not_lose_each_others_marks),
 };
 

@@ -36,6 +36,7 @@ static int nth_cpu(unsigned n)
 static void before(void)
 {
 	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(whole), &whole), 0);
+	nsdk_cpu_classes_believe();
 }
 
 static uint64_t bit(unsigned class)
@@ -76,8 +77,8 @@ static void a_pinned_thread_is_its_cpu(void)
 	NSDK_ASSERT_INT(nsdk_thread_cpu_class(), class);
 	nsdk_thread_unregister();
 	NSDK_ASSERT_INT(nsdk_thread_cpu_class(), NSDK_CPU_CLASS_ANY);
-	/* What it stored is still where it was. */
-	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(class), &cpus), 0);
+	/* It may go on storing to what it stored to in the name of its class, from anywhere. */
+	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(class), &cpus), -ENOENT);
 	unpin();
 }
 
@@ -106,9 +107,36 @@ static void two_classes_are_a_union(void)
 		pin_to((unsigned)nth_cpu(i));
 		NSDK_ASSERT_INT(nsdk_thread_register(), 0);
 		classes |= bit(nsdk_thread_cpu_class());
+		/* As if they were two threads. */
+		nsdk_cpu_classes_believe();
 	}
 	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(classes, &cpus), 0);
 	NSDK_ASSERT_INT(nsdk_cpumask_weight(&cpus), 2);
+	nsdk_thread_unregister();
+	unpin();
+}
+
+static void who_registers_again_elsewhere_has_left(void)
+{
+	nsdk_cpumask_t cpus;
+	unsigned wide, narrow;
+
+	before();
+	if (nth_cpu(1) < 0)
+		nsdk_skip("there is one CPU only");
+	NSDK_ASSERT_INT(nsdk_thread_register(), 0);
+	wide = nsdk_thread_cpu_class();
+	/* Fewer CPUs: what was said before holds as well. */
+	pin_to((unsigned)nth_cpu(0));
+	NSDK_ASSERT_INT(nsdk_thread_register(), 0);
+	narrow = nsdk_thread_cpu_class();
+	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(wide), &cpus), 0);
+	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(narrow), &cpus), 0);
+	/* Another CPU: buffers of its first class are stored to from there now. */
+	pin_to((unsigned)nth_cpu(1));
+	NSDK_ASSERT_INT(nsdk_thread_register(), 0);
+	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(narrow), &cpus), -ENOENT);
+	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(nsdk_thread_cpu_class()), &cpus), 0);
 	nsdk_thread_unregister();
 	unpin();
 }
@@ -118,6 +146,7 @@ struct other {
 	sem_t registered, go;
 	unsigned class;
 	bool leaves;
+	bool leaves_at_the_end;
 };
 
 static void *other_main(void *arg)
@@ -135,6 +164,8 @@ static void *other_main(void *arg)
 		sched_setaffinity(0, sizeof(whole), &whole);
 	sem_post(&other->registered);
 	sem_wait(&other->go);
+	if (other->leaves_at_the_end)
+		sched_setaffinity(0, sizeof(whole), &whole);
 	return NULL;
 }
 
@@ -144,6 +175,7 @@ static void start(struct other *other, bool leaves)
 	sem_init(&other->go, 0, 0);
 	other->class = NSDK_CPU_CLASS_ANY;
 	other->leaves = leaves;
+	other->leaves_at_the_end = false;
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&other->thread, NULL, other_main, other), 0);
 	sem_wait(&other->registered);
 }
@@ -171,6 +203,12 @@ static void who_leaves_its_cpus_is_noticed(void)
 	/* A thread that has ended stays on its CPUs. */
 	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(other.class), &cpus), 0);
 
+	start(&other, false);
+	other.leaves_at_the_end = true;
+	end(&other);
+	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(other.class), &cpus), -ENOENT);
+	nsdk_cpu_classes_believe();
+
 	start(&other, true);
 	NSDK_ASSERT_INT(nsdk_cpu_classes_cpus(bit(other.class), &cpus), -ENOENT);
 	end(&other);
@@ -183,6 +221,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_pinned_thread_is_its_cpu),
 	NSDK_UNIT_TEST(an_unpinned_thread_is_its_whole_affinity),
 	NSDK_UNIT_TEST(two_classes_are_a_union),
+	NSDK_UNIT_TEST(who_registers_again_elsewhere_has_left),
 	NSDK_UNIT_TEST(who_leaves_its_cpus_is_noticed),
 };
 

@@ -357,6 +357,44 @@ static void what_stays_mapped_after_a_detach_is_kept(void)
 	memset(a, 0xff, 6 * MIB);
 }
 
+static bool marks_hold(void)
+{
+	uintptr_t va = mem->shadow.va;
+
+	nsdk_shadow_mark_clean(&mem->shadow, va, va + 64);
+	return nsdk_shadow_is_clean(&mem->shadow, va);
+}
+
+/* Marks are for a domain whose devices all bypass the caches, and go by its shadow. */
+static void devices_of_another_kind_take_the_marks_away(void)
+{
+	struct nsdk_coherence elsewhere = { .flush_fresh = true };
+	struct nsdk_mem *other;
+
+	CU_ASSERT_TRUE(marks_hold());
+	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[0], &bypassing), 0);
+	CU_ASSERT_TRUE(marks_hold());
+	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[1], &snooped), 0);
+	CU_ASSERT_FALSE(marks_hold());
+	nsdk_mem_detach(mem, &dev[1]);
+	CU_ASSERT_TRUE(marks_hold());
+	/* Nothing is known of it. */
+	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[1], NULL), 0);
+	CU_ASSERT_FALSE(marks_hold());
+	nsdk_mem_detach(mem, &dev[1]);
+	CU_ASSERT_TRUE(marks_hold());
+	/* Its engine goes by the other domain's shadow, and could not take marks away here. */
+	CU_ASSERT_EQUAL_FATAL(nsdk_mem_create(NULL, &other), 0);
+	NSDK_ASSERT_INT(nsdk_mem_attach(other, &dev[2], &elsewhere), 0);
+	NSDK_ASSERT_INT(nsdk_mem_attach(mem, &dev[2], &elsewhere), 0);
+	CU_ASSERT_FALSE(marks_hold());
+	nsdk_mem_detach(mem, &dev[2]);
+	CU_ASSERT_TRUE(marks_hold());
+	nsdk_mem_detach(other, &dev[2]);
+	NSDK_ASSERT_INT(nsdk_mem_destroy(other), 0);
+	nsdk_mem_detach(mem, &dev[0]);
+}
+
 /* A line operation on memory that is gone is a fault of the whole process. */
 static void what_a_stuck_flush_lcore_is_inside_of_is_kept(void)
 {
@@ -482,6 +520,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_failed_registration_is_undone_everywhere),
 	NSDK_UNIT_TEST(what_cannot_be_unmapped_is_kept),
 	NSDK_UNIT_TEST(what_stays_mapped_after_a_detach_is_kept),
+	NSDK_UNIT_TEST(devices_of_another_kind_take_the_marks_away),
 	NSDK_UNIT_TEST(what_a_stuck_flush_lcore_is_inside_of_is_kept),
 	NSDK_UNIT_TEST(a_domain_in_use_is_not_destroyed),
 	NSDK_UNIT_TEST(options_are_checked),
