@@ -197,11 +197,19 @@ int nsdk_nvme_dsm(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		  const struct nsdk_nvme_dsm_range *ranges, unsigned count, uint32_t attributes,
 		  nsdk_nvme_cb cb, void *ctx);
 
-/** Send what has been collected: sync for the device, one fence, one doorbell. @return 0 or -errno. */
+/**
+ * Send what has been collected: sync for the device, one fence, one doorbell.
+ *
+ * On the no-snoop path a large batch may be flushed by others (nsdk_flush_setup()); its doorbell then
+ * waits, and later polls of the queue pair ring it. Submit before the queue pair is handed to another
+ * thread: its commands were stored by this one.
+ * @return 0 or -errno.
+ */
 int nsdk_nvme_qpair_submit(struct nsdk_nvme_qpair *qp);
 
 /**
- * Submit what was collected, then handle completions and run their callbacks.
+ * Submit what was collected, then handle completions and run their callbacks. What has been read past
+ * the caches is taken back before; where that takes long, a later poll runs the callbacks.
  *
  * @param max  completions at most; 0: all there are.
  * @return completions of user I/O handled; -ENODEV gone (all outstanding I/O has been completed
