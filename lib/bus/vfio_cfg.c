@@ -22,33 +22,11 @@
 
 int nsdk_vfio_region_info(int fd, uint32_t index, struct vfio_region_info **out)
 {
-	struct vfio_region_info *info = NULL, *bigger;
-	uint32_t room = sizeof(*info);
-	int rc = -EMSGSIZE;
+	const struct vfio_region_info head = { .index = index };
+	void *info = NULL;
+	int rc = nsdk_vfio_info_get(fd, VFIO_DEVICE_GET_REGION_INFO, &head, sizeof(head), &info);
 
-	/* The first answer says how much room the capabilities need. */
-	for (unsigned tries = 0; tries < 4; tries++) {
-		bigger = realloc(info, room);
-		if (bigger == NULL) {
-			rc = -ENOMEM;
-			break;
-		}
-		info = bigger;
-		memset(info, 0, room);
-		info->argsz = room;
-		info->index = index;
-		rc = nsdk_sys_ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, info);
-		if (rc != 0)
-			break;
-		if (info->argsz <= room) {
-			info->argsz = room;
-			*out = info;
-			return 0;
-		}
-		room = info->argsz;
-		rc = -EMSGSIZE;
-	}
-	free(info);
+	*out = info;
 	return rc;
 }
 

@@ -109,6 +109,15 @@ extern struct nsdk_sys nsdk_sys; /* lib/iommu/sys.c */
 int nsdk_sys_ioctl(int fd, unsigned long request, void *arg);
 
 /*
+ * The whole of what VFIO tells by @p request, capabilities and all; every such struct begins with argsz
+ * (linux/vfio.h). @p head has the request's own members, @p head_bytes is the struct without
+ * capabilities. @return 0 and *out to be freed, its argsz being what the kernel filled in; -errno, and
+ * *out is NULL: -EMSGSIZE, it wants more room each time; -ENOMEM.
+ */
+int nsdk_vfio_info_get(int fd, unsigned long request, const void *head, uint32_t head_bytes,
+		       void **out);
+
+/*
  * A capability of at least @p bytes in the chain of a VFIO info struct (struct vfio_info_cap_header,
  * linux/vfio.h), or NULL. @p info_bytes is what the kernel filled in, @p first the chain's start as an
  * offset into it, 0 where there is no chain.

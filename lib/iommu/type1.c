@@ -51,32 +51,12 @@ static void type1_destroy(struct nsdk_ioas *ioas)
 /* The whole of VFIO_IOMMU_GET_INFO with its capabilities, to be freed. @return 0 or -errno. */
 static int get_info(const struct nsdk_ioas *ioas, struct vfio_iommu_type1_info **out)
 {
-	struct vfio_iommu_type1_info *info = NULL, *bigger;
-	uint32_t room = sizeof(*info);
-	int rc;
+	const struct vfio_iommu_type1_info head = { .flags = 0 };
+	void *info = NULL;
+	int rc = nsdk_vfio_info_get(ioas->container_fd, VFIO_IOMMU_GET_INFO, &head, sizeof(head),
+				    &info);
 
-	/* The first answer says how much room the capabilities need; it may grow until the next. */
-	for (unsigned tries = 0; tries < 8; tries++) {
-		bigger = realloc(info, room);
-		if (bigger == NULL) {
-			rc = -ENOMEM;
-			break;
-		}
-		info = bigger;
-		memset(info, 0, room);
-		info->argsz = room;
-		rc = nsdk_sys_ioctl(ioas->container_fd, VFIO_IOMMU_GET_INFO, info);
-		if (rc != 0)
-			break;
-		if (info->argsz <= room) {
-			info->argsz = room;
-			*out = info;
-			return 0;
-		}
-		room = info->argsz;
-		rc = -EMSGSIZE;
-	}
-	free(info);
+	*out = info;
 	return rc;
 }
 

@@ -116,7 +116,7 @@ static void after(void)
 	nsdk_unit_log_stop();
 }
 
-static uint64_t free_hugepages(void)
+static uint64_t hugepages(bool free_ones)
 {
 	struct nsdk_hugepage_info info[16];
 	int count = nsdk_env_hugepages(info, 16);
@@ -124,8 +124,13 @@ static uint64_t free_hugepages(void)
 
 	for (int i = 0; i < count && i < 16; i++)
 		if (info[i].page_bytes == NSDK_PAGE_2M)
-			pages += info[i].free_pages;
+			pages += free_ones ? info[i].free_pages : info[i].total_pages;
 	return pages;
+}
+
+static uint64_t free_hugepages(void)
+{
+	return hugepages(true);
 }
 
 /* Whether the addresses are still set aside, without pages: nothing else fits there, no access. */
@@ -190,7 +195,10 @@ static void hugepages_come_and_go(void)
 	if (before_test < 2)
 		nsdk_skip("2 free hugepages of 2 MiB are needed");
 	come_zeroed_and_go(&huge_pages);
-	NSDK_ASSERT_INT(free_hugepages(), before_test);
+	/* Somebody else on the machine may have taken some for a moment. */
+	for (unsigned i = 0; i < 300 && free_hugepages() < before_test; i++)
+		usleep(10000);
+	CU_ASSERT_TRUE(free_hugepages() >= before_test);
 }
 
 static void an_old_kernel_will_do(void)
@@ -205,18 +213,17 @@ static void too_few_hugepages_is_an_error_with_the_command(void)
 {
 	/* For real: the window is larger than what there is, at least on a machine that is not huge. */
 	struct nsdk_window large;
-	uint64_t pages = free_hugepages() + 1;
+	uint64_t pages = hugepages(false) + 1;
 	char text[64];
 
 	if (pages > 16384)
-		nsdk_skip("%llu hugepages are free here", (unsigned long long)pages - 1);
+		nsdk_skip("%llu hugepages are here", (unsigned long long)pages - 1);
 	CU_ASSERT_EQUAL_FATAL(nsdk_window_reserve(&large, pages * 2 * MIB), 0);
 	NSDK_ASSERT_INT(nsdk_pages_map((void *)large.va, pages * 2 * MIB, &huge_pages), -ENOMEM);
 	snprintf(text, sizeof(text), "%llu hugepages of 2 MiB are wanted", (unsigned long long)pages);
 	CU_ASSERT_TRUE(nsdk_unit_log_has(text));
 	NSDK_ASSERT_ONE_SENTENCE("> /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
 	is_empty((void *)large.va, pages * 2 * MIB);
-	NSDK_ASSERT_INT(free_hugepages(), pages - 1);
 	nsdk_window_release(&large);
 }
 
