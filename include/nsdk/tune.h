@@ -169,7 +169,8 @@ int nsdk_profile_set_device(struct nsdk_profile *profile, const struct nsdk_tune
 
 /**
  * What policy `auto` is to do with a device: NSDK_POLICY_COHERENT when that was found to be better,
- * NSDK_POLICY_AUTO (no-snoop where permitted) when no-snoop was, or nothing is recorded.
+ * NSDK_POLICY_AUTO (no-snoop where permitted) when no-snoop was, when nothing is recorded, or when
+ * no-snoop was not permitted at that time.
  * @param profile  NULL: nothing is recorded.
  */
 enum nsdk_policy nsdk_profile_auto_policy(const struct nsdk_profile *profile, const char *key);

@@ -275,6 +275,11 @@ enum nsdk_policy nsdk_profile_auto_policy(const struct nsdk_profile *profile, co
 	const struct nsdk_tune_device *device =
 		profile != NULL ? nsdk_profile_device(profile, key) : NULL;
 
-	return device != NULL && device->winner == NSDK_POLICY_COHERENT ? NSDK_POLICY_COHERENT :
-									  NSDK_POLICY_AUTO;
+	if (device == NULL || device->winner != NSDK_POLICY_COHERENT)
+		return NSDK_POLICY_AUTO;
+	/* Coherent for want of a choice says nothing of a day on which there is one. */
+	for (unsigned i = 0; i < device->count; i++)
+		if (device->points[i].nosnoop_iops != 0)
+			return NSDK_POLICY_COHERENT;
+	return NSDK_POLICY_AUTO;
 }

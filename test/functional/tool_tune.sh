@@ -195,6 +195,8 @@ result 'policy nosnoop does as it is told' 0 '.policy == "nosnoop"' \
 run tune device emu:nvme,size=16m --quick
 check 'where no-snoop is not permitted, it says why' grep -q 'not permitted (enforced)' "$work/out"
 json 'and coherent is recorded' '.devices["emu:nvme"] | .winner == "coherent" and .block_sizes == []' "$NSDK_PROFILE"
+result 'which does not bind auto where it is permitted' 0 '.policy == "nosnoop"' \
+	emu:nvme,size=1m,nosnoop=data --policy=auto
 # shellcheck disable=SC2086
 run tune flush $quick
 json 'tune flush keeps the devices' '.devices | has("emu:nvme")' "$NSDK_PROFILE"

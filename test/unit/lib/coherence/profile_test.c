@@ -537,7 +537,12 @@ static void policy_auto_follows_the_record(void)
 	NSDK_ASSERT_INT(nsdk_profile_auto_policy(profile, "emu:nvme"), NSDK_POLICY_AUTO);
 	NSDK_ASSERT_INT(nsdk_profile_set_device(profile, &device), 0);
 	NSDK_ASSERT_INT(nsdk_profile_auto_policy(profile, "emu:nvme"), NSDK_POLICY_AUTO);
+	/* Coherent because there was no choice: that may have changed. */
 	device.winner = NSDK_POLICY_COHERENT;
+	NSDK_ASSERT_INT(nsdk_profile_set_device(profile, &device), 0);
+	NSDK_ASSERT_INT(nsdk_profile_auto_policy(profile, "emu:nvme"), NSDK_POLICY_AUTO);
+	device.count = 1;
+	device.points[0] = (struct nsdk_tune_device_point){ 4096, 1000, 100, 900, 200 };
 	NSDK_ASSERT_INT(nsdk_profile_set_device(profile, &device), 0);
 	NSDK_ASSERT_INT(profile->device_count, 2);
 	NSDK_ASSERT_INT(nsdk_profile_auto_policy(profile, "emu:nvme"), NSDK_POLICY_COHERENT);
