@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <json-c/json.h>
-
 #include "doctor_probe.h"
+#include "lib/env/json.h"
 
 /* Of a hundred lines, this many must have gone past the caches: an eviction may hide the others. */
 #define MOST_PERCENT 90u
@@ -148,31 +147,16 @@ void probe_report(const struct probe_facts *facts, const struct probe_judgement 
 
 /* ---- JSON. The keys are an interface: nsdk-doctor(1) has them. ---- */
 
-static void put(struct json_object *object, const char *key, struct json_object *value)
-{
-	json_object_object_add(object, key, value);
-}
-
-static void put_text(struct json_object *object, const char *key, const char *value)
-{
-	put(object, key, json_object_new_string(value));
-}
-
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	put(object, key, json_object_new_uint64(value));
-}
-
 static struct json_object *json_direction(enum probe_answer answer,
 					  const struct probe_counts *counts)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_text(object, "answer", probe_answer_name(answer));
-	put_u64(object, "lines", counts->lines);
-	put_u64(object, "snooped", counts->snooped);
-	put_u64(object, "not_snooped", counts->bypassed);
-	put_u64(object, "neither", counts->other);
+	nsdk_json_put_text(object, "answer", probe_answer_name(answer));
+	nsdk_json_put_u64(object, "lines", counts->lines);
+	nsdk_json_put_u64(object, "snooped", counts->snooped);
+	nsdk_json_put_u64(object, "not_snooped", counts->bypassed);
+	nsdk_json_put_u64(object, "neither", counts->other);
 	return object;
 }
 
@@ -182,25 +166,26 @@ struct json_object *probe_json(const struct probe_facts *facts,
 	struct json_object *object = json_object_new_object();
 	struct json_object *verdict = json_object_new_object();
 
-	put_text(object, "device", facts->device);
-	put_u64(object, "nsid", facts->nsid);
-	put_u64(object, "lba", facts->lba);
-	put_u64(object, "block_bytes", facts->block_bytes);
-	put(object, "restored", json_object_new_boolean(facts->restored));
-	put_text(verdict, "state", nsdk_snoop_state_name(facts->verdict.state));
-	put_text(verdict, "reason", facts->verdict.reason);
-	put(object, "verdict", verdict);
-	put_text(object, "policy", nsdk_policy_name(facts->policy));
-	put(object, "enable_no_snoop",
+	nsdk_json_put_text(object, "device", facts->device);
+	nsdk_json_put_u64(object, "nsid", facts->nsid);
+	nsdk_json_put_u64(object, "lba", facts->lba);
+	nsdk_json_put_u64(object, "block_bytes", facts->block_bytes);
+	nsdk_json_put(object, "restored", json_object_new_boolean(facts->restored));
+	nsdk_json_put_text(verdict, "state", nsdk_snoop_state_name(facts->verdict.state));
+	nsdk_json_put_text(verdict, "reason", facts->verdict.reason);
+	nsdk_json_put(object, "verdict", verdict);
+	nsdk_json_put_text(object, "policy", nsdk_policy_name(facts->policy));
+	nsdk_json_put(object, "enable_no_snoop",
 	    facts->bit == PROBE_BIT_UNKNOWN ?
 		    NULL :
 		    json_object_new_boolean(facts->bit == PROBE_BIT_SET));
-	put_u64(object, "rounds", facts->rounds);
-	put(object, "device_writes",
-	    json_direction(judgement->device_writes, &facts->device_writes));
-	put(object, "device_reads", json_direction(judgement->device_reads, &facts->device_reads));
-	put_text(object, "answer", probe_answer_name(judgement->overall));
-	put_text(object, "reason", judgement->reason);
-	put(object, "contradiction", json_object_new_boolean(judgement->contradiction));
+	nsdk_json_put_u64(object, "rounds", facts->rounds);
+	nsdk_json_put(object, "device_writes",
+		      json_direction(judgement->device_writes, &facts->device_writes));
+	nsdk_json_put(object, "device_reads",
+		      json_direction(judgement->device_reads, &facts->device_reads));
+	nsdk_json_put_text(object, "answer", probe_answer_name(judgement->overall));
+	nsdk_json_put_text(object, "reason", judgement->reason);
+	nsdk_json_put(object, "contradiction", json_object_new_boolean(judgement->contradiction));
 	return object;
 }

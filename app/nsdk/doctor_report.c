@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <json-c/json.h>
-
 #include "doctor.h"
 #include "tool.h"
+#include "lib/env/json.h"
 
 static const char *const state_names[] = {
 	[DOCTOR_OK] = "ok",
@@ -34,24 +33,9 @@ void doctor_report(const struct doctor_facts *facts)
 
 /* ---- JSON ---- */
 
-static void put(struct json_object *object, const char *key, struct json_object *value)
-{
-	json_object_object_add(object, key, value);
-}
-
-static void put_text(struct json_object *object, const char *key, const char *value)
-{
-	put(object, key, json_object_new_string(value));
-}
-
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	put(object, key, json_object_new_uint64(value));
-}
-
 static void put_bool(struct json_object *object, const char *key, bool value)
 {
-	put(object, key, json_object_new_boolean(value));
+	nsdk_json_put(object, key, json_object_new_boolean(value));
 }
 
 static struct json_object *json_iommufd(const struct doctor_facts *facts)
@@ -59,7 +43,7 @@ static struct json_object *json_iommufd(const struct doctor_facts *facts)
 	struct json_object *object = json_object_new_object();
 
 	put_bool(object, "available", facts->iommufd.available);
-	put_text(object, "reason", facts->iommufd.reason);
+	nsdk_json_put_text(object, "reason", facts->iommufd.reason);
 	return object;
 }
 
@@ -68,9 +52,9 @@ static struct json_object *json_vfio(const struct doctor_facts *facts)
 	struct json_object *object = json_object_new_object();
 
 	put_bool(object, "cdev", facts->vfio.cdev);
-	put_text(object, "cdev_reason", facts->vfio.cdev_reason);
+	nsdk_json_put_text(object, "cdev_reason", facts->vfio.cdev_reason);
 	put_bool(object, "group", facts->vfio.group);
-	put_text(object, "group_reason", facts->vfio.group_reason);
+	nsdk_json_put_text(object, "group_reason", facts->vfio.group_reason);
 	put_bool(object, "vfio_pci", facts->vfio.pci_driver);
 	return object;
 }
@@ -83,8 +67,8 @@ static struct json_object *json_iommu(const struct doctor_facts *facts)
 	for (unsigned i = 0; i < facts->iommu.count && i < DOCTOR_MAX_IOMMUS; i++)
 		json_object_array_add(names, json_object_new_string(facts->iommu.names[i]));
 	put_bool(object, "active", facts->iommu.groups > 0);
-	put_u64(object, "groups", facts->iommu.groups);
-	put(object, "units", names);
+	nsdk_json_put_u64(object, "groups", facts->iommu.groups);
+	nsdk_json_put(object, "units", names);
 	return object;
 }
 
@@ -96,10 +80,10 @@ static struct json_object *json_hugepages(const struct doctor_facts *facts)
 		const struct nsdk_hugepage_info *info = &facts->hugepages[i];
 		struct json_object *object = json_object_new_object();
 
-		put_u64(object, "node", info->node);
-		put_u64(object, "page_bytes", info->page_bytes);
-		put_u64(object, "total", info->total_pages);
-		put_u64(object, "free", info->free_pages);
+		nsdk_json_put_u64(object, "node", info->node);
+		nsdk_json_put_u64(object, "page_bytes", info->page_bytes);
+		nsdk_json_put_u64(object, "total", info->total_pages);
+		nsdk_json_put_u64(object, "free", info->free_pages);
 		json_object_array_add(array, object);
 	}
 	return array;
@@ -110,11 +94,11 @@ static struct json_object *json_memlock(const struct doctor_facts *facts)
 	struct json_object *object = json_object_new_object();
 
 	/* No limit at all is null: JSON has no infinity. */
-	put(object, "soft_bytes",
+	nsdk_json_put(object, "soft_bytes",
 	    facts->memlock.soft_bytes == UINT64_MAX ?
 		    NULL :
 		    json_object_new_uint64(facts->memlock.soft_bytes));
-	put(object, "hard_bytes",
+	nsdk_json_put(object, "hard_bytes",
 	    facts->memlock.hard_bytes == UINT64_MAX ?
 		    NULL :
 		    json_object_new_uint64(facts->memlock.hard_bytes));
@@ -127,22 +111,22 @@ static struct json_object *json_cpu(const struct doctor_facts *facts)
 	struct json_object *object = json_object_new_object();
 	struct json_object *caches = json_object_new_array();
 
-	put_text(object, "model", facts->cpu.model);
-	put_text(object, "writeback", facts->cpu.lines.writeback);
-	put_text(object, "invalidate", facts->cpu.lines.invalidate);
-	put_u64(object, "line_bytes", facts->cpu.lines.line_bytes);
+	nsdk_json_put_text(object, "model", facts->cpu.model);
+	nsdk_json_put_text(object, "writeback", facts->cpu.lines.writeback);
+	nsdk_json_put_text(object, "invalidate", facts->cpu.lines.invalidate);
+	nsdk_json_put_u64(object, "line_bytes", facts->cpu.lines.line_bytes);
 	for (unsigned i = 0; i < facts->cpu.cache_count; i++) {
 		const struct doctor_cache *cache = &facts->cpu.caches[i];
 		struct json_object *entry = json_object_new_object();
 
-		put_u64(entry, "level", cache->level);
-		put_text(entry, "type", cache->type);
-		put_u64(entry, "size_bytes", cache->size_bytes);
-		put_u64(entry, "line_bytes", cache->line_bytes);
-		put_text(entry, "shared_cpus", cache->cpus);
+		nsdk_json_put_u64(entry, "level", cache->level);
+		nsdk_json_put_text(entry, "type", cache->type);
+		nsdk_json_put_u64(entry, "size_bytes", cache->size_bytes);
+		nsdk_json_put_u64(entry, "line_bytes", cache->line_bytes);
+		nsdk_json_put_text(entry, "shared_cpus", cache->cpus);
 		json_object_array_add(caches, entry);
 	}
-	put(object, "caches", caches);
+	nsdk_json_put(object, "caches", caches);
 	return object;
 }
 
@@ -158,12 +142,12 @@ static struct json_object *json_devices(const struct doctor_facts *facts)
 			object = tool_pci_json(&device->info);
 		} else {
 			object = json_object_new_object();
-			put_text(object, "bdf", device->name);
-			put(object, "driver", NULL);
+			nsdk_json_put_text(object, "bdf", device->name);
+			nsdk_json_put(object, "driver", NULL);
 		}
-		put_text(verdict, "state", nsdk_snoop_state_name(device->verdict.state));
-		put_text(verdict, "reason", device->verdict.reason);
-		put(object, "verdict", verdict);
+		nsdk_json_put_text(verdict, "state", nsdk_snoop_state_name(device->verdict.state));
+		nsdk_json_put_text(verdict, "reason", device->verdict.reason);
+		nsdk_json_put(object, "verdict", verdict);
 		json_object_array_add(array, object);
 	}
 	return array;
@@ -180,9 +164,9 @@ static struct json_object *json_problems(const struct doctor_facts *facts)
 		if (finding->state != DOCTOR_PROBLEM)
 			continue;
 		object = json_object_new_object();
-		put_text(object, "topic", finding->topic);
-		put_text(object, "problem", finding->text);
-		put_text(object, "mend", finding->mend);
+		nsdk_json_put_text(object, "topic", finding->topic);
+		nsdk_json_put_text(object, "problem", finding->text);
+		nsdk_json_put_text(object, "mend", finding->mend);
 		json_object_array_add(array, object);
 	}
 	return array;
@@ -192,16 +176,16 @@ struct json_object *doctor_json(const struct doctor_facts *facts)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_text(object, "kernel", facts->kernel);
-	put_text(object, "machine", facts->machine);
-	put_text(object, "user", facts->user);
-	put(object, "iommu", json_iommu(facts));
-	put(object, "iommufd", json_iommufd(facts));
-	put(object, "vfio", json_vfio(facts));
-	put(object, "hugepages", json_hugepages(facts));
-	put(object, "memlock", json_memlock(facts));
-	put(object, "cpu", json_cpu(facts));
-	put(object, "devices", json_devices(facts));
-	put(object, "problems", json_problems(facts));
+	nsdk_json_put_text(object, "kernel", facts->kernel);
+	nsdk_json_put_text(object, "machine", facts->machine);
+	nsdk_json_put_text(object, "user", facts->user);
+	nsdk_json_put(object, "iommu", json_iommu(facts));
+	nsdk_json_put(object, "iommufd", json_iommufd(facts));
+	nsdk_json_put(object, "vfio", json_vfio(facts));
+	nsdk_json_put(object, "hugepages", json_hugepages(facts));
+	nsdk_json_put(object, "memlock", json_memlock(facts));
+	nsdk_json_put(object, "cpu", json_cpu(facts));
+	nsdk_json_put(object, "devices", json_devices(facts));
+	nsdk_json_put(object, "problems", json_problems(facts));
 	return object;
 }

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <json-c/json.h>
-
 #include <nsdk/env.h>
+
+#include "lib/env/json.h"
 
 /* A list that can be read; whether its CPUs can be had shows when they are taken. */
 static int take_cpus(const struct tool_command *command, const char *name, const char **out)
@@ -115,11 +115,6 @@ void flush_print(const struct flush_opts *opts)
 	putchar('\n');
 }
 
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	json_object_object_add(object, key, json_object_new_uint64(value));
-}
-
 struct json_object *flush_json(void)
 {
 	struct json_object *object = json_object_new_object();
@@ -129,23 +124,23 @@ struct json_object *flush_json(void)
 	char name[16];
 
 	nsdk_flush_status(&status);
-	put_u64(object, "flush_cpus", status.flush_cpus);
-	put_u64(object, "batches_shared", status.jobs);
-	put_u64(object, "lines_by_flush_cpus", status.lines_by_flush_cpus);
-	put_u64(object, "lines_by_submitters", status.lines_by_submitters);
-	put_u64(object, "takeovers", status.takeovers);
-	put_u64(object, "flush_cpus_lost", status.flush_cpus_lost);
+	nsdk_json_put_u64(object, "flush_cpus", status.flush_cpus);
+	nsdk_json_put_u64(object, "batches_shared", status.jobs);
+	nsdk_json_put_u64(object, "lines_by_flush_cpus", status.lines_by_flush_cpus);
+	nsdk_json_put_u64(object, "lines_by_submitters", status.lines_by_submitters);
+	nsdk_json_put_u64(object, "takeovers", status.takeovers);
+	nsdk_json_put_u64(object, "flush_cpus_lost", status.flush_cpus_lost);
 	json_object_object_add(wbinvd, "open", json_object_new_boolean(status.wbinvd_open));
 	json_object_object_add(wbinvd, "reason", json_object_new_string(status.wbinvd_reason));
-	put_u64(wbinvd, "executed", status.wbinvd_executed);
-	put_u64(wbinvd, "over_budget", status.wbinvd_over_budget);
-	put_u64(wbinvd, "failed", status.wbinvd_failed);
+	nsdk_json_put_u64(wbinvd, "executed", status.wbinvd_executed);
+	nsdk_json_put_u64(wbinvd, "over_budget", status.wbinvd_over_budget);
+	nsdk_json_put_u64(wbinvd, "failed", status.wbinvd_failed);
 	for (unsigned cpu = 0; cpu < NSDK_MAX_CPUS; cpu++) {
 		uint64_t count = nsdk_flush_wbinvd_on(cpu);
 
 		snprintf(name, sizeof(name), "%u", cpu);
 		if (count != 0)
-			put_u64(per_cpu, name, count);
+			nsdk_json_put_u64(per_cpu, name, count);
 	}
 	json_object_object_add(wbinvd, "executed_on", per_cpu);
 	json_object_object_add(object, "wbinvd", wbinvd);

@@ -5,33 +5,8 @@
  */
 #include <stdio.h>
 
-#include <json-c/json.h>
-
 #include "perf.h"
-
-static void put(struct json_object *object, const char *key, struct json_object *value)
-{
-	json_object_object_add(object, key, value);
-}
-
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	put(object, key, json_object_new_uint64(value));
-}
-
-static void put_text(struct json_object *object, const char *key, const char *value)
-{
-	put(object, key, json_object_new_string(value));
-}
-
-/* json-c prints 17 digits of a double, of which the last ten are noise here. */
-static void put_rate(struct json_object *object, const char *key, double value)
-{
-	char digits[40];
-
-	snprintf(digits, sizeof(digits), "%.2f", value);
-	put(object, key, json_object_new_double_s(value, digits));
-}
+#include "lib/env/json.h"
 
 static double per_second(uint64_t count, uint64_t ns)
 {
@@ -42,14 +17,14 @@ static struct json_object *json_latency(const struct perf_hist *hist)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_u64(object, "min", hist->count == 0 ? 0 : hist->min);
-	put_rate(object, "mean", perf_hist_mean(hist));
-	put_u64(object, "p50", perf_hist_percentile(hist, 50));
-	put_u64(object, "p90", perf_hist_percentile(hist, 90));
-	put_u64(object, "p99", perf_hist_percentile(hist, 99));
-	put_u64(object, "p99_9", perf_hist_percentile(hist, 99.9));
-	put_u64(object, "p99_99", perf_hist_percentile(hist, 99.99));
-	put_u64(object, "max", hist->max);
+	nsdk_json_put_u64(object, "min", hist->count == 0 ? 0 : hist->min);
+	nsdk_json_put_double(object, "mean", perf_hist_mean(hist), 2);
+	nsdk_json_put_u64(object, "p50", perf_hist_percentile(hist, 50));
+	nsdk_json_put_u64(object, "p90", perf_hist_percentile(hist, 90));
+	nsdk_json_put_u64(object, "p99", perf_hist_percentile(hist, 99));
+	nsdk_json_put_u64(object, "p99_9", perf_hist_percentile(hist, 99.9));
+	nsdk_json_put_u64(object, "p99_99", perf_hist_percentile(hist, 99.99));
+	nsdk_json_put_u64(object, "max", hist->max);
 	return object;
 }
 
@@ -59,10 +34,10 @@ static struct json_object *json_direction(const struct perf_run *run,
 	struct json_object *object = json_object_new_object();
 	double iops = per_second(result->ios[dir], result->runtime_ns);
 
-	put_u64(object, "ios", result->ios[dir]);
-	put_rate(object, "iops", iops);
-	put_u64(object, "bw_bytes", (uint64_t)(iops * (double)run->opts.bs_bytes));
-	put(object, "lat_ns", json_latency(&result->hist[dir]));
+	nsdk_json_put_u64(object, "ios", result->ios[dir]);
+	nsdk_json_put_double(object, "iops", iops, 2);
+	nsdk_json_put_u64(object, "bw_bytes", (uint64_t)(iops * (double)run->opts.bs_bytes));
+	nsdk_json_put(object, "lat_ns", json_latency(&result->hist[dir]));
 	return object;
 }
 
@@ -70,13 +45,13 @@ static struct json_object *json_coherence(const struct perf_result *result)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_u64(object, "batches", result->coherence.batches);
-	put_u64(object, "lines_written_back", result->coherence.lines_written_back);
-	put_u64(object, "lines_invalidated", result->coherence.lines_invalidated);
-	put_u64(object, "bytes_skipped_clean", result->coherence.bytes_skipped_clean);
-	put_u64(object, "wbinvd", result->coherence.wbinvd);
-	put_u64(object, "batches_shared", result->coherence.batches_shared);
-	put_u64(object, "violations", result->violations);
+	nsdk_json_put_u64(object, "batches", result->coherence.batches);
+	nsdk_json_put_u64(object, "lines_written_back", result->coherence.lines_written_back);
+	nsdk_json_put_u64(object, "lines_invalidated", result->coherence.lines_invalidated);
+	nsdk_json_put_u64(object, "bytes_skipped_clean", result->coherence.bytes_skipped_clean);
+	nsdk_json_put_u64(object, "wbinvd", result->coherence.wbinvd);
+	nsdk_json_put_u64(object, "batches_shared", result->coherence.batches_shared);
+	nsdk_json_put_u64(object, "violations", result->violations);
 	return object;
 }
 
@@ -90,9 +65,9 @@ static void put_cache_model(const struct perf_run *run, const struct perf_result
 		return;
 	model = perf_check_json();
 	if (result->violations != 0)
-		put(object, "violations", json_object_get(json_object_object_get(model, "kept")));
+		nsdk_json_put(object, "violations", json_object_get(json_object_object_get(model, "kept")));
 	if (run->opts.coherence_check)
-		put(object, "cache_model", model);
+		nsdk_json_put(object, "cache_model", model);
 	else
 		json_object_put(model);
 }
@@ -108,16 +83,16 @@ static struct json_object *json_mismatches(const struct perf_device *device)
 		const struct perf_mismatch *m = &device->mismatches[i];
 		struct json_object *object = json_object_new_object();
 
-		put_u64(object, "nsid", device->pattern.nsid);
-		put_u64(object, "lba", m->lba);
-		put_u64(object, "blocks", m->blocks);
-		put_u64(object, "offset_bytes", m->offset_bytes);
-		put_u64(object, "bytes", (uint64_t)m->lines * NSDK_LINE_BYTES);
-		put_text(object, "found", perf_found_name(m->found));
-		put_u64(object, "expected_generation", m->expected_generation);
+		nsdk_json_put_u64(object, "nsid", device->pattern.nsid);
+		nsdk_json_put_u64(object, "lba", m->lba);
+		nsdk_json_put_u64(object, "blocks", m->blocks);
+		nsdk_json_put_u64(object, "offset_bytes", m->offset_bytes);
+		nsdk_json_put_u64(object, "bytes", (uint64_t)m->lines * NSDK_LINE_BYTES);
+		nsdk_json_put_text(object, "found", perf_found_name(m->found));
+		nsdk_json_put_u64(object, "expected_generation", m->expected_generation);
 		if (m->found <= PERF_FOUND_OLD_RUN) {
-			put_u64(object, "found_lba", m->found_lba);
-			put_u64(object, "found_generation", m->found_generation);
+			nsdk_json_put_u64(object, "found_lba", m->found_lba);
+			nsdk_json_put_u64(object, "found_generation", m->found_generation);
 		}
 		json_object_array_add(array, object);
 	}
@@ -128,10 +103,10 @@ static struct json_object *json_verify(const struct perf_result *result)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_u64(object, "blocks_written", result->blocks_written);
-	put_u64(object, "blocks_checked", result->blocks_checked);
-	put(object, "read_back", json_object_new_boolean(result->read_back));
-	put(object, "mismatches", json_mismatches(result->device));
+	nsdk_json_put_u64(object, "blocks_written", result->blocks_written);
+	nsdk_json_put_u64(object, "blocks_checked", result->blocks_checked);
+	nsdk_json_put(object, "read_back", json_object_new_boolean(result->read_back));
+	nsdk_json_put(object, "mismatches", json_mismatches(result->device));
 	return object;
 }
 
@@ -140,13 +115,13 @@ static struct json_object *json_options(const struct perf_run *run)
 	const struct perf_opts *opts = &run->opts;
 	struct json_object *object = json_object_new_object();
 
-	put_text(object, "rw", opts->rw);
-	put_u64(object, "rwmixread", opts->rwmixread);
-	put_u64(object, "bs", opts->bs_bytes);
-	put_u64(object, "iodepth", opts->iodepth);
-	put_u64(object, "numjobs", opts->numjobs);
-	put_u64(object, "seed", opts->seed);
-	put(object, "verify", json_object_new_boolean(opts->verify));
+	nsdk_json_put_text(object, "rw", opts->rw);
+	nsdk_json_put_u64(object, "rwmixread", opts->rwmixread);
+	nsdk_json_put_u64(object, "bs", opts->bs_bytes);
+	nsdk_json_put_u64(object, "iodepth", opts->iodepth);
+	nsdk_json_put_u64(object, "numjobs", opts->numjobs);
+	nsdk_json_put_u64(object, "seed", opts->seed);
+	nsdk_json_put(object, "verify", json_object_new_boolean(opts->verify));
 	return object;
 }
 
@@ -168,32 +143,32 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	uint64_t ios = result->ios[PERF_READ] + result->ios[PERF_WRITE];
 	double iops = per_second(ios, result->runtime_ns);
 
-	put_text(object, "device", result->name);
-	put_text(object, "status",
+	nsdk_json_put_text(object, "device", result->name);
+	nsdk_json_put_text(object, "status",
 		 result->interrupted ? "interrupted" : perf_result_good(result) ? "done" : "failed");
-	put_text(object, "policy", nsdk_policy_name(result->policy));
-	put_text(object, "policy_asked", nsdk_policy_name(run->opts.policy));
-	put_text(verdict, "state", nsdk_snoop_state_name(result->verdict->state));
-	put_text(verdict, "reason", result->verdict->reason);
-	put(object, "verdict", verdict);
-	put_u64(object, "nsid", result->device->pattern.nsid);
-	put_u64(object, "block_bytes", result->block_bytes);
-	put(object, "options", json_options(run));
-	put(object, "cpus", json_cpus(run, result));
-	put_u64(object, "runtime_ns", result->runtime_ns);
-	put_u64(object, "ios", ios);
-	put_rate(object, "iops", iops);
-	put_u64(object, "bw_bytes", (uint64_t)(iops * (double)run->opts.bs_bytes));
-	put_u64(object, "errors", result->errors);
-	put_u64(object, "verify_errors", result->verify_errors);
-	put(object, "lat_ns", json_latency(&result->all));
-	put(object, "read", json_direction(run, result, PERF_READ));
-	put(object, "write", json_direction(run, result, PERF_WRITE));
+	nsdk_json_put_text(object, "policy", nsdk_policy_name(result->policy));
+	nsdk_json_put_text(object, "policy_asked", nsdk_policy_name(run->opts.policy));
+	nsdk_json_put_text(verdict, "state", nsdk_snoop_state_name(result->verdict->state));
+	nsdk_json_put_text(verdict, "reason", result->verdict->reason);
+	nsdk_json_put(object, "verdict", verdict);
+	nsdk_json_put_u64(object, "nsid", result->device->pattern.nsid);
+	nsdk_json_put_u64(object, "block_bytes", result->block_bytes);
+	nsdk_json_put(object, "options", json_options(run));
+	nsdk_json_put(object, "cpus", json_cpus(run, result));
+	nsdk_json_put_u64(object, "runtime_ns", result->runtime_ns);
+	nsdk_json_put_u64(object, "ios", ios);
+	nsdk_json_put_double(object, "iops", iops, 2);
+	nsdk_json_put_u64(object, "bw_bytes", (uint64_t)(iops * (double)run->opts.bs_bytes));
+	nsdk_json_put_u64(object, "errors", result->errors);
+	nsdk_json_put_u64(object, "verify_errors", result->verify_errors);
+	nsdk_json_put(object, "lat_ns", json_latency(&result->all));
+	nsdk_json_put(object, "read", json_direction(run, result, PERF_READ));
+	nsdk_json_put(object, "write", json_direction(run, result, PERF_WRITE));
 	if (run->opts.verify)
-		put(object, "verify", json_verify(result));
-	put(object, "coherence", json_coherence(result));
+		nsdk_json_put(object, "verify", json_verify(result));
+	nsdk_json_put(object, "coherence", json_coherence(result));
 	if (flush_wanted(&run->opts.flush))
-		put(object, "flush", flush_json());
+		nsdk_json_put(object, "flush", flush_json());
 	put_cache_model(run, result, object);
 	return object;
 }

@@ -6,33 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <json-c/json.h>
-
 #include "tune.h"
-
-static void put(struct json_object *object, const char *key, struct json_object *value)
-{
-	json_object_object_add(object, key, value);
-}
-
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	put(object, key, json_object_new_uint64(value));
-}
-
-static void put_text(struct json_object *object, const char *key, const char *value)
-{
-	put(object, key, json_object_new_string(value));
-}
-
-/* json-c prints 17 digits of a double, of which most are noise here. */
-static void put_ratio(struct json_object *object, const char *key, double value)
-{
-	char digits[40];
-
-	snprintf(digits, sizeof(digits), "%.4f", value);
-	put(object, key, json_object_new_double_s(value, digits));
-}
+#include "lib/coherence/profile.h"
+#include "lib/env/json.h"
 
 struct json_object *tune_json(struct nsdk_profile *profile, const char *path)
 {
@@ -51,14 +27,16 @@ struct json_object *tune_json(struct nsdk_profile *profile, const char *path)
 	for (unsigned i = 0; i < count && i < 64; i++) {
 		struct json_object *c = json_object_new_object();
 
-		put_text(c, "what", nsdk_tune_what_name(crossovers[i].what));
-		put_text(c, "way", nsdk_tune_way_name(crossovers[i].way));
-		put_u64(c, "cpus", crossovers[i].cpus);
-		put(c, "bytes", crossovers[i].bytes != 0 ? json_object_new_uint64(crossovers[i].bytes) : NULL);
+		nsdk_json_put_text(c, "what", nsdk_tune_what_name(crossovers[i].what));
+		nsdk_json_put_text(c, "way", nsdk_tune_way_name(crossovers[i].way));
+		nsdk_json_put_u64(c, "cpus", crossovers[i].cpus);
+		nsdk_json_put(c, "bytes",
+			      crossovers[i].bytes != 0 ?
+				      json_object_new_uint64(crossovers[i].bytes) : NULL);
 		json_object_array_add(array, c);
 	}
-	put(object, "crossovers", array);
-	put_text(object, "file", path);
+	nsdk_json_put(object, "crossovers", array);
+	nsdk_json_put_text(object, "file", path);
 	return object;
 }
 
@@ -67,47 +45,33 @@ struct json_object *tune_json_check(const struct nsdk_tune_check *checks, unsign
 {
 	struct json_object *object = json_object_new_object(), *array = json_object_new_array();
 
-	put_ratio(object, "worst_ratio", tune_worst_ratio(checks, count));
-	put(object, "profile", path[0] != '\0' ? json_object_new_string(path) : NULL);
+	nsdk_json_put_double(object, "worst_ratio", tune_worst_ratio(checks, count), 4);
+	nsdk_json_put(object, "profile", path[0] != '\0' ? json_object_new_string(path) : NULL);
 	for (unsigned i = 0; i < count; i++) {
 		const struct nsdk_tune_check *c = &checks[i];
 		struct json_object *size = json_object_new_object();
 
-		put_u64(size, "bytes", c->bytes);
-		put_text(size, "way", nsdk_tune_way_name(c->way));
-		put_text(size, "chosen", nsdk_tune_what_name(c->chosen));
-		put_u64(size, "chosen_cpus", c->chosen_cpus);
-		put_u64(size, "chosen_ns", c->chosen_ns);
-		put_text(size, "best", nsdk_tune_what_name(c->best));
-		put_u64(size, "best_cpus", c->best_cpus);
-		put_u64(size, "best_ns", c->best_ns);
-		put_u64(size, "alternatives", c->alternatives);
-		put_ratio(size, "ratio", tune_worst_ratio(c, 1));
+		nsdk_json_put_u64(size, "bytes", c->bytes);
+		nsdk_json_put_text(size, "way", nsdk_tune_way_name(c->way));
+		nsdk_json_put_text(size, "chosen", nsdk_tune_what_name(c->chosen));
+		nsdk_json_put_u64(size, "chosen_cpus", c->chosen_cpus);
+		nsdk_json_put_u64(size, "chosen_ns", c->chosen_ns);
+		nsdk_json_put_text(size, "best", nsdk_tune_what_name(c->best));
+		nsdk_json_put_u64(size, "best_cpus", c->best_cpus);
+		nsdk_json_put_u64(size, "best_ns", c->best_ns);
+		nsdk_json_put_u64(size, "alternatives", c->alternatives);
+		nsdk_json_put_double(size, "ratio", tune_worst_ratio(c, 1), 4);
 		json_object_array_add(array, size);
 	}
-	put(object, "sizes", array);
+	nsdk_json_put(object, "sizes", array);
 	return object;
 }
 
 struct json_object *tune_json_device(const struct nsdk_tune_device *device, const char *path)
 {
-	struct json_object *object = json_object_new_object(), *array = json_object_new_array();
+	struct json_object *object = nsdk_tune_device_json(device);
 
-	put_text(object, "device", device->key);
-	put_text(object, "winner", nsdk_policy_name(device->winner));
-	put_text(object, "reason", device->reason);
-	for (unsigned i = 0; i < device->count; i++) {
-		const struct nsdk_tune_device_point *p = &device->points[i];
-		struct json_object *size = json_object_new_object();
-
-		put_u64(size, "block_bytes", p->block_bytes);
-		put_u64(size, "coherent_iops", p->coherent_iops);
-		put_u64(size, "coherent_cpu_ns", p->coherent_cpu_ns);
-		put_u64(size, "nosnoop_iops", p->nosnoop_iops);
-		put_u64(size, "nosnoop_cpu_ns", p->nosnoop_cpu_ns);
-		json_object_array_add(array, size);
-	}
-	put(object, "block_sizes", array);
-	put_text(object, "file", path);
+	nsdk_json_put_text(object, "device", device->key);
+	nsdk_json_put_text(object, "file", path);
 	return object;
 }

@@ -60,6 +60,9 @@ void nsdk_profile_now(char date[NSDK_PROFILE_DATE_BYTES]);
 bool nsdk_profile_table_ok(const struct nsdk_tune_table *table, const char **why);
 bool nsdk_profile_device_ok(const struct nsdk_tune_device *device, const char **why);
 
+/* What is recorded of a device, as the profile has it. */
+struct json_object *nsdk_tune_device_json(const struct nsdk_tune_device *device);
+
 /*
  * From text, with every check (profile_json.c).
  * @return 0; -EBADMSG, -EOPNOTSUPP, -EXDEV, -ENOMEM as nsdk_profile_read(), and why.

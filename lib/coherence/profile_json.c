@@ -19,41 +19,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <json-c/json.h>
-
 #include <nsdk/version.h>
 
 #include "profile.h"
+#include "lib/env/json.h"
 
 #define MAX_DEPTH 12
 
 /* ---- Writing ---- */
 
-static void put(struct json_object *object, const char *key, struct json_object *value)
-{
-	json_object_object_add(object, key, value);
-}
-
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	put(object, key, json_object_new_uint64(value));
-}
-
-static void put_text(struct json_object *object, const char *key, const char *value)
-{
-	put(object, key, json_object_new_string(value));
-}
-
 static struct json_object *cpu_json(const struct nsdk_cpu_id *cpu)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_text(object, "vendor", cpu->vendor);
-	put_u64(object, "family", cpu->family);
-	put_u64(object, "model", cpu->model);
-	put_u64(object, "stepping", cpu->stepping);
-	put_text(object, "name", cpu->name);
-	put_u64(object, "midr", cpu->midr);
+	nsdk_json_put_text(object, "vendor", cpu->vendor);
+	nsdk_json_put_u64(object, "family", cpu->family);
+	nsdk_json_put_u64(object, "model", cpu->model);
+	nsdk_json_put_u64(object, "stepping", cpu->stepping);
+	nsdk_json_put_text(object, "name", cpu->name);
+	nsdk_json_put_u64(object, "midr", cpu->midr);
 	return object;
 }
 
@@ -61,20 +45,20 @@ static struct json_object *table_json(const struct nsdk_tune_table *table)
 {
 	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
 
-	put_text(object, "what", nsdk_tune_what_name(table->what));
-	put_text(object, "way", nsdk_tune_way_name(table->way));
-	put_text(object, "state", nsdk_tune_state_name(table->state));
-	put_u64(object, "cpus", table->cpus);
+	nsdk_json_put_text(object, "what", nsdk_tune_what_name(table->what));
+	nsdk_json_put_text(object, "way", nsdk_tune_way_name(table->way));
+	nsdk_json_put_text(object, "state", nsdk_tune_state_name(table->state));
+	nsdk_json_put_u64(object, "cpus", table->cpus);
 	for (unsigned i = 0; i < table->count; i++) {
 		struct json_object *point = json_object_new_object();
 
-		put_u64(point, "bytes", table->points[i].bytes);
-		put_u64(point, "ns", table->points[i].ns);
-		put_u64(point, "low_ns", table->points[i].low_ns);
-		put_u64(point, "high_ns", table->points[i].high_ns);
+		nsdk_json_put_u64(point, "bytes", table->points[i].bytes);
+		nsdk_json_put_u64(point, "ns", table->points[i].ns);
+		nsdk_json_put_u64(point, "low_ns", table->points[i].low_ns);
+		nsdk_json_put_u64(point, "high_ns", table->points[i].high_ns);
 		json_object_array_add(points, point);
 	}
-	put(object, "points", points);
+	nsdk_json_put(object, "points", points);
 	return object;
 }
 
@@ -88,41 +72,41 @@ static struct json_object *flush_json(const struct nsdk_profile_flush *flush)
 	struct json_object *object = json_object_new_object(), *tables = json_object_new_array();
 	struct json_object *skipped = json_object_new_object();
 
-	put_text(object, "date", flush->date);
-	put_text(object, "writeback", flush->writeback);
-	put_text(object, "invalidate", flush->invalidate);
-	put_text(object, "cpus", flush->cpus);
-	put_text(object, "flush_cpus", flush->flush_cpus);
-	put(object, "hugepages", json_object_new_boolean(flush->hugepages));
+	nsdk_json_put_text(object, "date", flush->date);
+	nsdk_json_put_text(object, "writeback", flush->writeback);
+	nsdk_json_put_text(object, "invalidate", flush->invalidate);
+	nsdk_json_put_text(object, "cpus", flush->cpus);
+	nsdk_json_put_text(object, "flush_cpus", flush->flush_cpus);
+	nsdk_json_put(object, "hugepages", json_object_new_boolean(flush->hugepages));
 	for (size_t i = 0; i < sizeof(skips) / sizeof(skips[0]); i++)
-		put_text(skipped, skips[i].key,
+		nsdk_json_put_text(skipped, skips[i].key,
 			 flush->skipped[nsdk_profile_skip_index(skips[i].what)]);
-	put(object, "skipped", skipped);
+	nsdk_json_put(object, "skipped", skipped);
 	for (unsigned i = 0; i < flush->count; i++)
 		json_object_array_add(tables, table_json(&flush->tables[i]));
-	put(object, "tables", tables);
+	nsdk_json_put(object, "tables", tables);
 	return object;
 }
 
-static struct json_object *device_json(const struct nsdk_tune_device *device)
+struct json_object *nsdk_tune_device_json(const struct nsdk_tune_device *device)
 {
 	struct json_object *object = json_object_new_object(), *sizes = json_object_new_array();
 
-	put_text(object, "date", device->date);
-	put_text(object, "winner", nsdk_policy_name(device->winner));
-	put_text(object, "reason", device->reason);
+	nsdk_json_put_text(object, "date", device->date);
+	nsdk_json_put_text(object, "winner", nsdk_policy_name(device->winner));
+	nsdk_json_put_text(object, "reason", device->reason);
 	for (unsigned i = 0; i < device->count; i++) {
 		const struct nsdk_tune_device_point *point = &device->points[i];
 		struct json_object *size = json_object_new_object();
 
-		put_u64(size, "block_bytes", point->block_bytes);
-		put_u64(size, "coherent_iops", point->coherent_iops);
-		put_u64(size, "coherent_cpu_ns", point->coherent_cpu_ns);
-		put_u64(size, "nosnoop_iops", point->nosnoop_iops);
-		put_u64(size, "nosnoop_cpu_ns", point->nosnoop_cpu_ns);
+		nsdk_json_put_u64(size, "block_bytes", point->block_bytes);
+		nsdk_json_put_u64(size, "coherent_iops", point->coherent_iops);
+		nsdk_json_put_u64(size, "coherent_cpu_ns", point->coherent_cpu_ns);
+		nsdk_json_put_u64(size, "nosnoop_iops", point->nosnoop_iops);
+		nsdk_json_put_u64(size, "nosnoop_cpu_ns", point->nosnoop_cpu_ns);
 		json_object_array_add(sizes, size);
 	}
-	put(object, "block_sizes", sizes);
+	nsdk_json_put(object, "block_sizes", sizes);
 	return object;
 }
 
@@ -144,7 +128,7 @@ static bool checksum_of(struct json_object *root, char hex[17])
 		hash *= 0x100000001b3u;
 	}
 	if (had)
-		put(root, "checksum", kept);
+		nsdk_json_put(root, "checksum", kept);
 	snprintf(hex, 17, "%016llx", (unsigned long long)hash);
 	return text != NULL;
 }
@@ -157,17 +141,17 @@ char *nsdk_profile_text(struct nsdk_profile *profile)
 
 	if (profile->root == NULL)
 		profile->root = json_object_new_object();
-	put_u64(profile->root, "format", NSDK_PROFILE_FORMAT);
-	put_text(profile->root, "nsdk", nsdk_version());
-	put(profile->root, "cpu", cpu_json(&profile->cpu));
+	nsdk_json_put_u64(profile->root, "format", NSDK_PROFILE_FORMAT);
+	nsdk_json_put_text(profile->root, "nsdk", nsdk_version());
+	nsdk_json_put(profile->root, "cpu", cpu_json(&profile->cpu));
 	if (profile->flush.date[0] != '\0')
-		put(profile->root, "flush", flush_json(&profile->flush));
+		nsdk_json_put(profile->root, "flush", flush_json(&profile->flush));
 	for (unsigned i = 0; i < profile->device_count; i++)
-		put(devices, profile->devices[i].key, device_json(&profile->devices[i]));
-	put(profile->root, "devices", devices);
+		nsdk_json_put(devices, profile->devices[i].key, nsdk_tune_device_json(&profile->devices[i]));
+	nsdk_json_put(profile->root, "devices", devices);
 	if (!checksum_of(profile->root, hex))
 		return NULL;
-	put_text(profile->root, "checksum", hex);
+	nsdk_json_put_text(profile->root, "checksum", hex);
 	text = json_object_to_json_string_ext(profile->root, JSON_C_TO_STRING_PRETTY |
 								     JSON_C_TO_STRING_SPACED |
 								     JSON_C_TO_STRING_NOSLASHESCAPE);

@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <json-c/json.h>
-
 #include <nsdk/log.h>
 
 #include "cache_internal.h"
+#include "lib/env/json.h"
 
 /* JSON keys; never renamed. */
 static const char *const keys[NSDK_VIOLATION_KINDS] = {
@@ -118,32 +117,17 @@ no_seen:
 
 /* ---- JSON ---- */
 
-static void put(struct json_object *object, const char *key, struct json_object *value)
-{
-	json_object_object_add(object, key, value);
-}
-
-static void put_text(struct json_object *object, const char *key, const char *value)
-{
-	put(object, key, json_object_new_string(value));
-}
-
-static void put_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	put(object, key, json_object_new_uint64(value));
-}
-
 static struct json_object *watched_json(const struct nsdk_cache_model_stats *stats)
 {
 	struct json_object *object = json_object_new_object();
 
-	put_u64(object, "device_reads", stats->device_reads);
-	put_u64(object, "device_writes", stats->device_writes);
-	put_u64(object, "lines_written_back", stats->writebacks);
-	put_u64(object, "lines_invalidated", stats->invalidates);
-	put_u64(object, "fences", stats->fences);
-	put_u64(object, "evictions", stats->evictions);
-	put_u64(object, "prefetches", stats->prefetches);
+	nsdk_json_put_u64(object, "device_reads", stats->device_reads);
+	nsdk_json_put_u64(object, "device_writes", stats->device_writes);
+	nsdk_json_put_u64(object, "lines_written_back", stats->writebacks);
+	nsdk_json_put_u64(object, "lines_invalidated", stats->invalidates);
+	nsdk_json_put_u64(object, "fences", stats->fences);
+	nsdk_json_put_u64(object, "evictions", stats->evictions);
+	nsdk_json_put_u64(object, "prefetches", stats->prefetches);
 	return object;
 }
 
@@ -153,13 +137,13 @@ static struct json_object *violation_json(const struct nsdk_violation *violation
 	char sentence[320];
 
 	nsdk_violation_format(violation, sentence, sizeof(sentence));
-	put_text(object, "kind", nsdk_violation_name(violation->kind));
-	put_u64(object, "buffer", (uintptr_t)violation->buffer);
-	put_u64(object, "offset_bytes", violation->offset_bytes);
-	put_text(object, "owner", violation->owner);
-	put_text(object, "operation", violation->operation);
-	put_text(object, "missing", violation->missing);
-	put_text(object, "sentence", sentence);
+	nsdk_json_put_text(object, "kind", nsdk_violation_name(violation->kind));
+	nsdk_json_put_u64(object, "buffer", (uintptr_t)violation->buffer);
+	nsdk_json_put_u64(object, "offset_bytes", violation->offset_bytes);
+	nsdk_json_put_text(object, "owner", violation->owner);
+	nsdk_json_put_text(object, "operation", violation->operation);
+	nsdk_json_put_text(object, "missing", violation->missing);
+	nsdk_json_put_text(object, "sentence", sentence);
 	return object;
 }
 
@@ -169,15 +153,15 @@ static struct json_object *report_json(const struct seen *seen)
 	struct json_object *kinds = json_object_new_object();
 	struct json_object *kept = json_object_new_array();
 
-	put_u64(object, "seed", seen->stats.seed);
-	put(object, "watched", watched_json(&seen->stats));
-	put_u64(object, "violations", seen->stats.violations_total);
+	nsdk_json_put_u64(object, "seed", seen->stats.seed);
+	nsdk_json_put(object, "watched", watched_json(&seen->stats));
+	nsdk_json_put_u64(object, "violations", seen->stats.violations_total);
 	for (unsigned k = 0; k < NSDK_VIOLATION_KINDS; k++)
-		put_u64(kinds, keys[k], seen->stats.violations[k]);
-	put(object, "violations_by_kind", kinds);
+		nsdk_json_put_u64(kinds, keys[k], seen->stats.violations[k]);
+	nsdk_json_put(object, "violations_by_kind", kinds);
 	for (unsigned i = 0; i < seen->kept_count; i++)
 		json_object_array_add(kept, violation_json(&seen->kept[i]));
-	put(object, "kept", kept);
+	nsdk_json_put(object, "kept", kept);
 	return object;
 }
 
