@@ -71,6 +71,7 @@ int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	request->cb = cb;
 	request->ctx = ctx;
 	request->opcode = cmd->opcode;
+	request->timeout_ns = timeout_ns;
 	request->deadline_ns = timeout_ns ? nsdk_clock_ns() + timeout_ns : 0;
 
 	*admin->sqe = *cmd;
@@ -163,7 +164,7 @@ int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr)
 				"admin command %02xh was not answered within %llu ms; the "
 				"controller has been taken out",
 				request->opcode,
-				(unsigned long long)(ctrlr->opts.admin_timeout_ns / NVME_NS_PER_MS));
+				(unsigned long long)(request->timeout_ns / NVME_NS_PER_MS));
 			break;
 		}
 	}

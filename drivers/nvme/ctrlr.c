@@ -246,7 +246,8 @@ int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 	err = nsdk_dma_pool_create(mem, &pool_opts, &ctrlr->pool);
 	if (err)
 		goto free_ctrlr;
-	err = nsdk_nvme_dma_get(ctrlr, NVME_PAGE_BYTES, NVME_PAGE_BYTES, "Identify data",
+	/* A second page for the list of changed namespaces (aer.c). */
+	err = nsdk_nvme_dma_get(ctrlr, 2 * NVME_PAGE_BYTES, NVME_PAGE_BYTES, "Identify data",
 				&ctrlr->id_buffer, &ctrlr->id_iova);
 	if (err)
 		goto free_ctrlr;

@@ -21,7 +21,9 @@ void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct ns
 		ctrlr->init.cpl.status = NVME_STATUS_INTERNAL_PATH;
 }
 
-int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid)
+/* Into the controller's Identify buffer: one at a time. */
+int nsdk_nvme_identify(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid, nvme_admin_cb cb,
+		       void *ctx)
 {
 	struct nsdk_nvme_cmd cmd = {
 		.opcode = NSDK_NVME_ADMIN_IDENTIFY,
@@ -37,8 +39,12 @@ int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_
 	 */
 	memset(ctrlr->id_buffer, 0, NVME_PAGE_BYTES);
 	nsdk_sync_for_device(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES, NSDK_DMA_FROM_DEVICE);
-	return nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns,
-				      nsdk_nvme_init_cb, NULL);
+	return nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns, cb, ctx);
+}
+
+int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid)
+{
+	return nsdk_nvme_identify(ctrlr, cns, nsid, nsdk_nvme_init_cb, NULL);
 }
 
 /* @return 0; -EIO it contradicts itself; -ENOTSUP. */

@@ -47,6 +47,22 @@ int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp)
 	return err ? err : -EAGAIN;
 }
 
+/*
+ * A slot has what the short ways leave as it is (cdw2, 3, 13 to 15): they are closed, and the general way,
+ * which writes slots whole, opens them again once it has been round the ring.
+ */
+void nsdk_nvme_qpair_soil(struct nsdk_nvme_qpair *qp)
+{
+	qp->soiled = qp->entries;
+	qp->short_pieces = 0;
+}
+
+static void slot_cleaned(struct nsdk_nvme_qpair *qp)
+{
+	if (--qp->soiled == 0 && !qp->nosnoop)
+		qp->short_pieces = qp->ctrlr->map->window_bytes >> NSDK_WINDOW_SHIFT;
+}
+
 /* @p sqe has been filled in, and is the next one to announce. */
 __attribute__((always_inline)) static inline void next_sqe(struct nsdk_nvme_qpair *qp,
 							   struct nsdk_nvme_cmd *sqe)
@@ -101,7 +117,7 @@ int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 	}
 	if (qp->nosnoop) {
 		t->from_device_bytes = 0;
-		if (payload && dir == NSDK_DMA_FROM_DEVICE) {
+		if (payload && dir != NSDK_DMA_TO_DEVICE) {
 			t->from_device = *payload;
 			t->from_device_bytes = (uint32_t)bytes;
 		}
@@ -111,6 +127,8 @@ int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 	t->ctx = ctx;
 	cmd->cid = t->cid;
 	*qp->sqe = *cmd;
+	if (NVME_UNLIKELY(qp->soiled))
+		slot_cleaned(qp);
 	next_sqe(qp, qp->sqe);
 	return 0;
 }
@@ -250,7 +268,7 @@ __attribute__((always_inline)) static inline int rw_two_pages(RW_PARAMETERS, uin
 	if (NVME_UNLIKELY(bytes - 1 >= ns->two_pages_bytes || lba >= ns->two_pages_lba_end ||
 			  (va & qp->align_mask) || (flags & ~RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
 			  !cb || !t || offset >= qp->ctrlr->map->window_bytes ||
-			  in_page > 2 * NVME_PAGE_BYTES || (offset & (piece - 1)) + bytes > piece))
+			  qp->soiled || in_page > 2 * NVME_PAGE_BYTES || (offset & (piece - 1)) + bytes > piece))
 		goto other;
 	entry = atomic_load_explicit(&qp->window[offset >> NSDK_WINDOW_SHIFT],
 				     memory_order_relaxed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Namespaces: the active ones, in order of their ids, found once at bring-up.
+ * Namespaces: the active ones, in order of their ids, found at bring-up and looked at again when they
+ * change (rescan.c).
  */
 #include "nvme_internal.h"
 
@@ -56,6 +57,14 @@ void nsdk_nvme_ns_free_all(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->namespaces = NULL;
 }
 
+/* No I/O any more, on the short ways either: it is told @p error. */
+void nsdk_nvme_ns_close(struct nsdk_nvme_ns *ns, int error)
+{
+	ns->refusal = error;
+	ns->short_lba_end = 0;
+	ns->two_pages_lba_end = 0;
+}
+
 /* The end of those blocks from which an I/O of @p bytes does not run over the namespace's end. */
 static uint64_t lba_end(const struct nsdk_nvme_ns *ns, uint64_t bytes)
 {
@@ -78,6 +87,7 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 	ns->id = *id;
 	if (id->nsze == 0)
 		return -ENOENT;
+	nsdk_nvme_ns_close(ns, 0);
 	ns->blocks = id->nsze;
 	/* The upper bits of the index are defined where there are more than 16 formats. */
 	index = id->flbas & 0xf;
@@ -150,6 +160,8 @@ uint32_t nsdk_nvme_ns_next(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t after)
 	if (after == UINT32_MAX)
 		return 0;
 	index = ns_lower_bound(ctrlr, after + 1);
+	while (index < ctrlr->ns_count && ctrlr->namespaces[index]->gone)
+		index++;
 	return index < ctrlr->ns_count ? ctrlr->namespaces[index]->nsid : 0;
 }
 
@@ -157,9 +169,32 @@ struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t ns
 {
 	uint32_t index = ns_lower_bound(ctrlr, nsid);
 
-	if (index < ctrlr->ns_count && ctrlr->namespaces[index]->nsid == nsid)
+	if (index < ctrlr->ns_count && ctrlr->namespaces[index]->nsid == nsid &&
+	    !ctrlr->namespaces[index]->gone)
 		return ctrlr->namespaces[index];
 	return NULL;
+}
+
+/* The namespace of that id, gone ones too, or a new one, in its place and closed. @return 0 or -errno. */
+int nsdk_nvme_ns_have(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid, struct nsdk_nvme_ns **out)
+{
+	uint32_t index = ns_lower_bound(ctrlr, nsid);
+	int err;
+
+	if (index == ctrlr->ns_count || ctrlr->namespaces[index]->nsid != nsid) {
+		/* It comes at the end; those behind its place make room. */
+		err = nsdk_nvme_ns_add(ctrlr, nsid);
+		if (err)
+			return err;
+		*out = ctrlr->namespaces[ctrlr->ns_count - 1];
+		memmove(&ctrlr->namespaces[index + 1], &ctrlr->namespaces[index],
+			(ctrlr->ns_count - 1 - index) * sizeof(ctrlr->namespaces[0]));
+		ctrlr->namespaces[index] = *out;
+		(*out)->gone = true;
+		nsdk_nvme_ns_close(*out, -ENODEV);
+	}
+	*out = ctrlr->namespaces[index];
+	return 0;
 }
 
 uint32_t nsdk_nvme_ns_id(const struct nsdk_nvme_ns *ns)

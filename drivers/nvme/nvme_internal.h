@@ -51,6 +51,7 @@
 	NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_ABORTED_SQ_DELETED)
 
 struct nvme_split;
+struct nsdk_nvme_event;
 
 /* ---- Rings (queue.c) ---- */
 
@@ -142,6 +143,7 @@ struct nsdk_nvme_qpair {
 	size_t short_pieces;             /* … which are none on the no-snoop path */
 	uint32_t align_mask;             /* dwords, or lines on the no-snoop path */
 	bool nosnoop;
+	uint32_t soiled;                 /* slots that may have what only a raw command says */
 
 	/* The rest. */
 	struct nvme_ring ring __attribute__((aligned(NSDK_LINE_BYTES)));
@@ -195,7 +197,16 @@ struct nsdk_nvme_ns {
 	uint32_t max_blocks;  /* of one command */
 	uint8_t block_shift;
 	int refusal;          /* 0, or why this driver does no I/O here */
+	bool gone;            /* not active any more; the object stays until detach */
+	bool listed;          /* rescan.c: it is on the list */
 	struct nsdk_nvme_id_ns id;
+};
+
+/* Somebody who waits for a look at the namespaces (rescan.c). */
+struct nvme_rescan_wait {
+	struct nvme_rescan_wait *next;
+	void (*done)(void *ctx);
+	void *ctx;
 };
 
 /* ---- The admin queue (admin.c) ---- */
@@ -208,6 +219,7 @@ struct nvme_admin_request {
 	nvme_admin_cb cb; /* NULL: free */
 	void *ctx;
 	uint64_t deadline_ns; /* 0: none */
+	uint64_t timeout_ns;
 	uint8_t opcode;
 };
 
@@ -260,7 +272,7 @@ struct nsdk_nvme_ctrlr {
 	int result;          /* what the way down ends with */
 
 	struct nvme_admin admin;
-	void *id_buffer;     /* 4 KiB of DMA memory */
+	void *id_buffer;     /* two pages of DMA memory; the second is aer.c's */
 	uint64_t id_iova;
 
 	/* The admin command that bring-up waits for. */
@@ -279,11 +291,28 @@ struct nsdk_nvme_ctrlr {
 
 	uint32_t io_queues;  /* granted */
 
+	struct nvme_aer {
+		struct nsdk_nvme_ctrlr *ctrlr;
+		struct nvme_rescan_wait wait;
+		uint32_t dw0;        /* of the event that is being handled */
+	} aers[NVME_MAX_AERS];       /* one for each request left with the controller */
 	struct {
 		uint64_t window_start_ns;
 		uint32_t in_window;
 		bool silenced;
+		void (*cb)(void *ctx, struct nsdk_nvme_ctrlr *ctrlr,
+			   const struct nsdk_nvme_event *event);
+		void *ctx;
 	} aer;
+
+	/* A look at the namespaces (rescan.c). */
+	struct {
+		bool running;
+		bool own, late_own;  /* a command of our own changed them */
+		uint32_t after;      /* the list is asked for from here */
+		uint32_t index;      /* the next to identify */
+		struct nvme_rescan_wait *waits, *late; /* for this one, for the next */
+	} rescan;
 
 	struct nsdk_nvme_qpair **qpairs; /* by queue id, from 1 */
 	uint32_t qpair_count;
@@ -328,6 +357,8 @@ int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 void nsdk_nvme_admin_abort(struct nsdk_nvme_ctrlr *ctrlr);
 
 /* identify.c */
+int nsdk_nvme_identify(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid, nvme_admin_cb cb,
+		       void *ctx);
 int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid);
 int nsdk_nvme_identify_ctrlr_done(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_identify_list_done(struct nsdk_nvme_ctrlr *ctrlr, uint32_t *next);
@@ -335,12 +366,17 @@ void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct ns
 
 /* ns.c */
 int nsdk_nvme_ns_add(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid);
+int nsdk_nvme_ns_have(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid, struct nsdk_nvme_ns **out);
+void nsdk_nvme_ns_close(struct nsdk_nvme_ns *ns, int error);
 int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id);
 void nsdk_nvme_ns_remove(struct nsdk_nvme_ctrlr *ctrlr, uint32_t index);
 void nsdk_nvme_ns_free_all(struct nsdk_nvme_ctrlr *ctrlr);
 
 /* aer.c */
 int nsdk_nvme_aer_start(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* rescan.c */
+void nsdk_nvme_rescan(struct nsdk_nvme_ctrlr *ctrlr, bool own, struct nvme_rescan_wait *wait);
 
 /* init.c, shutdown.c */
 int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr);
@@ -371,6 +407,7 @@ static inline void nvme_write32(struct nsdk_nvme_ctrlr *ctrlr, enum nsdk_nvme_re
 }
 
 /* io.c */
+void nsdk_nvme_qpair_soil(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 		    const struct nvme_payload *payload, size_t bytes, enum nsdk_dma_dir dir,

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Looking again at what namespaces there are, after a command or an event that says that they changed:
+ * the list, then each namespace of it, one admin command after the other, nobody waiting.
+ *
+ * A namespace that has come is added; one that has gone stays as an object, which refuses I/O, because
+ * the user may hold it until detach. One whose blocks have another size than before is taken as it is
+ * now if a command of our own did that, as nobody does I/O on it meanwhile; somebody else's change finds
+ * I/O of ours under way that counts in blocks of the old size, so there it is closed.
+ *
+ * What is asked for during a look is answered by another one behind it.
+ */
+#include "nvme_internal.h"
+
+#include <errno.h>
+
+static void start(struct nsdk_nvme_ctrlr *ctrlr);
+
+static void finish(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nvme_rescan_wait *waits = ctrlr->rescan.waits;
+
+	ctrlr->rescan.running = false;
+	ctrlr->rescan.waits = ctrlr->rescan.late;
+	ctrlr->rescan.late = NULL;
+	ctrlr->rescan.own = ctrlr->rescan.late_own;
+	ctrlr->rescan.late_own = false;
+	/* First: what follows may ask again. */
+	if (ctrlr->rescan.waits)
+		start(ctrlr);
+	while (waits) {
+		struct nvme_rescan_wait *wait = waits;
+
+		waits = wait->next;
+		wait->done(wait->ctx);
+	}
+}
+
+/* Identify data has arrived, or never will. @return whether it can be read. */
+static bool taken_back(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cpl *cpl)
+{
+	/* Taken back and fenced, before the CPU looks at what the device wrote. */
+	nsdk_sync_for_cpu(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES, NSDK_DMA_FROM_DEVICE);
+	return cpl && nsdk_nvme_cpl_ok(cpl);
+}
+
+/* ---- Each namespace ---- */
+
+static void next_ns(struct nsdk_nvme_ctrlr *ctrlr);
+
+static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
+{
+	uint8_t shift = ns->block_shift;
+	bool known = shift != 0 && !ns->gone;
+
+	ns->gone = nsdk_nvme_ns_fill(ns, ctrlr->id_buffer) != 0;
+	if (ns->gone) {
+		nsdk_nvme_ns_close(ns, -ENODEV);
+	} else if (known && shift != ns->block_shift && !ctrlr->rescan.own) {
+		nsdk_nvme_ns_close(ns, -ESTALE);
+		nsdk_log(NSDK_LOG_WARN, "nvme",
+			 "%s: somebody else has formatted namespace %u with blocks of %u bytes; attach "
+			 "the controller again to use it", nsdk_device_name(ctrlr->dev), ns->nsid,
+			 1u << ns->block_shift);
+	}
+}
+
+static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	struct nsdk_nvme_ns *ns = ctx;
+
+	if (taken_back(ctrlr, cpl)) {
+		take_ns(ctrlr, ns);
+	} else if (cpl) {
+		/* It is listed and does not answer, so nothing is known of its blocks. */
+		nsdk_nvme_ns_close(ns, -ENODEV);
+		ns->gone = true;
+	}
+	if (cpl)
+		next_ns(ctrlr);
+	else
+		finish(ctrlr);
+}
+
+static void next_ns(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	while (ctrlr->rescan.index < ctrlr->ns_count) {
+		struct nsdk_nvme_ns *ns = ctrlr->namespaces[ctrlr->rescan.index++];
+
+		if (!ns->listed) {
+			nsdk_nvme_ns_close(ns, -ENODEV);
+			ns->gone = true;
+			continue;
+		}
+		if (nsdk_nvme_identify(ctrlr, NSDK_NVME_CNS_NS, ns->nsid, ns_done, ns) != 0)
+			break;
+		return;
+	}
+	finish(ctrlr);
+}
+
+/* ---- The list ---- */
+
+static void ask_list(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* @return 0; -EIO it contradicts itself; -ENOMEM, -ENOTSUP. */
+static int take_list(struct nsdk_nvme_ctrlr *ctrlr, bool *full)
+{
+	const uint32_t *list = ctrlr->id_buffer;
+
+	*full = false;
+	for (unsigned i = 0; i < NSDK_NVME_NS_LIST_ENTRIES; i++) {
+		struct nsdk_nvme_ns *ns;
+		int err;
+
+		if (list[i] == 0)
+			return 0;
+		if (list[i] <= ctrlr->rescan.after || list[i] > NSDK_NVME_NSID_ALL - 2)
+			return nsdk_fail(-EIO, "nvme",
+					 "%s: the active namespace list has %u behind %u, which is not "
+					 "in order; the namespaces stay as they were",
+					 nsdk_device_name(ctrlr->dev), list[i], ctrlr->rescan.after);
+		err = nsdk_nvme_ns_have(ctrlr, list[i], &ns);
+		if (err)
+			return err;
+		ns->listed = true;
+		ctrlr->rescan.after = list[i];
+	}
+	*full = true;
+	return 0;
+}
+
+static void list_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	bool full = false;
+
+	if (!taken_back(ctrlr, cpl) || take_list(ctrlr, &full) != 0) {
+		/* What was there before is looked at all the same: it may have been suspended. */
+		for (uint32_t i = 0; i < ctrlr->ns_count; i++)
+			ctrlr->namespaces[i]->listed = !ctrlr->namespaces[i]->gone;
+		full = false;
+	}
+	if (!cpl)
+		finish(ctrlr);
+	else if (full)
+		ask_list(ctrlr);
+	else
+		next_ns(ctrlr);
+}
+
+static void ask_list(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (nsdk_nvme_identify(ctrlr, NSDK_NVME_CNS_ACTIVE_NS_LIST, ctrlr->rescan.after, list_done,
+			       NULL) != 0)
+		finish(ctrlr);
+}
+
+static void start(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	ctrlr->rescan.running = true;
+	ctrlr->rescan.after = 0;
+	ctrlr->rescan.index = 0;
+	/* Where there is no list, those that were found at bring-up are all that are looked at. */
+	for (uint32_t i = 0; i < ctrlr->ns_count; i++)
+		ctrlr->namespaces[i]->listed = ctrlr->init.no_list && !ctrlr->namespaces[i]->gone;
+	if (ctrlr->init.no_list)
+		next_ns(ctrlr);
+	else
+		ask_list(ctrlr);
+}
+
+/*
+ * Looks at all namespaces, then calls back; also when that could not be done.
+ *
+ * @param own   a command of our own has changed them.
+ * @param wait  the caller's, with done and ctx filled in, until done runs.
+ */
+void nsdk_nvme_rescan(struct nsdk_nvme_ctrlr *ctrlr, bool own, struct nvme_rescan_wait *wait)
+{
+	struct nvme_rescan_wait **list = ctrlr->rescan.running ? &ctrlr->rescan.late :
+								 &ctrlr->rescan.waits;
+
+	wait->next = *list;
+	*list = wait;
+	if (ctrlr->rescan.running) {
+		ctrlr->rescan.late_own |= own;
+		return;
+	}
+	ctrlr->rescan.own = own;
+	start(ctrlr);
+}
