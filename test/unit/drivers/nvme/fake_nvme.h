@@ -85,6 +85,7 @@ struct fake {
 	unsigned flush_polls; /* how often a batch that was begun is polled before it is done */
 	unsigned flying;      /* batches that were begun and are not done */
 	unsigned flying_back; /* of these, with ranges taken back */
+	size_t dirtied_bytes; /* of which was said that they may be stored to */
 	unsigned rings_synced; /* completion queues given to the device: without a clean start they lie */
 };
 

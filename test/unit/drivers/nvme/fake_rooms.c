@@ -444,6 +444,12 @@ void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t
 {
 }
 
+void __wrap_nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t bytes);
+void __wrap_nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t bytes)
+{
+	fake.dirtied_bytes += bytes;
+}
+
 /* ---- Clock and allocator ---- */
 
 /* Each look at the clock costs 10 ms, so deadlines pass without anybody waiting. */

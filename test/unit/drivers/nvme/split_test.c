@@ -292,6 +292,27 @@ static void moves_scattered_data(void)
 	CU_ASSERT(several > 100);
 }
 
+/* Also the part whose command is never issued: its owner says no more that he stores to it. */
+static void what_was_to_be_written_is_not_vouched_for(void)
+{
+	fake_teardown(ctrlr, qp);
+	fake_reset();
+	fake.active = true;
+	bring_up(16);
+	fail_at = 3;
+	NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(2, 0), 0, 5000, 0, fake_done_cb, &done),
+			0);
+	NSDK_ASSERT_INT(poll_until(1), 1);
+	CU_ASSERT(got_count < 20);
+	CU_ASSERT_EQUAL(fake.dirtied_bytes, (size_t)5000 * nsdk_nvme_ns_block_bytes(ns));
+	/* What the device only reads stays as clean as it is. */
+	fake.dirtied_bytes = 0;
+	NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, fake_buffer(2, 0), 0, 5000, 0, fake_done_cb, &done),
+			0);
+	NSDK_ASSERT_INT(poll_until(2), 1);
+	CU_ASSERT_EQUAL(fake.dirtied_bytes, 0);
+}
+
 static void refuses_what_no_command_can_say(void)
 {
 	/* A block in two pieces that are no neighbours; neighbours are fine. */
@@ -322,6 +343,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(gets_on_beside_those_who_take_all_there_is),
 	NSDK_UNIT_TEST(takes_as_many_as_it_has_records_for),
 	NSDK_UNIT_TEST(moves_scattered_data),
+	NSDK_UNIT_TEST(what_was_to_be_written_is_not_vouched_for),
 	NSDK_UNIT_TEST(refuses_what_no_command_can_say),
 };
 

@@ -149,6 +149,9 @@ static void what_was_copied_out_is_clean(void)
 	nsdk_dma_copy_out(coh, got, fake_memory, sizeof(got));
 	CU_ASSERT_EQUAL(memcmp(got, source, sizeof(got)), 0);
 	NSDK_ASSERT_INT(sum(fake_lines.invalidates), 128);
+	/* Loaded, then dropped, then fenced. */
+	NSDK_ASSERT_INT(fake_lines.acquires, 1);
+	NSDK_ASSERT_INT(fake_lines.before_acquire, 0);
 	NSDK_ASSERT_INT(fake_lines.after_fence, 0);
 	fake_lines_clear();
 	nsdk_flush_batch_for_device(batch, fake_memory, sizeof(got), NSDK_DMA_FROM_DEVICE);
