@@ -34,7 +34,7 @@
  *
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
  * queues and turns; nvme_prp.c data; nvme_admin.c, nvme_identify.c, nvme_features.c, nvme_log.c,
- * nvme_event.c admin commands; nvme_io.c I/O commands; nvme_store.c the blocks; nvme_options.c what
+ * nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c I/O commands; nvme_store.c the blocks; nvme_options.c what
  * the user may choose.
  */
 #include "nvme_internal.h"
@@ -158,6 +158,7 @@ static void nvme_free(struct emu_nvme *ctrl)
 		munmap(ctrl->bar0, ctrl->bar0_bytes);
 	if (ctrl->bar4)
 		munmap(ctrl->bar4, ctrl->bar4_bytes);
+	free(ctrl->firmware.image);
 	free(ctrl->vectors);
 	free(ctrl->vector_pending);
 	free(ctrl->sqs);
@@ -216,7 +217,8 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	ctrl->model.iova_bits = opts.iova_bits;
 	ctrl->model.seed = opts.seed;
 	ctrl->lba_shift = ctrl->store.lba_shift;
-	ctrl->ns_blocks = ctrl->opts.size_bytes >> ctrl->lba_shift;
+	emu_nvme_manage_init(ctrl);
+	emu_nvme_firmware_init(ctrl);
 	ctrl->power_on_ns = nsdk_clock_ns();
 	pthread_mutex_init(&ctrl->registers, NULL);
 	pthread_mutex_init(&ctrl->notes, NULL);

@@ -8,7 +8,6 @@
 #define CDW11_PC 0x1u  /* physically contiguous */
 #define CDW11_IEN 0x2u /* create CQ: interrupts enabled */
 
-#define SUPPORTED 0x1u /* Base figure 211 */
 
 uint32_t emu_nvme_admin_effects(unsigned opcode)
 {
@@ -23,9 +22,37 @@ uint32_t emu_nvme_admin_effects(unsigned opcode)
 	case NSDK_NVME_ADMIN_SET_FEATURES:
 	case NSDK_NVME_ADMIN_GET_FEATURES:
 	case NSDK_NVME_ADMIN_ASYNC_EVENT:
-		return SUPPORTED;
+	case NSDK_NVME_ADMIN_FW_DOWNLOAD:
+	case NSDK_NVME_ADMIN_SELF_TEST:
+		return NSDK_NVME_EFFECT_SUPPORTED;
+	case NSDK_NVME_ADMIN_FW_COMMIT:
+		return NSDK_NVME_EFFECT_SUPPORTED | NSDK_NVME_EFFECT_CONTROLLER;
+	case NSDK_NVME_ADMIN_NS_MANAGEMENT:
+	case NSDK_NVME_ADMIN_NS_ATTACHMENT:
+		return NSDK_NVME_EFFECT_SUPPORTED | NSDK_NVME_EFFECT_INVENTORY;
+	case NSDK_NVME_ADMIN_FORMAT:
+		return NSDK_NVME_EFFECT_SUPPORTED | NSDK_NVME_EFFECT_BLOCKS |
+		       NSDK_NVME_EFFECT_NAMESPACE;
+	case NSDK_NVME_ADMIN_SANITIZE:
+		return NSDK_NVME_EFFECT_SUPPORTED | NSDK_NVME_EFFECT_BLOCKS;
 	default:
 		return 0;
+	}
+}
+
+/* What waits until a sanitize is over (Base figure 305). */
+static bool waits_for_sanitize(unsigned opcode)
+{
+	switch (opcode) {
+	case NSDK_NVME_ADMIN_FW_COMMIT:
+	case NSDK_NVME_ADMIN_FW_DOWNLOAD:
+	case NSDK_NVME_ADMIN_SELF_TEST:
+	case NSDK_NVME_ADMIN_NS_MANAGEMENT:
+	case NSDK_NVME_ADMIN_NS_ATTACHMENT:
+	case NSDK_NVME_ADMIN_FORMAT:
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -181,6 +208,8 @@ static uint16_t do_abort(struct emu_nvme_req *req)
 
 int emu_nvme_admin(struct emu_nvme_req *req)
 {
+	if (waits_for_sanitize(req->cmd->opcode) && emu_nvme_sanitizing(req->ctrl))
+		return EMU_NVME_PASSING(SANITIZE_IN_PROGRESS);
 	switch (req->cmd->opcode) {
 	case NSDK_NVME_ADMIN_DELETE_SQ:
 		return delete_sq(req);
@@ -202,6 +231,20 @@ int emu_nvme_admin(struct emu_nvme_req *req)
 		return emu_nvme_get_features(req);
 	case NSDK_NVME_ADMIN_ASYNC_EVENT:
 		return emu_nvme_event_request(req);
+	case NSDK_NVME_ADMIN_NS_MANAGEMENT:
+		return emu_nvme_ns_management(req);
+	case NSDK_NVME_ADMIN_FW_COMMIT:
+		return emu_nvme_fw_commit(req);
+	case NSDK_NVME_ADMIN_FW_DOWNLOAD:
+		return emu_nvme_fw_download(req);
+	case NSDK_NVME_ADMIN_SELF_TEST:
+		return emu_nvme_self_test(req);
+	case NSDK_NVME_ADMIN_NS_ATTACHMENT:
+		return emu_nvme_ns_attachment(req);
+	case NSDK_NVME_ADMIN_FORMAT:
+		return emu_nvme_format(req);
+	case NSDK_NVME_ADMIN_SANITIZE:
+		return emu_nvme_sanitize(req);
 	default:
 		return EMU_NVME_GENERIC(INVALID_OPCODE);
 	}

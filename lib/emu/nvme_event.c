@@ -24,6 +24,8 @@ void emu_nvme_event_unmask(struct emu_nvme *ctrl, unsigned log_page)
 		ctrl->event_masked[EMU_NVME_EVENT_ERROR] = false;
 	if (log_page == NSDK_NVME_LOG_SMART)
 		ctrl->event_masked[EMU_NVME_EVENT_SMART] = false;
+	if (log_page == NSDK_NVME_LOG_CHANGED_NS)
+		ctrl->event_masked[EMU_NVME_EVENT_NOTICE] = false;
 	pthread_mutex_unlock(&ctrl->notes);
 }
 
@@ -61,7 +63,7 @@ static bool take_event(struct emu_nvme *ctrl, uint32_t *dw0)
 void emu_nvme_event_deliver(struct emu_nvme *ctrl)
 {
 	struct emu_nvme_cq *cq = &ctrl->cqs[0];
-	uint32_t dw0;
+	uint32_t dw0 = 0;
 
 	while (ctrl->aer_count && atomic_load(&ctrl->event_any) && emu_nvme_cq_has_room(cq) &&
 	       take_event(ctrl, &dw0)) {

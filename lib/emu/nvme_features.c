@@ -112,7 +112,7 @@ int emu_nvme_get_features(struct emu_nvme_req *req)
 	case NSDK_NVME_FEAT_TEMPERATURE_THRESHOLD:
 		return get_temperature(ctrl, cmd->cdw11, defaults, &req->dw0);
 	case NSDK_NVME_FEAT_ERROR_RECOVERY:
-		if (cmd->nsid == 0 || cmd->nsid > ctrl->opts.namespaces)
+		if (!emu_nvme_ns_attached(ctrl, cmd->nsid))
 			return EMU_NVME_GENERIC(INVALID_NAMESPACE);
 		req->dw0 = defaults ? 0 : features->error_recovery[cmd->nsid - 1];
 		return 0;
@@ -172,7 +172,7 @@ static uint16_t set_error_recovery(struct emu_nvme *ctrl, uint32_t nsid, uint32_
 {
 	if (cdw11 & DULBE)
 		return EMU_NVME_GENERIC(INVALID_FIELD); /* NSFEAT has it not */
-	if (nsid == 0 || (nsid > ctrl->opts.namespaces && nsid != NSDK_NVME_NSID_ALL))
+	if (nsid != NSDK_NVME_NSID_ALL && !emu_nvme_ns_attached(ctrl, nsid))
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
 	for (uint32_t i = 1; i <= ctrl->opts.namespaces; i++)
 		if (nsid == i || nsid == NSDK_NVME_NSID_ALL)
@@ -241,8 +241,8 @@ int emu_nvme_set_features(struct emu_nvme_req *req)
 		features->atomicity = cdw11 & 1;
 		return 0;
 	case NSDK_NVME_FEAT_ASYNC_EVENT_CONFIG:
-		/* Critical warnings; the notices of OAES are none. */
-		features->events = cdw11 & 0xff;
+		/* Critical warnings, and the notice of OAES. */
+		features->events = cdw11 & (0xff | EMU_NVME_EVENTS_NAMESPACES);
 		raise_if_critical(ctrl);
 		return 0;
 	default: /* I/O command set profile: there is combination 0 */

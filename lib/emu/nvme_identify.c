@@ -13,6 +13,8 @@
 
 /* CNS values that nsdk/nvme_spec.h does without. */
 #define CNS_CSI_ACTIVE_NS_LIST 0x07
+#define CNS_NS_CTRLR_LIST 0x12
+#define CNS_CTRLR_LIST 0x13
 #define CNS_INDEPENDENT_NS 0x08
 #define CNS_CSI_ALLOCATED_NS_LIST 0x1a
 #define CNS_IO_COMMAND_SETS 0x1c
@@ -24,7 +26,9 @@
 #define LPA_OFFSET (1u << 2)
 #define VWC_FLUSH_ALL (3u << 1) /* flush to NSID FFFFFFFFh is supported */
 #define CNTRLTYPE_IO 1u
-#define FRMW_ONE_SLOT_READ_ONLY 0x03u
+#define FRMW_SLOTS 0x05u /* two, the first read-only */
+#define FNA_ALL 0x03u /* format and secure erase are of all namespaces */
+#define SANICAP_BLOCK_ERASE 0x02u
 #define DLFEAT_ZEROES 0x01u /* deallocated blocks read as zeroes */
 #define DLFEAT_WZ_DEALLOCATE 0x08u
 
@@ -64,7 +68,7 @@ static void fill_uuid(const struct emu_nvme *ctrl, uint64_t number, uint8_t *out
 static void fill_controller(const struct emu_nvme *ctrl, void *out)
 {
 	struct nsdk_nvme_id_ctrl *id = out;
-	uint64_t bytes = ctrl->ns_blocks * ctrl->opts.namespaces << ctrl->lba_shift;
+	uint64_t bytes = ctrl->opts.size_bytes * ctrl->opts.namespaces, unused = 0;
 	uint8_t uuid[UUID_BYTES];
 	char text[32];
 
@@ -74,19 +78,30 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 		 (unsigned long long)hash(ctrl->opts.file, 0));
 	put_text(id->sn, sizeof(id->sn), text);
 	put_text(id->mn, sizeof(id->mn), "NSDK emulated NVMe");
-	put_text(id->fr, sizeof(id->fr), "1.0");
+	memcpy(id->fr, ctrl->firmware.revision[ctrl->firmware.active - 1], sizeof(id->fr));
 	id->mdts = (uint8_t)ctrl->opts.mdts;
 	id->ver = EMU_NVME_VERSION;
 	id->rtd3e = 1000000;
 	id->cntrltype = CNTRLTYPE_IO;
+	id->oaes = EMU_NVME_EVENTS_NAMESPACES;
+	id->oacs = NSDK_NVME_OACS_FORMAT | NSDK_NVME_OACS_FIRMWARE | NSDK_NVME_OACS_NS_MANAGEMENT |
+		   NSDK_NVME_OACS_SELF_TEST;
 	id->acl = 3;
 	id->aerl = EMU_NVME_AERS - 1;
-	id->frmw = FRMW_ONE_SLOT_READ_ONLY;
+	id->frmw = FRMW_SLOTS;
 	id->lpa = LPA_COMMANDS | LPA_OFFSET;
 	id->elpe = EMU_NVME_ERRORS - 1;
 	id->wctemp = 343;
 	id->cctemp = 373;
 	memcpy(id->tnvmcap, &bytes, sizeof(bytes));
+	for (unsigned i = 0; i < ctrl->opts.namespaces; i++)
+		if (!ctrl->namespaces[i].allocated)
+			unused += ctrl->opts.size_bytes;
+	memcpy(id->unvmcap, &unused, sizeof(unused));
+	id->edstt = 1; /* minutes */
+	id->fwug = 1;
+	id->sanicap = SANICAP_BLOCK_ERASE;
+	id->fna = FNA_ALL;
 	id->sqes = 0x66;
 	id->cqes = 0x44;
 	id->nn = ctrl->opts.namespaces;
@@ -103,15 +118,23 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->psd[0].mp = 500; /* hundredths of a watt */
 }
 
-static void fill_namespace(const struct emu_nvme *ctrl, void *out)
+/* What all namespaces have in common is NSID FFFFFFFFh's. */
+static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out)
 {
 	struct nsdk_nvme_id_ns *id = out;
 
-	id->nsze = ctrl->ns_blocks;
-	id->ncap = ctrl->ns_blocks;
-	id->nuse = ctrl->ns_blocks;
+	if (nsid != NSDK_NVME_NSID_ALL) {
+		id->nsze = ctrl->namespaces[nsid - 1].blocks;
+		id->ncap = id->nsze;
+		id->nuse = id->nsze;
+	}
 	id->dlfeat = DLFEAT_ZEROES | DLFEAT_WZ_DEALLOCATE;
-	id->lbaf[0].lbads = (uint8_t)ctrl->lba_shift;
+	/* Where there is one format, it is the one that the blocks have. */
+	id->nlbaf = (uint8_t)(emu_nvme_formats(ctrl) - 1);
+	id->flbas = ctrl->lba_shift == 12;
+	id->lbaf[0].lbads = 9;
+	if (id->nlbaf)
+		id->lbaf[1].lbads = 12;
 }
 
 static void fill_independent_namespace(uint8_t *out)
@@ -130,8 +153,8 @@ static void fill_descriptors(const struct emu_nvme *ctrl, uint32_t nsid, uint8_t
 	out[4] = CSI_NVM;
 }
 
-/* The NSIDs above one. */
-static uint16_t fill_list(const struct emu_nvme *ctrl, uint32_t above, void *out)
+/* The NSIDs above one: of all namespaces, or of those that are attached. */
+static uint16_t fill_list(const struct emu_nvme *ctrl, uint32_t above, bool all, void *out)
 {
 	uint32_t *list = out;
 
@@ -139,8 +162,17 @@ static uint16_t fill_list(const struct emu_nvme *ctrl, uint32_t above, void *out
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
 	for (uint32_t nsid = above + 1, i = 0;
 	     nsid <= ctrl->opts.namespaces && i < NSDK_NVME_NS_LIST_ENTRIES; nsid++)
-		list[i++] = nsid;
+		if (all ? ctrl->namespaces[nsid - 1].allocated : ctrl->namespaces[nsid - 1].attached)
+			list[i++] = nsid;
 	return 0;
+}
+
+/* Controllers, of which there is number 0; @p from is the lowest that is asked for. */
+static void fill_controllers(bool any, unsigned from, void *out)
+{
+	struct nsdk_nvme_ctrlr_list *list = out;
+
+	list->count = any && from == 0;
 }
 
 static bool needs_namespace(unsigned cns)
@@ -151,10 +183,20 @@ static bool needs_namespace(unsigned cns)
 	case NSDK_NVME_CNS_CSI_NS:
 	case CNS_INDEPENDENT_NS:
 	case NSDK_NVME_CNS_ALLOCATED_NS:
+	case CNS_NS_CTRLR_LIST:
 		return true;
 	default:
 		return false;
 	}
+}
+
+/* A valid NSID that is not in use gives zeroes (Base 5.17.2.2). */
+static bool is_empty(const struct emu_nvme *ctrl, unsigned cns, uint32_t nsid)
+{
+	if (!needs_namespace(cns) || nsid == NSDK_NVME_NSID_ALL)
+		return false;
+	return cns == NSDK_NVME_CNS_ALLOCATED_NS || cns == CNS_NS_CTRLR_LIST ?
+		       !emu_nvme_ns_allocated(ctrl, nsid) : !emu_nvme_ns_attached(ctrl, nsid);
 }
 
 int emu_nvme_identify(struct emu_nvme_req *req)
@@ -168,19 +210,28 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 	} out = { .bytes = { 0 } };
 	uint16_t status = 0;
 
-	if (needs_namespace(cns) && (nsid == 0 || nsid > ctrl->opts.namespaces))
+	if (needs_namespace(cns) && (nsid == 0 || nsid > ctrl->opts.namespaces) &&
+	    !(cns == NSDK_NVME_CNS_NS && nsid == NSDK_NVME_NSID_ALL))
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
+	if (is_empty(ctrl, cns, nsid))
+		return emu_nvme_data_reply(req, out.bytes, sizeof(out.bytes), sizeof(out.bytes));
 	switch (cns) {
 	case NSDK_NVME_CNS_NS:
 	case NSDK_NVME_CNS_ALLOCATED_NS:
-		fill_namespace(ctrl, out.bytes);
+		fill_namespace(ctrl, nsid, out.bytes);
+		break;
+	case CNS_NS_CTRLR_LIST:
+		fill_controllers(emu_nvme_ns_attached(ctrl, nsid), req->cmd->cdw10 >> 16, out.bytes);
+		break;
+	case CNS_CTRLR_LIST:
+		fill_controllers(true, req->cmd->cdw10 >> 16, out.bytes);
 		break;
 	case NSDK_NVME_CNS_CTRLR:
 		fill_controller(ctrl, out.bytes);
 		break;
 	case NSDK_NVME_CNS_ACTIVE_NS_LIST:
 	case NSDK_NVME_CNS_ALLOCATED_NS_LIST:
-		status = fill_list(ctrl, nsid, out.bytes);
+		status = fill_list(ctrl, nsid, cns == NSDK_NVME_CNS_ALLOCATED_NS_LIST, out.bytes);
 		break;
 	case NSDK_NVME_CNS_NS_DESC_LIST:
 		fill_descriptors(ctrl, nsid, out.bytes);
@@ -193,7 +244,8 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 		break;
 	case CNS_CSI_ACTIVE_NS_LIST:
 	case CNS_CSI_ALLOCATED_NS_LIST:
-		status = csi == CSI_NVM ? fill_list(ctrl, nsid, out.bytes) :
+		status = csi == CSI_NVM ? fill_list(ctrl, nsid, cns == CNS_CSI_ALLOCATED_NS_LIST,
+						    out.bytes) :
 					  EMU_NVME_GENERIC(INVALID_FIELD);
 		break;
 	case CNS_INDEPENDENT_NS:

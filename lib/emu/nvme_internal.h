@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include <nsdk/nvme_log_spec.h>
 #include <nsdk/nvme_spec.h>
 
 #include "emu_internal.h"
@@ -21,6 +22,8 @@
 #define EMU_NVME_MAX_QUEUES 2047u /* with the admin queue as many as MSI-X has vectors */
 #define EMU_NVME_MAX_NAMESPACES 1024u
 #define EMU_NVME_OWNER_CHARS 48
+#define EMU_NVME_FIRMWARE_SLOTS 2u
+#define EMU_NVME_IMAGE_BYTES ((size_t)1 << 20)
 
 /* The store is locked and moved in pieces of this size: see nvme_store.c. */
 #define EMU_NVME_EXTENT_BYTES ((size_t)64 << 10)
@@ -204,8 +207,34 @@ _Static_assert(sizeof(struct emu_nvme_error) == 64, "Base figure 206");
 enum emu_nvme_event {
 	EMU_NVME_EVENT_ERROR,
 	EMU_NVME_EVENT_SMART,
+	EMU_NVME_EVENT_NOTICE,
 };
-#define EMU_NVME_EVENTS 2u
+#define EMU_NVME_EVENTS 3u
+#define EMU_NVME_EVENTS_NAMESPACES 0x100u /* the notice that namespaces changed, in the feature and in OAES */
+
+/* A namespace, whether or not there is one (nvme_manage.c). */
+struct emu_nvme_ns {
+	uint64_t blocks;
+	bool allocated;
+	bool attached;
+	bool changed; /* since the list of those was read */
+};
+
+/* nvme_firmware.c */
+struct emu_nvme_firmware {
+	char revision[EMU_NVME_FIRMWARE_SLOTS][8];
+	unsigned active, next; /* slots, from 1; next 0: the same */
+	uint8_t *image;
+	uint64_t received; /* bytes of it */
+};
+
+struct emu_nvme_self_test {
+	uint8_t code; /* 0: none is running */
+	uint32_t nsid;
+	uint64_t end_ns, length_ns;
+	unsigned count;
+	struct nsdk_nvme_self_test_result results[NSDK_NVME_SELF_TEST_RESULTS];
+};
 
 struct emu_nvme_features {
 	uint32_t arbitration;
@@ -222,8 +251,9 @@ struct emu_nvme {
 	struct nsdk_emu_model model; /* first */
 	struct emu_nvme_opts opts;
 	struct emu_nvme_store store;
-	uint64_t ns_blocks;
+	struct emu_nvme_ns namespaces[EMU_NVME_MAX_NAMESPACES]; /* by NSID - 1; changed at rest */
 	unsigned lba_shift;
+	unsigned resting; /* queues that nvme_manage.c has locked */
 
 	/* BARs. */
 	uint8_t *bar0, *bar4;
@@ -265,6 +295,10 @@ struct emu_nvme {
 	unsigned aer_count;
 	struct emu_nvme_features features;
 	atomic_bool write_cache; /* a feature too; writes look at it */
+	struct emu_nvme_firmware firmware;
+	struct emu_nvme_self_test self_test;
+	_Atomic uint64_t sanitize_end_ns; /* 0: never; I/O looks at it */
+	uint32_t sanitize_cdw10;
 
 	/* Events and the error log: any queue adds to them, so they have a lock of their own, the
 	 * last to be taken. */
@@ -360,6 +394,39 @@ int emu_nvme_identify(struct emu_nvme_req *req);
 int emu_nvme_get_features(struct emu_nvme_req *req);
 int emu_nvme_set_features(struct emu_nvme_req *req);
 int emu_nvme_get_log_page(struct emu_nvme_req *req);
+
+/* nvme_manage.c */
+static inline bool emu_nvme_ns_allocated(const struct emu_nvme *ctrl, uint32_t nsid)
+{
+	return nsid > 0 && nsid <= ctrl->opts.namespaces && ctrl->namespaces[nsid - 1].allocated;
+}
+static inline bool emu_nvme_ns_attached(const struct emu_nvme *ctrl, uint32_t nsid)
+{
+	return nsid > 0 && nsid <= ctrl->opts.namespaces && ctrl->namespaces[nsid - 1].attached;
+}
+void emu_nvme_manage_init(struct emu_nvme *ctrl);
+/* The most blocks of a namespace. */
+uint64_t emu_nvme_place_blocks(const struct emu_nvme *ctrl);
+/* LBA formats: the first of 512 bytes, the second of 4096. */
+unsigned emu_nvme_formats(const struct emu_nvme *ctrl);
+int emu_nvme_format(struct emu_nvme_req *req);
+int emu_nvme_ns_management(struct emu_nvme_req *req);
+int emu_nvme_ns_attachment(struct emu_nvme_req *req);
+int emu_nvme_sanitize(struct emu_nvme_req *req);
+bool emu_nvme_sanitizing(const struct emu_nvme *ctrl);
+/* Log pages: fill one in, which is zero. @return its bytes. */
+size_t emu_nvme_changed_list(struct emu_nvme *ctrl, void *out);
+size_t emu_nvme_sanitize_log(const struct emu_nvme *ctrl, void *out);
+
+/* nvme_firmware.c */
+void emu_nvme_firmware_init(struct emu_nvme *ctrl);
+void emu_nvme_firmware_reset(struct emu_nvme *ctrl);
+int emu_nvme_fw_download(struct emu_nvme_req *req);
+int emu_nvme_fw_commit(struct emu_nvme_req *req);
+size_t emu_nvme_firmware_log(const struct emu_nvme *ctrl, void *out);
+void emu_nvme_self_test_reset(struct emu_nvme *ctrl);
+int emu_nvme_self_test(struct emu_nvme_req *req);
+size_t emu_nvme_self_test_log(struct emu_nvme *ctrl, void *out);
 
 void emu_nvme_features_reset(struct emu_nvme *ctrl);
 /* Of the SMART log: bit 1, the temperature is beyond a threshold. */

@@ -38,10 +38,11 @@ static uint16_t find_blocks(const struct emu_nvme_req *req, uint64_t slba, uint6
 			    struct blocks *out)
 {
 	const struct emu_nvme *ctrl = req->ctrl;
+	uint64_t blocks = ctrl->namespaces[req->cmd->nsid - 1].blocks;
 
-	if (slba > ctrl->ns_blocks || count > ctrl->ns_blocks - slba)
+	if (slba > blocks || count > blocks - slba)
 		return EMU_NVME_GENERIC(LBA_OUT_OF_RANGE);
-	out->offset = ((req->cmd->nsid - 1) * ctrl->ns_blocks + slba) << ctrl->lba_shift;
+	out->offset = (req->cmd->nsid - 1) * ctrl->opts.size_bytes + (slba << ctrl->lba_shift);
 	out->bytes = count << ctrl->lba_shift;
 	return 0;
 }
@@ -199,9 +200,11 @@ int emu_nvme_io(struct emu_nvme_req *req)
 	if (!emu_nvme_io_effects(req->cmd->opcode))
 		return EMU_NVME_GENERIC(INVALID_OPCODE);
 	/* Flush is the one that may be said to all namespaces, and they are one store. */
-	if ((nsid == 0 || nsid > req->ctrl->opts.namespaces) &&
+	if (!emu_nvme_ns_attached(req->ctrl, nsid) &&
 	    !(req->cmd->opcode == NSDK_NVME_NVM_FLUSH && nsid == NSDK_NVME_NSID_ALL))
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
+	if (emu_nvme_sanitizing(req->ctrl))
+		return EMU_NVME_PASSING(SANITIZE_IN_PROGRESS);
 
 	switch (req->cmd->opcode) {
 	case NSDK_NVME_NVM_FLUSH:

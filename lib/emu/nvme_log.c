@@ -20,8 +20,15 @@
 #define FEATURE_OF_CONTROLLER 0x200000u
 
 static const uint8_t log_pages[] = {
-	LOG_SUPPORTED,		   NSDK_NVME_LOG_ERROR,	   NSDK_NVME_LOG_SMART,
-	NSDK_NVME_LOG_FIRMWARE_SLOT, NSDK_NVME_LOG_COMMANDS, LOG_FEATURES,
+	LOG_SUPPORTED,
+	NSDK_NVME_LOG_ERROR,
+	NSDK_NVME_LOG_SMART,
+	NSDK_NVME_LOG_FIRMWARE_SLOT,
+	NSDK_NVME_LOG_CHANGED_NS,
+	NSDK_NVME_LOG_COMMANDS,
+	NSDK_NVME_LOG_SELF_TEST,
+	LOG_FEATURES,
+	NSDK_NVME_LOG_SANITIZE,
 };
 
 /* Base figure 207 */
@@ -98,13 +105,6 @@ static size_t fill_smart(struct emu_nvme *ctrl, uint8_t *out)
 	return sizeof(log);
 }
 
-static size_t fill_firmware(uint8_t *out)
-{
-	out[0] = 1; /* slot 1 is active */
-	memcpy(out + 8, "1.0     ", 8);
-	return 512;
-}
-
 static size_t fill_commands(uint8_t *out)
 {
 	uint32_t effects;
@@ -163,7 +163,16 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 		bytes = fill_smart(ctrl, log);
 		break;
 	case NSDK_NVME_LOG_FIRMWARE_SLOT:
-		bytes = fill_firmware(log);
+		bytes = emu_nvme_firmware_log(ctrl, log);
+		break;
+	case NSDK_NVME_LOG_CHANGED_NS:
+		bytes = emu_nvme_changed_list(ctrl, log);
+		break;
+	case NSDK_NVME_LOG_SELF_TEST:
+		bytes = emu_nvme_self_test_log(ctrl, log);
+		break;
+	case NSDK_NVME_LOG_SANITIZE:
+		bytes = emu_nvme_sanitize_log(ctrl, log);
 		break;
 	case NSDK_NVME_LOG_COMMANDS:
 		bytes = fill_commands(log);

@@ -86,6 +86,8 @@ void emu_nvme_regs_reset(struct emu_nvme *ctrl)
 		atomic_store(&ctrl->vector_pending[i], false);
 	emu_nvme_event_reset(ctrl);
 	emu_nvme_features_reset(ctrl);
+	emu_nvme_firmware_reset(ctrl);
+	emu_nvme_self_test_reset(ctrl);
 }
 
 /* Why a controller cannot be enabled like this, or NULL. */

@@ -24,7 +24,7 @@ static void values_are_kept_until_a_reset(void)
 		{ NSDK_NVME_FEAT_ERROR_RECOVERY, 1, 0x1234, 0x1234 },
 		{ NSDK_NVME_FEAT_INTERRUPT_COALESCING, 0, 0x0408, 0x0408 },
 		{ NSDK_NVME_FEAT_WRITE_ATOMICITY, 0, 1, 1 },
-		{ NSDK_NVME_FEAT_ASYNC_EVENT_CONFIG, 0, 0x1ff, 0xff },
+		{ NSDK_NVME_FEAT_ASYNC_EVENT_CONFIG, 0, 0x3ff, 0x1ff },
 	};
 
 	host_start("size=1M");

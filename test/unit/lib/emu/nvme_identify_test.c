@@ -35,7 +35,11 @@ static void controller(void)
 	NSDK_ASSERT_INT(id->nn, 3);
 	NSDK_ASSERT_INT(id->sqes, 0x66);
 	NSDK_ASSERT_INT(id->cqes, 0x44);
-	NSDK_ASSERT_INT(id->oacs, 0);
+	NSDK_ASSERT_INT(id->oacs, 0x1e);
+	NSDK_ASSERT_INT(id->oaes, 0x100);
+	NSDK_ASSERT_INT(id->frmw, 0x05);
+	NSDK_ASSERT_INT(id->fna, 0x03);
+	NSDK_ASSERT_INT(id->sanicap, 0x02);
 	NSDK_ASSERT_INT(id->fuses, 0);
 	NSDK_ASSERT_INT(id->sgls, 0);
 	NSDK_ASSERT_INT(id->kas, 0);
@@ -70,16 +74,21 @@ static void namespace(void)
 		NSDK_ASSERT_INT(host_identify(cns[i], 2, page), 0);
 		NSDK_ASSERT_INT(id->nsze, 2048);
 		NSDK_ASSERT_INT(id->ncap, 2048);
-		NSDK_ASSERT_INT(id->nlbaf, 0);
-		NSDK_ASSERT_INT(id->flbas, 0);
-		NSDK_ASSERT_INT(id->lbaf[0].lbads, 12);
+		NSDK_ASSERT_INT(id->nlbaf, 1);
+		NSDK_ASSERT_INT(id->flbas, 1);
+		NSDK_ASSERT_INT(id->lbaf[0].lbads, 9);
+		NSDK_ASSERT_INT(id->lbaf[1].lbads, 12);
 		NSDK_ASSERT_INT(id->lbaf[0].ms, 0);
 		NSDK_ASSERT_INT(id->dlfeat, 0x09);
 		NSDK_ASSERT_INT(host_identify(cns[i], 0, page), HOST_GENERIC(INVALID_NAMESPACE));
 		NSDK_ASSERT_INT(host_identify(cns[i], 3, page), HOST_GENERIC(INVALID_NAMESPACE));
-		NSDK_ASSERT_INT(host_identify(cns[i], NSDK_NVME_NSID_ALL, page),
-				HOST_GENERIC(INVALID_NAMESPACE));
 	}
+	/* What all have in common, for those who are about to create one. */
+	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_NS, NSDK_NVME_NSID_ALL, page), 0);
+	NSDK_ASSERT_INT(id->nsze, 0);
+	NSDK_ASSERT_INT(id->nlbaf, 1);
+	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_ALLOCATED_NS, NSDK_NVME_NSID_ALL, page),
+			HOST_GENERIC(INVALID_NAMESPACE));
 }
 
 static void namespace_lists(void)
@@ -180,7 +189,7 @@ static void the_rest_is_refused(void)
 	for (unsigned cns = 0; cns < 256; cns++) {
 		if (cns <= 0x08 && cns != 0x04)
 			continue;
-		if (cns == 0x10 || cns == 0x11 || cns == 0x1a || cns == 0x1c)
+		if ((cns >= 0x10 && cns <= 0x13) || cns == 0x1a || cns == 0x1c)
 			continue;
 		NSDK_ASSERT_INT(host_identify(cns, 1, page), HOST_GENERIC(INVALID_FIELD));
 	}
