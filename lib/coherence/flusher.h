@@ -21,7 +21,8 @@ struct nsdk_flusher {
 
 /*
  * As nsdk_flush_setup(), with a way to WBINVD of the caller's.
- * @gate_ops: used where wbinvd is not off. @takes_any_ops: it may stand in for line operations that are not the CPU's.
+ * @gate_ops: used where wbinvd is not off. @takes_any_ops: it may stand in for line operations that are
+ * not the CPU's.
  */
 int nsdk_flusher_setup(const struct nsdk_flush_opts *opts, const struct nsdk_gate_ops *gate_ops,
 		       bool takes_any_ops);

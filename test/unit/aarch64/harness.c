@@ -37,7 +37,7 @@ static struct nsdk_coherence coh;
 
 /* ---- What the engine asks of other rooms ---- */
 
-int nsdk_fail(int error, const char *room, const char *format, ...)
+int(nsdk_fail)(int error, const char *room, const char *format, ...)
 {
 	va_list args;
 

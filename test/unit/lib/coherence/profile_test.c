@@ -325,7 +325,7 @@ static struct json_object *member(struct json_object *object, const char *const 
 {
 	for (; *keys != NULL; keys++) {
 		if (json_object_is_type(object, json_type_array))
-			object = json_object_array_get_idx(object, (size_t)atoi(*keys)); /* NOLINT(cert-err34-c) */
+			object = json_object_array_get_idx(object, strtoul(*keys, NULL, 10));
 		else
 			CU_ASSERT(json_object_object_get_ex(object, *keys, &object));
 	}
