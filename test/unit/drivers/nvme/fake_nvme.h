@@ -81,6 +81,7 @@ struct fake {
 	uint8_t *disk[FAKE_NAMESPACES];
 	uint64_t now_ns;
 	unsigned flushes_for_cpu, flushes_for_device, commits;
+	unsigned syncs_for_cpu, syncs_for_device; /* one range, at once */
 	unsigned not_fenced; /* ranges taken back since the last commit */
 	unsigned flush_polls; /* how often a batch that was begun is polled before it is done */
 	unsigned flying;      /* batches that were begun and are not done */

@@ -433,6 +433,7 @@ void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, siz
 void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir)
 {
+	fake.syncs_for_device++;
 	if (dir == NSDK_DMA_FROM_DEVICE)
 		fake.rings_synced++;
 }
@@ -442,6 +443,7 @@ void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t
 void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
 			      enum nsdk_dma_dir dir)
 {
+	fake.syncs_for_cpu++;
 }
 
 void __wrap_nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t bytes);
