@@ -18,8 +18,8 @@ SHELL := /bin/bash
 all:
 
 # These start from nothing: they install what is missing, then configure, then build.
-from_nothing := demo check check-gcc check-clang check-asan check-ubsan check-tsan check-vm deps \
-	help clean distclean vm-shell lab-kernel
+from_nothing := demo check check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz \
+	check-vm deps fuzz help clean distclean vm-shell lab-kernel
 goals := $(or $(MAKECMDGOALS),all)
 
 ifneq ($(filter-out $(from_nothing),$(goals)),)

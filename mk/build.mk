@@ -121,12 +121,15 @@ test_flags := $(if $(LTO_CFLAGS),$(if $(filter gcc,$(COMPILER)),-fno-lto))
 test_libs := -lcunit $(if $(filter yes,$(HAVE_PMEM)),-lpmem)
 comma := ,
 
+# libFuzzer brings the main program of a fuzz target; where it is not, test/fuzz/replay.c is that.
+libfuzzer = $(if $(filter test/fuzz/%,$(1)),$(if $(findstring -DNSDK_LIBFUZZER,$(USER_CPPFLAGS)),-fsanitize=fuzzer))
+
 define test_rule
 $(B)/$(1): $$(call object,$(1).c $$(helpers_$(2)) \
 	$$(filter-out %/main.c,$$(srcs_$(2:test/unit/app/%=app/%)))) $(B)/libnsdk.a $(B)/libnsdk-unit.a $(S)$(2)/Makefile
 	@mkdir -p $$(@D)
 	$$(say) LD $(1)
-	$$(quiet)$$(CC) $$(link_flags) $$(test_flags) $$(addprefix -Wl$$(comma)--wrap=,$$(wraps_$(1))) -o $$@ \
+	$$(quiet)$$(CC) $$(link_flags) $$(test_flags) $$(call libfuzzer,$(1)) $$(addprefix -Wl$$(comma)--wrap=,$$(wraps_$(1))) -o $$@ \
 		$$(filter %.o,$$^) $(B)/libnsdk.a $(B)/libnsdk-unit.a $$(test_libs) $$(LIBS)
 endef
 $(foreach room,$(test_rooms),$(foreach test,$(tests_$(room)),$(eval $(call test_rule,$(test),$(room)))))

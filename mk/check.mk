@@ -39,8 +39,8 @@ tsan_rooms := test/unit/lib/env/% test/unit/lib/reactor/% test/unit/lib/emu/% \
 
 .PHONY: check-unit check-functional check-threads check-install check-symbols check-lint \
 	check-mutants check-ratchet bench
-.PHONY: check check-gcc check-clang check-asan check-ubsan check-tsan check-vm
-.PHONY: deps demo doc vm-shell lab-kernel help
+.PHONY: check check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz check-vm
+.PHONY: deps fuzz demo doc vm-shell lab-kernel help
 
 ifeq ($(HAVE_CUNIT),no)
 check-unit check-threads check-functional:
@@ -49,8 +49,8 @@ else
 check-unit: $(call binaries,test/unit/%) $(B)/libnsdk.a $(B)/libnsdk-unit.a
 	@$(run_tests) $(call programs,test/unit/%) $(call scripts,test/unit/%)
 
-check-functional: all $(call binaries,test/functional/%)
-	@$(run_tests) $(call programs,test/functional/%) $(call scripts,test/functional/%)
+check-functional: all $(call binaries,test/functional/% test/fuzz/%)
+	@$(run_tests) $(call programs,test/functional/% test/fuzz/%) $(call scripts,test/functional/%)
 
 check-threads: $(call binaries,$(tsan_rooms))
 	@$(run_tests) $(call programs,$(tsan_rooms))
@@ -88,8 +88,12 @@ deps:
 check:
 	@$(top)/mk/check $(abspath $(B))
 
-check-gcc check-clang check-asan check-ubsan check-tsan check-vm:
+check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz check-vm:
 	@$(top)/mk/check $(abspath $(B)) $(@:check-%=%)
+
+# By hand, for as long as one likes.
+fuzz:
+	@$(top)/mk/fuzz $(abspath $(B)) --seconds=$(or $(SECONDS),600)
 
 demo: deps
 	@[ -e $(B)/config.mk ] || (mkdir -p $(B) && cd $(if $(S),$(B),.) && $(or $(S),./)configure)
@@ -125,6 +129,7 @@ help:
 #:   check-mutants (takes away each cache operation, one at a time: a test must notice)
 #:   check-ratchet (instructions on the I/O path, beside the best counts)
 #: One stage of make check, each in a build of its own:
-#:   check-gcc check-clang check-asan check-ubsan check-tsan check-vm
+#:   check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz check-vm
+#: make fuzz SECONDS=N runs the fuzz targets for longer (600 s)
 #:
 #: V=1 shows whole commands; ./configure --help what can be chosen.

@@ -38,7 +38,7 @@ lib_rooms := lib/env lib/mem lib/iommu lib/pci lib/bus lib/coherence lib/reactor
 app_rooms := app/nsdk app/hello_nvme app/own_driver
 
 test_rooms := $(lib_rooms:%=test/unit/%) $(app_rooms:%=test/unit/%) test/unit/mk \
-	test/unit/aarch64 test/functional test/bench
+	test/unit/aarch64 test/functional test/bench test/fuzz
 
 # A source that is listed but not there yet is left out with a warning, so that one unfinished room
 # does not keep the others from building; where warnings are errors, this is one too.

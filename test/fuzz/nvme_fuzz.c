@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The NVMe driver against a controller that lies (liar.c): a host program attaches, makes queue
+ * pairs, does I/O of every kind in every shape, polls, and takes all down again, as the input says.
+ *
+ * Whatever the device does: no crash, leak or endless wait (libFuzzer and the sanitizers see those);
+ * each callback exactly once; no command that names memory outside of the I/O under way; what the
+ * device wrote is in the buffer when the callback runs, and nothing else is; afterwards bus mastering
+ * is off and the cache model has nothing to complain of.
+ *
+ * The input: eight bytes that choose the device and the options, a count of lies and so many of them
+ * (struct liar_lie), then operations of six bytes each.
+ */
+#include "liar.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include <nsdk/emu.h>
+#include <nsdk/env.h>
+#include <nsdk/log.h>
+#include <nsdk/nvme.h>
+
+#define SLOTS 12u
+#define SLOT_BYTES ((size_t)40 << 10)
+#define REGION_BYTES (SLOTS * SLOT_BYTES)
+#define QPAIRS 3u
+#define PIECES_MAX 8
+#define OPS_MAX 200u
+#define LIES_MAX 12u
+#define HEADER_BYTES 9u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+enum { NOBODY, DEVICE_READS, DEVICE_WRITES };
+
+struct io {
+	bool busy;
+	bool again; /* the callback submits it once more */
+	uint8_t kind;
+	uint8_t flags;
+	unsigned qpair;
+	struct iovec iov[PIECES_MAX];
+	int pieces;
+	uint64_t lba;
+	uint32_t blocks;
+	size_t bytes; /* of its payload, counted from the slot's begin */
+};
+
+static struct {
+	struct nsdk_mem *mems[2]; /* without and with no-snoop */
+	uint8_t *regions[2];
+	uint8_t *region;                 /* of this run: a payload each slot */
+	uint8_t shadow[REGION_BYTES];    /* what must be there when the callback runs */
+	uint8_t whose[REGION_BYTES / 4]; /* dwords of I/O under way */
+	struct io ios[SLOTS];
+	struct nsdk_device *dev;
+	struct nsdk_nvme_ctrlr *ctrlr;
+	struct nsdk_nvme_qpair *qpairs[QPAIRS];
+	bool nosnoop;
+	uint8_t fill;
+} host;
+
+/* ---- What the device asks ---- */
+
+static uint32_t block_bytes(uint32_t nsid)
+{
+	struct nsdk_nvme_ns *ns = host.ctrlr ? nsdk_nvme_ns_get(host.ctrlr, nsid) : NULL;
+
+	return ns ? nsdk_nvme_ns_block_bytes(ns) : 0;
+}
+
+static bool owns(const void *va, size_t bytes, bool device_writes)
+{
+	size_t at = (size_t)((const uint8_t *)va - host.region);
+
+	if ((const uint8_t *)va < host.region || at + bytes > REGION_BYTES)
+		return false;
+	for (size_t i = at / 4; i < (at + bytes + 3) / 4; i++)
+		if (host.whose[i] != (device_writes ? DEVICE_WRITES : DEVICE_READS))
+			return false;
+	return true;
+}
+
+static void wrote(void *va, const void *from, size_t bytes)
+{
+	memcpy(host.shadow + ((uint8_t *)va - host.region), from, bytes);
+}
+
+static const struct liar_host liar_host = {
+	.block_bytes = block_bytes,
+	.owns = owns,
+	.wrote = wrote,
+};
+
+/* ---- I/O ---- */
+
+static size_t slot_at(const struct io *io)
+{
+	return (size_t)(io - host.ios) * SLOT_BYTES;
+}
+
+static void mark(const struct io *io, uint8_t whose)
+{
+	for (int i = 0; i < io->pieces; i++)
+		memset(&host.whose[(size_t)((uint8_t *)io->iov[i].iov_base - host.region) / 4], whose,
+		       (io->iov[i].iov_len + 3) / 4);
+}
+
+static void submit(struct io *io);
+
+static void on_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	struct io *io = ctx;
+
+	if (!io->busy)
+		liar_found("a callback for I/O that is not under way");
+	if (!nsdk_nvme_status_text(cpl->status))
+		liar_found("status %04xh has no text", cpl->status);
+	mark(io, NOBODY);
+	io->busy = false;
+	if (!liar_misled() &&
+	    memcmp(host.region + slot_at(io), host.shadow + slot_at(io), SLOT_BYTES) != 0)
+		liar_found("%s: the payload is not what the device left there, status %04xh",
+			   host.nosnoop ? "no-snoop" : "coherent", cpl->status);
+	if (io->again) {
+		io->again = false;
+		submit(io);
+	}
+}
+
+/* The first or a later namespace; NULL where there is none. */
+static struct nsdk_nvme_ns *namespace_of(const struct io *io)
+{
+	return nsdk_nvme_ns_get(host.ctrlr, nsdk_nvme_ns_next(host.ctrlr, io->flags >> 6));
+}
+
+static void submit(struct io *io)
+{
+	struct nsdk_nvme_qpair *qp = host.qpairs[io->qpair];
+	struct nsdk_nvme_ns *ns = namespace_of(io);
+	uint32_t flags = io->flags & 1 ? NSDK_NVME_RW_FUA : 0;
+	bool moves_data = io->kind < 5 || io->kind == 7;
+	void *first = io->pieces > 0 ? io->iov[0].iov_base : NULL;
+	int rc;
+
+	if (!ns || !qp)
+		return;
+	/* Lines of the payload are dirty now; the device may not see what was there before. */
+	memset(host.region + slot_at(io), ++host.fill, io->bytes);
+	if (io->kind == 7) {
+		struct nsdk_nvme_dsm_range range = { .slba = io->lba };
+
+		for (; range.blocks < io->iov[0].iov_len / sizeof(range); range.blocks++)
+			memcpy((uint8_t *)first + range.blocks * sizeof(range), &range, sizeof(range));
+	}
+	memcpy(host.shadow + slot_at(io), host.region + slot_at(io), SLOT_BYTES);
+	if (moves_data)
+		mark(io, io->kind % 3 == 0 && io->kind < 5 ? DEVICE_WRITES : DEVICE_READS);
+	/* Callbacks may run before it returns: of this one they must not. */
+	io->busy = true;
+	switch (io->kind) {
+	case 0:
+		rc = nsdk_nvme_read(ns, qp, first, io->lba, io->blocks, flags, on_done, io);
+		break;
+	case 1:
+		rc = nsdk_nvme_write(ns, qp, first, io->lba, io->blocks, flags, on_done, io);
+		break;
+	case 2:
+		rc = nsdk_nvme_compare(ns, qp, first, io->lba, io->blocks, flags, on_done, io);
+		break;
+	case 3:
+		rc = nsdk_nvme_readv(ns, qp, io->iov, io->pieces, io->lba, io->blocks, flags, on_done, io);
+		break;
+	case 4:
+		rc = nsdk_nvme_writev(ns, qp, io->iov, io->pieces, io->lba, io->blocks, flags, on_done, io);
+		break;
+	case 5:
+		rc = nsdk_nvme_flush(ns, qp, on_done, io);
+		break;
+	case 6:
+		rc = nsdk_nvme_write_zeroes(ns, qp, io->lba, io->blocks, flags, on_done, io);
+		break;
+	default:
+		rc = nsdk_nvme_dsm(ns, qp, first, (unsigned)(io->iov[0].iov_len / 16),
+				   NSDK_NVME_DSM_DEALLOCATE, on_done, io);
+		break;
+	}
+	if (rc > 0)
+		liar_found("an I/O call returned %d", rc);
+	if (rc != 0) {
+		if (!io->busy)
+			liar_found("a callback of I/O that was refused with %d", rc);
+		mark(io, NOBODY);
+		io->busy = false;
+	}
+}
+
+/* An I/O as six bytes say it: kind and slot are known, the rest is its place and shape. */
+static void begin_io(const uint8_t *op)
+{
+	static const uint16_t counts[] = { 1, 2, 7, 8, 9, 15, 16, 17, 24, 33, 64, 65, 100, 127, 128, 0 };
+	struct io *io = &host.ios[op[1] % SLOTS];
+	struct nsdk_nvme_ns *ns;
+	size_t block, left, offset, part;
+
+	if (io->busy)
+		return;
+	*io = (struct io){
+		.kind = op[0] % 8,
+		.qpair = op[1] / 16 % QPAIRS,
+		.again = op[5] & 2,
+		.flags = op[5],
+		.lba = op[3] & 0xf0 ? op[3] * 5u : UINT64_MAX - op[3],
+		.blocks = counts[op[2] % 16],
+	};
+	ns = namespace_of(io);
+	block = ns ? nsdk_nvme_ns_block_bytes(ns) : 0;
+	if (ns && op[2] & 16) /* at the end, or just beyond it */
+		io->lba = nsdk_nvme_ns_blocks(ns) - io->blocks + (op[2] & 32 ? 1 : 0);
+	/* Where the payload begins: on a page, a line, a dword, or nowhere good. */
+	offset = op[4] % 8 == 0 ? 0 : (size_t)(op[4] / 8) * (op[4] % 8 == 7 ? 1 : op[4] & 1 ? 64 : 4);
+	if (io->kind == 7)
+		offset &= ~(size_t)7; /* a pointer to ranges is as well aligned as they are */
+	left = io->kind == 7 ? (op[2] % 16 + 1u) * 16u : block * io->blocks;
+	if (offset + left > SLOT_BYTES)
+		return;
+	io->bytes = offset + left;
+	io->iov[0] = (struct iovec){ host.region + slot_at(io) + offset, left };
+	io->pieces = 1;
+	/* Pieces of the one payload, each after the other or with pages left out between. */
+	for (uint8_t cuts = op[5] >> 2 & 7; (io->kind == 3 || io->kind == 4) && cuts > 0; cuts--) {
+		struct iovec *last = &io->iov[io->pieces - 1];
+
+		part = ((size_t)op[2] * 67 + (size_t)cuts * op[4] * 4) % 9000 / (op[4] & 1 ? 64 : 4) *
+		       (op[4] & 1 ? 64 : 4);
+		if (part == 0 || part >= last->iov_len)
+			break;
+		io->iov[io->pieces] =
+			(struct iovec){ (uint8_t *)last->iov_base + part, last->iov_len - part };
+		last->iov_len = part;
+		if (op[5] & 32) {
+			struct iovec *next = &io->iov[io->pieces];
+			size_t gap = 4096;
+
+			if ((size_t)((uint8_t *)next->iov_base - host.region) - slot_at(io) + gap +
+			    next->iov_len <= SLOT_BYTES) {
+				next->iov_base = (uint8_t *)next->iov_base + gap;
+				io->bytes += gap;
+			}
+		}
+		io->pieces++;
+	}
+	submit(io);
+}
+
+static void create_qpair(const uint8_t *op)
+{
+	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts) };
+	struct nsdk_nvme_qpair **qp = &host.qpairs[op[1] % QPAIRS];
+
+	if (*qp)
+		return;
+	opts.entries = op[2] % 64;
+	opts.max_requests = op[3] % 64;
+	if (nsdk_nvme_qpair_create(host.ctrlr, &opts, qp) != 0)
+		*qp = NULL;
+}
+
+static void destroy_qpair(unsigned index)
+{
+	struct nsdk_nvme_qpair *qp = host.qpairs[index];
+
+	if (!qp)
+		return;
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (host.ios[i].qpair == index)
+			host.ios[i].again = false;
+	nsdk_nvme_qpair_destroy(qp);
+	host.qpairs[index] = NULL;
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (host.ios[i].qpair == index && host.ios[i].busy)
+			liar_found("I/O that was never called back, of kind %u", host.ios[i].kind);
+}
+
+static void operate(const uint8_t *op)
+{
+	struct nsdk_nvme_qpair *qp = host.qpairs[op[1] % QPAIRS];
+
+	switch (op[0] >> 3) {
+	case 0 ... 19:
+		begin_io(op);
+		break;
+	case 20:
+		create_qpair(op);
+		break;
+	case 21:
+		destroy_qpair(op[1] % QPAIRS);
+		break;
+	case 22:
+		nsdk_nvme_ctrlr_poll(host.ctrlr);
+		break;
+	case 23:
+		if (qp)
+			nsdk_nvme_qpair_submit(qp);
+		break;
+	default:
+		for (unsigned i = 0; qp && i <= op[2] % 16; i++)
+			if (nsdk_nvme_qpair_poll(qp, op[3] % 8) > (int)SLOTS && !liar_misled())
+				liar_found("a poll handled more than there was");
+		break;
+	}
+	qp = host.qpairs[op[1] % QPAIRS];
+	if (qp && nsdk_nvme_qpair_outstanding(qp) > SLOTS)
+		liar_found("%u I/Os are outstanding, of %u", nsdk_nvme_qpair_outstanding(qp), SLOTS);
+}
+
+/* ---- A run ---- */
+
+static void quiet(void *ctx, enum nsdk_log_level level, const char *room, const char *message)
+{
+	if (strlen(room) == 0 || strlen(message) == 0)
+		liar_found("an empty sentence");
+}
+
+/*
+ * Two domains: one with a pool, and one with registered memory, since each line that a device may reach
+ * past the caches costs the cache model time, and a pool has at least 2 MiB of them.
+ */
+static void prepare(void)
+{
+	struct nsdk_mem_opts mem_opts = { .opts_bytes = sizeof(mem_opts), .no_huge = true };
+	struct nsdk_dma_pool_opts opts = { .opts_bytes = sizeof(opts), .numa_node = -1 };
+	struct nsdk_dma_pool *pool;
+	void *va;
+
+	mem_opts.window_bytes = (size_t)64 << 20;
+	nsdk_log_set_sink(quiet, NULL);
+	if (nsdk_mem_create(&mem_opts, &host.mems[0]) || nsdk_mem_create(&mem_opts, &host.mems[1]) ||
+	    nsdk_dma_pool_create(host.mems[0], &opts, &pool) ||
+	    nsdk_dma_alloc(pool, REGION_BYTES, 4096, &va))
+		liar_found("no memory for payloads");
+	host.regions[0] = va;
+	host.regions[1] = aligned_alloc(4096, REGION_BYTES);
+	if (!host.regions[1] || nsdk_mem_register(host.mems[1], host.regions[1], REGION_BYTES))
+		liar_found("no registered memory for payloads");
+}
+
+static bool attach(const uint8_t *header)
+{
+	static const unsigned mqes[] = { 2, 3, 4, 8, 16, 64, 256, 1024 };
+	static const char *const nosnoops[] = { "none", "all", "data", "all" };
+	static const unsigned admin[] = { 0, 2, 3, 16 };
+	struct nsdk_nvme_opts opts = {
+		.opts_bytes = sizeof(opts),
+		.policy = header[0] & 1 ? NSDK_POLICY_AUTO : NSDK_POLICY_COHERENT,
+		.io_queues = header[2] % 5,
+		.admin_entries = admin[header[2] / 8 % 4],
+	};
+	unsigned which = header[0] / 4 % 4 != 0;
+	char words[200];
+
+	snprintf(words, sizeof(words),
+		 "emu:liar,size=1M,lba=%u,mdts=%u,namespaces=%u,mqes=%u,queues=%u,nosnoop=%s,seed=%u",
+		 header[0] & 2 ? 4096 : 512, header[1] % 6, header[1] / 8 % 3 + 1, mqes[header[3] % 8],
+		 header[3] / 8 % 4 + 1, nosnoops[header[0] / 4 % 4], header[4] + 1u);
+	if (nsdk_device_attach(words, NULL, &host.dev))
+		liar_found("%s cannot be made", words);
+	host.region = host.regions[which];
+	if (nsdk_nvme_attach(host.dev, host.mems[which], &opts, &host.ctrlr))
+		host.ctrlr = NULL;
+	if (!host.ctrlr)
+		return false;
+	host.nosnoop = nsdk_nvme_ctrlr_dma_attr(host.ctrlr) == NSDK_DMA_NOSNOOP;
+	return true;
+}
+
+static void take_down(void)
+{
+	struct nsdk_cache_model_stats stats;
+	struct nsdk_violation first;
+	char sentence[400];
+	uint32_t command;
+
+	for (unsigned i = 0; i < QPAIRS; i++)
+		destroy_qpair(i);
+	if (host.ctrlr && nsdk_nvme_detach(host.ctrlr) == -EBUSY)
+		liar_found("queue pairs are left of none");
+	host.ctrlr = NULL;
+	if (!liar_misled() && !nsdk_device_is_gone(host.dev) &&
+	    nsdk_device_cfg_read(host.dev, PCI_COMMAND, 2, &command) == 0 && !liar_misled() &&
+	    (command & PCI_COMMAND_MASTER))
+		liar_found("bus mastering is on after detach");
+	nsdk_device_detach(host.dev);
+	nsdk_cache_model_stats(&stats);
+	if (stats.violations_total == 0 || liar_misled())
+		return;
+	nsdk_cache_model_violations(&first, 1);
+	nsdk_violation_format(&first, sentence, sizeof(sentence));
+	liar_found("%s", sentence);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	struct liar_lie lies[LIES_MAX];
+	unsigned count;
+
+	if (!host.mems[0])
+		prepare();
+	if (bytes < HEADER_BYTES)
+		return 0;
+	count = data[8] % (LIES_MAX + 1);
+	if (bytes < HEADER_BYTES + count * sizeof(lies[0]))
+		return 0;
+	memcpy(lies, data + HEADER_BYTES, count * sizeof(lies[0]));
+	liar_reset(lies, count, &liar_host);
+	nsdk_cache_model_reset();
+	memset(host.ios, 0, sizeof(host.ios));
+	memset(host.whose, NOBODY, sizeof(host.whose));
+	if (attach(data)) {
+		size_t at = HEADER_BYTES + count * sizeof(lies[0]);
+
+		for (unsigned i = 0; i < OPS_MAX && at + 6 <= bytes; i++, at += 6)
+			operate(data + at);
+	}
+	take_down();
+	return 0;
+}
