@@ -413,9 +413,11 @@ int perf_job_poll(void *ctx)
 	if (job->stop_ticks == 0) {
 		submitted = submit_all(job, now);
 		if (submitted < 0 && submitted != -ENODEV && submitted != -EIO) {
-			tool_say("%s: a %s of %u blocks was not taken: %s",
-				 nsdk_device_name(job->device->dev), dir_name(job->next.dir),
-				 job->unit_blocks, strerror(-submitted));
+			/* Of a namespace that it cannot use the driver has said why when it attached. */
+			if (submitted != -ENOTSUP)
+				tool_say("%s: a %s of %u blocks was not taken: %s",
+					 nsdk_device_name(job->device->dev), dir_name(job->next.dir),
+					 job->unit_blocks, strerror(-submitted));
 			count(&job->counters.errors, 1);
 			job->failed = true;
 		}

@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# NVMe disks that are unlike the usual one: tiny queues, a small transfer limit without doorbell
+# buffers but with a controller memory buffer, many namespaces, one namespace behind two controllers,
+# and namespaces that this driver does not drive, beside one that it does.
+#
+# vm: --iommu=intel --mem=3G --hugepages=256
+# vm: --nvme=max_ioqpairs=1,mqes=7
+# vm: --nvme=mdts=1,dbcs=off,cmb_size_mb=64,logical_block_size=4096,physical_block_size=4096
+# vm: --nvme=namespaces=256,size=512M,mqes=31
+# vm: --device=nvme-subsys,id=both
+# vm: --nvme=size=0,subsys=both,serial=both --nvme=size=0,subsys=both,serial=both
+# vm: --drive=id=shared,size=64M --device=nvme-ns,bus=nvme3,drive=shared,shared=on,nsid=1
+# vm: --device=nvme,id=odd,serial=nsdk-odd
+# vm: --drive=id=ms,size=64M --device=nvme-ns,bus=odd,drive=ms,nsid=1,ms=8
+# vm: --drive=id=zoned,size=64M --device=nvme-ns,bus=odd,drive=zoned,nsid=2,zoned=on,zoned.zone_size=4M
+# vm: --drive=id=even,size=64M --device=nvme-ns,bus=odd,drive=even,nsid=3
+# vm: --device=nvme,id=guarded,serial=nsdk-guarded
+# vm: --drive=id=pi,size=64M --device=nvme-ns,bus=guarded,drive=pi,nsid=1,ms=8,pi=1
+# timeout: 240
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/../guest.sh"
+need_nsdk
+
+tiny=0000:00:03.0
+limited=0000:00:04.0
+many=0000:00:05.0
+one=0000:00:06.0
+two=0000:00:07.0
+odd=0000:00:08.0
+guarded=0000:00:09.0
+
+# Once, as the kernel looks at each namespace whenever it has them back.
+for device in $tiny $limited $many $one $two $odd $guarded; do
+	nsdk bind "$device" >/dev/null
+done
+
+for policy in coherent nosnoop; do
+	perf "a queue of eight entries, $policy" '.ios == 1000' \
+		$tiny --rw=randrw --verify --policy=$policy --number_ios=1000 --iodepth=7
+	perf "MDTS of two pages, no doorbell buffers, a memory buffer, $policy" '.ios == 400' \
+		$limited --rw=randrw --verify --policy=$policy --bs=32k --number_ios=400 --iodepth=4
+done
+refuses "more at a time than a queue of eight entries takes" 1 'queue|entries|iodepth' \
+	nsdk perf $tiny --rw=randread --iodepth=32 --number_ios=100
+
+# Each of them is a disk of its own.
+check "identify lists 256 namespaces" nsdk identify $many --json="$WORK/many.json"
+same "256 namespaces" "256 1 256" \
+	"$(jq -r '[.namespaces[].nsid] | "\(length) \(.[0]) \(.[-1])"' "$WORK/many.json")"
+for nsid in 1 256; do
+	perf "namespace $nsid of 256" '.ios == 200' \
+		$many --ns=$nsid --rw=randrw --verify --number_ios=200 --iodepth=8
+done
+refuses "namespace 257 of 256" 1 'namespace' nsdk perf $many --ns=257 --number_ios=1
+
+# What one controller writes, the other reads.
+head -c 1M /dev/urandom >"$WORK/written"
+check "two controllers of a subsystem: one writes" \
+	nvme_rw pci:$one write 100 2048 "$WORK/written" --policy=coherent
+check "two controllers of a subsystem: the other reads" \
+	nvme_rw pci:$two read 100 2048 "$WORK/read" --policy=nosnoop
+same "two controllers of a subsystem: it is the same" \
+	"$(sha256sum <"$WORK/written")" "$(sha256sum <"$WORK/read")"
+perf "two controllers of a subsystem, both at work" '.ios == 300' \
+	$one $two --rw=randread --number_ios=300 --iodepth=4
+
+# What cannot be driven is said in one sentence, and keeps nobody from what can.
+refuses "metadata in the blocks" 1 'namespace 1 .*metadata' \
+	nsdk perf $odd --ns=1 --rw=randread --number_ios=1
+refuses "protection information" 1 'namespace 1 .*metadata' \
+	nsdk perf $guarded --rw=randread --number_ios=1
+perf "the namespace beside them" '.ios == 300' \
+	$odd --ns=3 --rw=randrw --verify --number_ios=300 --iodepth=8
+# A zoned one is read as any other, and refuses writes that are not where its zone goes on.
+perf "a zoned namespace is read" '.ios == 50' $odd --ns=2 --rw=read --number_ios=50
+timeout 60 nsdk perf $odd --ns=2 --rw=randwrite --number_ios=20 --json="$WORK/zoned.json" \
+	>"$WORK/out" 2>"$WORK/err"
+same "a zoned namespace: a write out of order is an error, and says so" 1 $?
+cat "$WORK/err"
+for device in $tiny $odd; do
+	nsdk unbind "$device" >/dev/null
+	check "the kernel's disk on $device works after all this" kernel_disk_works "$device"
+done
+
+finish
