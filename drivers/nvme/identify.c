@@ -62,6 +62,10 @@ int nsdk_nvme_identify_ctrlr_done(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->max_transfer_bytes = NVME_MAX_TRANSFER_BYTES;
 	if (id->mdts && id->mdts < 32 && page_bytes << id->mdts < ctrlr->max_transfer_bytes)
 		ctrlr->max_transfer_bytes = page_bytes << id->mdts;
+	ctrlr->sgl = NSDK_NVME_SGLS_SUPPORT(id->sgls);
+	if (ctrlr->sgl > NSDK_NVME_SGLS_DWORD_ALIGNMENT)
+		ctrlr->sgl = 0; /* reserved: who knows what it wants */
+	nsdk_nvme_blocks_limits(ctrlr, NULL);
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /*
  * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
  *
- *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> QUEUES -> NS_LIST <-> NS -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> QUEUES -> NS_LIST <-> NS -> READY
  */
 #include "nvme_internal.h"
 
@@ -211,6 +211,26 @@ static int step_identify(struct nsdk_nvme_ctrlr *ctrlr)
 		err = nsdk_nvme_identify_ctrlr_done(ctrlr);
 	if (err)
 		return err;
+	/* Asked for only where it can matter: some may not like the question. */
+	go_to(ctrlr, ctrlr->vs >= 0x00010400 && (ctrlr->id.oncs & NVME_ONCS_LIMITED) ?
+			     NVME_STATE_LIMITS : NVME_STATE_QUEUES);
+	return -EAGAIN;
+}
+
+/* Identify data of the NVM command set, of which an older controller knows nothing. */
+static int step_limits(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_start(ctrlr, NSDK_NVME_CNS_CSI_CTRLR, 0);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	if (nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
+		nsdk_nvme_blocks_limits(ctrlr, ctrlr->id_buffer);
 	go_to(ctrlr, NVME_STATE_QUEUES);
 	return -EAGAIN;
 }
@@ -373,6 +393,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_enable(ctrlr);
 	case NVME_STATE_IDENTIFY:
 		return step_identify(ctrlr);
+	case NVME_STATE_LIMITS:
+		return step_limits(ctrlr);
 	case NVME_STATE_QUEUES:
 		return step_queues(ctrlr);
 	case NVME_STATE_NS_LIST:

@@ -12,6 +12,7 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define NVME_NOINLINE __attribute__((noinline))
 
@@ -32,9 +33,6 @@
 		__asm__ volatile("" : "+r"(result_));                                             \
 		result_;                                                                          \
 	})
-
-#define RW_FLAGS (NSDK_NVME_RW_FUA | NSDK_NVME_RW_LIMITED_RETRY)
-#define WZ_FLAGS (RW_FLAGS | NSDK_NVME_WZ_DEALLOCATE)
 
 /* Why there is no tracker to be had. */
 int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp)
@@ -77,6 +75,70 @@ __attribute__((always_inline)) static inline void next_sqe(struct nsdk_nvme_qpai
 	qp->attention |= NVME_UNSENT;
 }
 
+/* The memory of a tracker's PRP list or SGL segment. */
+static void *list_of(const struct nsdk_nvme_qpair *qp, const struct nvme_tracker *t, uint64_t *iova)
+{
+	size_t offset = (size_t)t->cid * qp->prp_list_bytes;
+
+	*iova = qp->prp_list_iovas[offset / NVME_PAGE_BYTES] + offset % NVME_PAGE_BYTES;
+	return qp->prp_lists + offset;
+}
+
+/*
+ * Says in a command where its payload is: by an SGL where its PSDT field asks for that, else by PRPs.
+ *
+ * @param[out] list_bytes  used of the tracker's list.
+ * @return 0; -EFAULT; -EINVAL. Nothing but the command and the list has been changed.
+ */
+static int describe(struct nsdk_nvme_qpair *qp, const struct nvme_tracker *t, struct nsdk_nvme_cmd *cmd,
+		    const struct nvme_payload *payload, size_t bytes, size_t *list_bytes)
+{
+	struct nvme_prps prps = { 0 };
+	uint64_t list_iova;
+	void *list = list_of(qp, t, &list_iova);
+	int err;
+
+	if (cmd->flags & NSDK_NVME_PSDT_SGL)
+		return nsdk_nvme_sgl_build(qp->ctrlr->map, *payload, bytes, list,
+					   qp->prp_list_bytes / sizeof(struct nsdk_nvme_sgl), list_iova,
+					   cmd, list_bytes);
+	err = nsdk_nvme_prp_build(qp->ctrlr->map, *payload, bytes, list,
+				  qp->prp_list_bytes / sizeof(uint64_t), list_iova, &prps);
+	cmd->prp1 = prps.prp1;
+	cmd->prp2 = prps.prp2;
+	*list_bytes = prps.list_entries * sizeof(uint64_t);
+	return err;
+}
+
+/* No-snoop: a described payload and its list are part of what the next doorbell gives to the device. */
+static void give(struct nsdk_nvme_qpair *qp, const struct nvme_tracker *t,
+		 const struct nvme_payload *payload, size_t bytes, enum nsdk_dma_dir dir,
+		 size_t list_bytes)
+{
+	uint64_t iova;
+
+	nsdk_nvme_payload_flush(qp->to_device, *payload, bytes, dir, false);
+	if (list_bytes)
+		nsdk_flush_batch_for_device(qp->to_device, list_of(qp, t, &iova), list_bytes,
+					    NSDK_DMA_TO_DEVICE);
+}
+
+/* The command of the first free tracker takes the next slot. */
+static void place(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, struct nsdk_nvme_cmd *cmd,
+		  nsdk_nvme_cb cb, void *ctx)
+{
+	qp->free = t->next_free;
+	t->cb = cb;
+	t->ctx = ctx;
+	cmd->cid = t->cid;
+	*qp->sqe = *cmd;
+	if (NVME_UNLIKELY(cmd->cdw13))
+		nsdk_nvme_qpair_soil(qp);
+	else if (NVME_UNLIKELY(qp->soiled))
+		slot_cleaned(qp);
+	next_sqe(qp, qp->sqe);
+}
+
 /*
  * Gives one command to the ring; nothing is changed unless all of it works.
  *
@@ -88,70 +150,104 @@ int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 		    nsdk_nvme_cb cb, void *ctx)
 {
 	struct nvme_tracker *t = qp->free;
-	struct nvme_prps prps = { 0 };
-	size_t list_offset;
-	uint64_t *list;
+	size_t list_bytes;
 	int err;
 
 	if (!t)
 		return nsdk_nvme_refuse(qp);
 	if (payload) {
-		list_offset = (size_t)t->cid * qp->prp_list_bytes;
-		list = (uint64_t *)(void *)(qp->prp_lists + list_offset);
-		err = nsdk_nvme_prp_build(qp->ctrlr->map, *payload, bytes, list,
-					  qp->prp_list_bytes / sizeof(uint64_t),
-					  qp->prp_list_iovas[list_offset / NVME_PAGE_BYTES] +
-						  list_offset % NVME_PAGE_BYTES, &prps);
+		err = describe(qp, t, cmd, payload, bytes, &list_bytes);
 		if (err)
 			return err;
-		cmd->prp1 = prps.prp1;
-		cmd->prp2 = prps.prp2;
-		if (qp->nosnoop) {
-			/* Part of what the next doorbell gives to the device. */
-			nsdk_nvme_payload_flush(qp->to_device, *payload, bytes, dir, false);
-			if (prps.list_entries)
-				nsdk_flush_batch_for_device(qp->to_device, list,
-							    prps.list_entries * sizeof(uint64_t),
-							    NSDK_DMA_TO_DEVICE);
-		}
 	}
 	if (qp->nosnoop) {
 		t->from_device_bytes = 0;
+		if (payload)
+			give(qp, t, payload, bytes, dir, list_bytes);
 		if (payload && dir != NSDK_DMA_TO_DEVICE) {
 			t->from_device = *payload;
 			t->from_device_bytes = (uint32_t)bytes;
 		}
 	}
-	qp->free = t->next_free;
-	t->cb = cb;
-	t->ctx = ctx;
-	cmd->cid = t->cid;
-	*qp->sqe = *cmd;
-	if (NVME_UNLIKELY(qp->soiled))
-		slot_cleaned(qp);
-	next_sqe(qp, qp->sqe);
+	place(qp, t, cmd, cb, ctx);
 	return 0;
 }
 
-/* What every command on a namespace needs. */
-static int check_common(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpair *qp,
-			nsdk_nvme_cb cb)
+/*
+ * The same for two fused commands, of which the device reads both payloads: either both are in the
+ * ring, side by side and with no doorbell in between, or neither is.
+ */
+int nsdk_nvme_issue_fused(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd cmds[2],
+			  const struct nvme_payload payloads[2], size_t bytes,
+			  const nsdk_nvme_cb cbs[2], void *ctx)
+{
+	struct nvme_tracker *trackers[2] = { qp->free, qp->free ? qp->free->next_free : NULL };
+	size_t list_bytes[2];
+	int err;
+
+	if (!trackers[1])
+		return nsdk_nvme_refuse(qp);
+	for (int i = 0; i < 2; i++) {
+		err = describe(qp, trackers[i], &cmds[i], &payloads[i], bytes, &list_bytes[i]);
+		if (err)
+			return err;
+	}
+	for (int i = 0; i < 2; i++) {
+		if (qp->nosnoop) {
+			trackers[i]->from_device_bytes = 0;
+			give(qp, trackers[i], &payloads[i], bytes, NSDK_DMA_TO_DEVICE, list_bytes[i]);
+		}
+		place(qp, trackers[i], &cmds[i], cbs[i], ctx);
+	}
+	return 0;
+}
+
+/* The same for a few bytes of the driver's own that the device reads: the tracker's list has room. */
+int nsdk_nvme_issue_inline(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd, const void *data,
+			   size_t bytes, nsdk_nvme_cb cb, void *ctx)
+{
+	struct nvme_tracker *t = qp->free;
+	void *list;
+
+	if (!t)
+		return nsdk_nvme_refuse(qp);
+	list = list_of(qp, t, &cmd->prp1);
+	memcpy(list, data, bytes);
+	if (qp->nosnoop) {
+		t->from_device_bytes = 0;
+		/* Read by the device after the next doorbell. */
+		nsdk_flush_batch_for_device(qp->to_device, list, bytes, NSDK_DMA_TO_DEVICE);
+	}
+	place(qp, t, cmd, cb, ctx);
+	return 0;
+}
+
+/*
+ * What every command on a namespace needs.
+ *
+ * @param oncs  the bit of Optional NVM Command Support that says that there is such a command; 0: there
+ *              always is.
+ */
+int nsdk_nvme_check_command(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpair *qp,
+			    nsdk_nvme_cb cb, uint16_t oncs)
 {
 	if (!cb || ns->ctrlr != qp->ctrlr)
 		return -EINVAL;
-	return ns->refusal;
+	if (ns->refusal)
+		return ns->refusal;
+	return (ns->ctrlr->id.oncs & oncs) == oncs ? 0 : -EOPNOTSUPP;
 }
 
-static int check_range(const struct nsdk_nvme_ns *ns, uint64_t lba, uint32_t blocks)
+int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t blocks)
 {
 	return blocks == 0 || lba >= ns->blocks || blocks > ns->blocks - lba ? -EINVAL : 0;
 }
 
-/* Everything that the short way does not do, errors included. */
+/* Everything that the short way does not do, errors included. @p dsm: of dword 13. */
 NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 				    uint8_t opcode, const struct nvme_payload *payload, int iovcnt,
-				    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
-				    void *ctx)
+				    uint64_t lba, uint32_t blocks, uint32_t flags, uint8_t dsm,
+				    nsdk_nvme_cb cb, void *ctx)
 {
 	enum nsdk_dma_dir dir = opcode == NSDK_NVME_NVM_READ ? NSDK_DMA_FROM_DEVICE :
 							       NSDK_DMA_TO_DEVICE;
@@ -161,21 +257,26 @@ NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qp
 		.cdw10 = (uint32_t)lba,
 		.cdw11 = (uint32_t)(lba >> 32),
 		.cdw12 = flags | ((blocks - 1) & 0xffff),
+		.cdw13 = dsm,
 	};
 	size_t bytes = (size_t)blocks << ns->block_shift;
 	int err;
 
-	err = check_common(ns, qp, cb);
-	if (!err && (flags & ~RW_FLAGS))
+	err = nsdk_nvme_check_command(ns, qp, cb, opcode == NSDK_NVME_NVM_COMPARE ?
+							  NSDK_NVME_ONCS_COMPARE : 0);
+	if (!err && (flags & ~NVME_RW_FLAGS))
 		err = -EINVAL;
 	if (!err)
-		err = check_range(ns, lba, blocks);
+		err = nsdk_nvme_check_blocks(ns, lba, blocks);
 	if (!err)
 		err = nsdk_nvme_payload_check(qp->ctrlr->map, payload, bytes, iovcnt,
-					      qp->align_mask);
+					      nsdk_nvme_sgl_align_mask(qp));
 	if (err)
 		return err;
-	if (blocks > ns->max_blocks || nsdk_nvme_payload_reach(payload, bytes, bytes) < bytes) {
+	if (blocks <= ns->max_blocks)
+		cmd.flags = nsdk_nvme_sgl_choose(qp, payload, bytes);
+	if (blocks > ns->max_blocks ||
+	    (!cmd.flags && nsdk_nvme_payload_reach(payload, bytes, bytes) < bytes)) {
 		cmd.cdw12 = flags;
 		return nsdk_nvme_split_start(ns, qp, &cmd, payload, dir, lba, blocks, cb, ctx);
 	}
@@ -224,7 +325,7 @@ __attribute__((always_inline)) static inline int rw_short(RW_PARAMETERS, bool wr
 
 	/* What is needed last is loaded last: each register more is one to save and restore. */
 	if (NVME_UNLIKELY((va & NVME_PAGE_MASK) || nlb > ns->short_nlb ||
-			  lba >= ns->short_lba_end || (flags & ~RW_FLAGS) ||
+			  lba >= ns->short_lba_end || (flags & ~NVME_RW_FLAGS) ||
 			  ns->ctrlr != qp->ctrlr))
 		goto other;
 	index = (va >> NSDK_WINDOW_SHIFT) - qp->short_first_piece;
@@ -266,7 +367,7 @@ __attribute__((always_inline)) static inline int rw_two_pages(RW_PARAMETERS, uin
 	uint64_t entry, iova, second = 0;
 
 	if (NVME_UNLIKELY(bytes - 1 >= ns->two_pages_bytes || lba >= ns->two_pages_lba_end ||
-			  (va & qp->align_mask) || (flags & ~RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
+			  (va & qp->align_mask) || (flags & ~NVME_RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
 			  !cb || !t || offset >= qp->ctrlr->map->window_bytes ||
 			  qp->soiled || in_page > 2 * NVME_PAGE_BYTES || (offset & (piece - 1)) + bytes > piece))
 		goto other;
@@ -295,14 +396,14 @@ NVME_NOINLINE static int read_otherwise(RW_PARAMETERS)
 {
 	struct nvme_payload payload = { .va = (uintptr_t)buf };
 
-	return rw_general(ns, qp, NSDK_NVME_NVM_READ, &payload, 1, lba, blocks, flags, cb, ctx);
+	return rw_general(ns, qp, NSDK_NVME_NVM_READ, &payload, 1, lba, blocks, flags, 0, cb, ctx);
 }
 
 NVME_NOINLINE static int write_otherwise(RW_PARAMETERS)
 {
 	struct nvme_payload payload = { .va = (uintptr_t)buf };
 
-	return rw_general(ns, qp, NSDK_NVME_NVM_WRITE, &payload, 1, lba, blocks, flags, cb, ctx);
+	return rw_general(ns, qp, NSDK_NVME_NVM_WRITE, &payload, 1, lba, blocks, flags, 0, cb, ctx);
 }
 
 NVME_NOINLINE static int read_two_pages(RW_PARAMETERS)
@@ -334,65 +435,65 @@ int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const
 {
 	struct nvme_payload payload = { .va = (uintptr_t)buf };
 
-	return rw_general(ns, qp, NSDK_NVME_NVM_COMPARE, &payload, 1, lba, blocks, flags, cb, ctx);
+	return rw_general(ns, qp, NSDK_NVME_NVM_COMPARE, &payload, 1, lba, blocks, flags, 0, cb, ctx);
 }
 
 static int rwv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode,
 	       const struct iovec *iov, int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags,
-	       nsdk_nvme_cb cb, void *ctx)
+	       uint8_t dsm, nsdk_nvme_cb cb, void *ctx)
 {
 	struct nvme_payload payload = { .iov = iov };
 
 	if (!iov || iovcnt < 1)
 		return -EINVAL;
-	return rw_general(ns, qp, opcode, &payload, iovcnt, lba, blocks, flags, cb, ctx);
+	return rw_general(ns, qp, opcode, &payload, iovcnt, lba, blocks, flags, dsm, cb, ctx);
 }
 
 int nsdk_nvme_readv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		    int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		    void *ctx)
 {
-	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, flags, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, flags, 0, cb, ctx);
 }
 
 int nsdk_nvme_writev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		     int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		     void *ctx)
 {
-	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, flags, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, flags, 0, cb, ctx);
+}
+
+int nsdk_nvme_comparev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+		       int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+		       void *ctx)
+{
+	return rwv(ns, qp, NSDK_NVME_NVM_COMPARE, iov, iovcnt, lba, blocks, flags, 0, cb, ctx);
+}
+
+int nsdk_nvme_readv_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+			int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
+			nsdk_nvme_cb cb, void *ctx)
+{
+	if (ext->ext_bytes != sizeof(*ext))
+		return -EINVAL;
+	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, ext->flags, ext->dsm, cb, ctx);
+}
+
+int nsdk_nvme_writev_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+			 int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
+			 nsdk_nvme_cb cb, void *ctx)
+{
+	if (ext->ext_bytes != sizeof(*ext))
+		return -EINVAL;
+	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, ext->flags, ext->dsm, cb, ctx);
 }
 
 int nsdk_nvme_flush(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, nsdk_nvme_cb cb, void *ctx)
 {
 	struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_NVM_FLUSH, .nsid = ns->nsid };
-	int err = check_common(ns, qp, cb);
+	int err = nsdk_nvme_check_command(ns, qp, cb, 0);
 
 	return err ? err : nsdk_nvme_issue(qp, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, cb, ctx);
-}
-
-int nsdk_nvme_write_zeroes(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
-			   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
-{
-	struct nsdk_nvme_cmd cmd = {
-		.opcode = NSDK_NVME_NVM_WRITE_ZEROES,
-		.nsid = ns->nsid,
-		.cdw10 = (uint32_t)lba,
-		.cdw11 = (uint32_t)(lba >> 32),
-		.cdw12 = flags,
-	};
-	int err = check_common(ns, qp, cb);
-
-	if (!err && (flags & ~WZ_FLAGS))
-		err = -EINVAL;
-	if (!err)
-		err = check_range(ns, lba, blocks);
-	if (err)
-		return err;
-	if (blocks > NVME_COMMAND_BLOCKS)
-		return nsdk_nvme_split_start(ns, qp, &cmd, NULL, NSDK_DMA_TO_DEVICE, lba, blocks, cb,
-					     ctx);
-	cmd.cdw12 |= blocks - 1;
-	return nsdk_nvme_issue(qp, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, cb, ctx);
 }
 
 int nsdk_nvme_dsm(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
@@ -407,13 +508,13 @@ int nsdk_nvme_dsm(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		.cdw10 = count - 1,
 		.cdw11 = attributes,
 	};
-	int err = check_common(ns, qp, cb);
+	int err = nsdk_nvme_check_command(ns, qp, cb, NSDK_NVME_ONCS_DSM);
 
 	if (!err && (count == 0 || count > NSDK_NVME_DSM_MAX_RANGES))
 		err = -EINVAL;
 	for (unsigned i = 0; !err && i < count; i++)
 		/* A range of no blocks is allowed, and may begin anywhere. */
-		if (ranges[i].blocks && check_range(ns, ranges[i].slba, ranges[i].blocks))
+		if (ranges[i].blocks && nsdk_nvme_check_blocks(ns, ranges[i].slba, ranges[i].blocks))
 			err = -EINVAL;
 	if (!err)
 		/* The device only reads it: lines shared with others are written back, not lost. */

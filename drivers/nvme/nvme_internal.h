@@ -27,6 +27,16 @@
  */
 #define NVME_MAX_TRANSFER_BYTES ((size_t)1 << 20)
 
+/* Flags of dword 12 that every command on blocks takes. */
+#define NVME_RW_FLAGS (NSDK_NVME_RW_FUA | NSDK_NVME_RW_LIMITED_RETRY)
+
+/* Commands whose size has a limit of its own, which the NVM command set's Identify data gives. */
+#define NVME_ONCS_LIMITED                                                                          \
+	(NSDK_NVME_ONCS_WRITE_UNCORRECTABLE | NSDK_NVME_ONCS_WRITE_ZEROES | NSDK_NVME_ONCS_VERIFY)
+
+/* Where there are SGLs a tracker's list has room for so many descriptors at least. */
+#define NVME_SGL_MIN_DESCRIPTORS 32u
+
 /* What the field for the number of blocks in a command can say. */
 #define NVME_COMMAND_BLOCKS 65536u
 
@@ -50,6 +60,7 @@
 #define NVME_STATUS_ABORTED_SQ_DELETED \
 	NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_ABORTED_SQ_DELETED)
 
+struct nvme_fused;
 struct nvme_split;
 struct nsdk_nvme_event;
 
@@ -167,6 +178,8 @@ struct nsdk_nvme_qpair {
 	uint32_t split_children;         /* commands of splits in flight */
 	uint32_t split_children_max;     /* so that a split leaves trackers to the others */
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
+	/* Compare and Write (fused.c): both commands count among those of splits. */
+	struct nvme_fused *fused, *fused_free;
 } __attribute__((aligned(NSDK_LINE_BYTES)));
 
 /*
@@ -241,6 +254,7 @@ enum nvme_state {
 	NVME_STATE_DISABLE,   /* CC.EN is 0, waiting for RDY to follow */
 	NVME_STATE_ENABLE,    /* CC.EN is 1, waiting for RDY */
 	NVME_STATE_IDENTIFY,
+	NVME_STATE_LIMITS,    /* what the NVM command set's own Identify data says */
 	NVME_STATE_QUEUES,
 	NVME_STATE_NS_LIST,
 	NVME_STATE_NS,
@@ -285,6 +299,9 @@ struct nsdk_nvme_ctrlr {
 
 	struct nsdk_nvme_id_ctrl id;
 	size_t max_transfer_bytes;
+	/* Of commands on blocks that move no data: the most bytes of one, UINT64_MAX: any (blocks.c). */
+	uint64_t verify_max_bytes, zeroes_max_bytes, uncorrectable_max_bytes;
+	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 
 	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
 	uint32_t ns_count, ns_identified, ns_capacity;
@@ -345,6 +362,16 @@ int nsdk_nvme_payload_check(const struct nsdk_dma_map *map, const struct nvme_pa
 void nsdk_nvme_payload_dirty(struct nsdk_coherence *coh, struct nvme_payload payload, size_t bytes);
 void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload payload,
 			     size_t bytes, enum nsdk_dma_dir dir, bool for_cpu);
+
+/* sgl.c */
+int nsdk_nvme_sgl_build(const struct nsdk_dma_map *map, struct nvme_payload payload, size_t bytes,
+			struct nsdk_nvme_sgl *list, unsigned list_max, uint64_t list_iova,
+			struct nsdk_nvme_cmd *cmd, size_t *list_bytes);
+size_t nsdk_nvme_sgl_reach(const struct nsdk_nvme_qpair *qp, const struct nvme_payload *payload,
+			   size_t bytes, size_t max_bytes);
+uint8_t nsdk_nvme_sgl_choose(const struct nsdk_nvme_qpair *qp, const struct nvme_payload *payload,
+			     size_t bytes);
+uint32_t nsdk_nvme_sgl_align_mask(const struct nsdk_nvme_qpair *qp);
 
 /* admin.c */
 int nsdk_nvme_admin_create(struct nsdk_nvme_ctrlr *ctrlr);
@@ -412,6 +439,22 @@ int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 		    const struct nvme_payload *payload, size_t bytes, enum nsdk_dma_dir dir,
 		    nsdk_nvme_cb cb, void *ctx);
+int nsdk_nvme_issue_fused(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd cmds[2],
+			  const struct nvme_payload payloads[2], size_t bytes,
+			  const nsdk_nvme_cb cbs[2], void *ctx);
+int nsdk_nvme_issue_inline(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd, const void *data,
+			   size_t bytes, nsdk_nvme_cb cb, void *ctx);
+int nsdk_nvme_check_command(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpair *qp,
+			    nsdk_nvme_cb cb, uint16_t oncs);
+int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t blocks);
+
+/* blocks.c */
+void nsdk_nvme_blocks_limits(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_id_ctrl_nvm *id);
+uint32_t nsdk_nvme_blocks_max(const struct nsdk_nvme_ns *ns, uint8_t opcode);
+
+/* fused.c */
+int nsdk_nvme_fused_create(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_fused_destroy(struct nsdk_nvme_qpair *qp);
 
 /* split.c */
 int nsdk_nvme_splits_create(struct nsdk_nvme_qpair *qp);

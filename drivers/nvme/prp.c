@@ -10,40 +10,9 @@
  *
  * Translation goes by pieces of the map (2 MiB of a pool, 4 KiB of registered memory), not by page.
  */
-#include "nvme_internal.h"
+#include "payload.h"
 
 #include <errno.h>
-
-/* Walks a payload piece by piece. Pieces of no bytes are passed over. */
-struct payload_walk {
-	const struct iovec *iov;
-	uintptr_t va;
-	size_t left; /* of this piece */
-};
-
-static void walk_next_piece(struct payload_walk *walk)
-{
-	do {
-		walk->iov++;
-		walk->va = (uintptr_t)walk->iov->iov_base;
-		walk->left = walk->iov->iov_len;
-	} while (walk->left == 0);
-}
-
-/* @p bytes: how much of the payload will be walked; not 0. */
-static void walk_start(struct payload_walk *walk, const struct nvme_payload *payload, size_t bytes)
-{
-	walk->iov = payload->iov;
-	if (!payload->iov) {
-		walk->va = payload->va;
-		walk->left = bytes;
-		return;
-	}
-	walk->va = (uintptr_t)payload->iov->iov_base + payload->iov_offset;
-	walk->left = payload->iov->iov_len - payload->iov_offset;
-	if (walk->left == 0)
-		walk_next_piece(walk);
-}
 
 void nsdk_nvme_payload_advance(struct nvme_payload *payload, size_t bytes)
 {
@@ -73,9 +42,12 @@ size_t nsdk_nvme_payload_reach(const struct nvme_payload *payload, size_t bytes,
 
 	if (bytes > max_bytes)
 		bytes = max_bytes;
+	walk_start(&walk, payload, bytes);
+	/* PRP1 has to be dword aligned; whoever lets others through has another way for them. */
+	if (walk.va & 3)
+		return 0;
 	if (!payload->iov)
 		return bytes;
-	walk_start(&walk, payload, bytes);
 	reach = walk.left;
 	while (reach < bytes) {
 		uintptr_t end = walk.va + walk.left;

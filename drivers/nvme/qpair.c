@@ -106,13 +106,14 @@ static int create_queues(struct nsdk_nvme_qpair *qp)
 }
 
 /*
- * PRP lists: a power of two that holds a list of the largest transfer, so none crosses a page; in
+ * PRP lists, or SGL segments: a power of two that holds a list of the largest transfer, so none crosses a page; in
  * pages of their own, so that they share no cache line with anything.
  */
 static int create_prp_lists(struct nsdk_nvme_qpair *qp)
 {
 	size_t pages = qp->ctrlr->max_transfer_bytes / NVME_PAGE_BYTES;
-	size_t list_bytes = NSDK_LINE_BYTES;
+	size_t list_bytes = qp->ctrlr->sgl ? NVME_SGL_MIN_DESCRIPTORS * sizeof(struct nsdk_nvme_sgl) :
+					     NSDK_LINE_BYTES;
 	size_t list_pages, total;
 	void *va;
 	int err;
@@ -150,6 +151,7 @@ static void free_qpair(struct nsdk_nvme_qpair *qp)
 {
 	struct nsdk_nvme_ctrlr *ctrlr = qp->ctrlr;
 
+	nsdk_nvme_fused_destroy(qp);
 	nsdk_nvme_splits_destroy(qp);
 	nsdk_flush_batch_destroy(qp->from_device);
 	nsdk_flush_batch_destroy(qp->to_device);
@@ -245,6 +247,9 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	if (err)
 		goto free_qp;
 	err = nsdk_nvme_splits_create(qp);
+	if (err)
+		goto free_qp;
+	err = nsdk_nvme_fused_create(qp);
 	if (err)
 		goto free_qp;
 	err = nsdk_flush_batch_create(ctrlr->coh, BATCH_RANGES, &qp->to_device);

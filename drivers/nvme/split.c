@@ -24,6 +24,7 @@ struct nvme_split {
 	uint64_t lba;
 	uint32_t blocks;
 	uint32_t flags;              /* of dword 12 */
+	uint32_t cdw13;
 	uint32_t children;           /* commands in flight */
 	enum nsdk_dma_dir dir;
 	uint8_t opcode;
@@ -77,14 +78,21 @@ static void fail(struct nvme_split *split, const struct nsdk_nvme_cpl *cpl)
 	split->blocks = 0;
 }
 
-/* The blocks of the next command; 0: PRPs cannot say even one block from here. */
-static uint32_t child_blocks(const struct nsdk_nvme_ns *ns, const struct nvme_payload *payload,
-			     uint32_t blocks)
+/* The blocks of the next command; 0: neither PRPs nor an SGL can say even one block from here. */
+static uint32_t child_blocks(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_ns *ns,
+			     const struct nvme_payload *payload, uint32_t blocks)
 {
 	size_t max_bytes = (size_t)ns->max_blocks << ns->block_shift;
+	size_t bytes = (size_t)blocks << ns->block_shift;
+	size_t reach = nsdk_nvme_payload_reach(payload, bytes, max_bytes);
 
-	return (uint32_t)(nsdk_nvme_payload_reach(payload, (size_t)blocks << ns->block_shift,
-						  max_bytes) >> ns->block_shift);
+	if (reach < bytes && reach < max_bytes) {
+		size_t sgl_reach = nsdk_nvme_sgl_reach(qp, payload, bytes, max_bytes);
+
+		if (sgl_reach > reach)
+			reach = sgl_reach;
+	}
+	return (uint32_t)(reach >> ns->block_shift);
 }
 
 static void child_done(void *ctx, const struct nsdk_nvme_cpl *cpl);
@@ -93,17 +101,26 @@ static int issue_child(struct nvme_split *split)
 {
 	struct nsdk_nvme_qpair *qp = split->qp;
 	struct nsdk_nvme_ns *ns = split->ns;
-	uint32_t blocks = split->blocks < NVME_COMMAND_BLOCKS ? split->blocks : NVME_COMMAND_BLOCKS;
+	uint32_t blocks = nsdk_nvme_blocks_max(ns, split->opcode);
 	struct nsdk_nvme_cmd cmd = {
 		.opcode = split->opcode,
 		.nsid = ns->nsid,
 		.cdw10 = (uint32_t)split->lba,
 		.cdw11 = (uint32_t)(split->lba >> 32),
+		.cdw13 = split->cdw13,
 	};
 	int err;
 
-	if (split->has_payload)
-		blocks = child_blocks(ns, &split->payload, split->blocks);
+	if (blocks > split->blocks)
+		blocks = split->blocks;
+	if (split->has_payload) {
+		blocks = child_blocks(qp, ns, &split->payload, split->blocks);
+		/* Its memory has become more scattered, or has been taken away. */
+		if (blocks == 0)
+			return -EFAULT;
+		cmd.flags = nsdk_nvme_sgl_choose(qp, &split->payload,
+						 (size_t)blocks << ns->block_shift);
+	}
 	cmd.cdw12 = split->flags | (blocks - 1);
 	err = nsdk_nvme_issue(qp, &cmd, split->has_payload ? &split->payload : NULL,
 			      (size_t)blocks << ns->block_shift, split->dir, child_done, split);
@@ -217,13 +234,14 @@ void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status)
 	}
 }
 
-/* Whether block boundaries let PRPs say all of it, some way or other. */
-static bool can_be_split(const struct nsdk_nvme_ns *ns, struct nvme_payload payload, uint32_t blocks)
+/* Whether block boundaries let PRPs and SGLs say all of it, some way or other. */
+static bool can_be_split(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_ns *ns,
+			 struct nvme_payload payload, uint32_t blocks)
 {
-	if (!payload.iov)
+	if (!payload.iov && !(payload.va & 3))
 		return true;
 	while (blocks) {
-		uint32_t step = child_blocks(ns, &payload, blocks);
+		uint32_t step = child_blocks(qp, ns, &payload, blocks);
 
 		if (step == 0)
 			return false;
@@ -234,7 +252,7 @@ static bool can_be_split(const struct nsdk_nvme_ns *ns, struct nvme_payload payl
 }
 
 /*
- * @param cmd      opcode, and the flags of dword 12.
+ * @param cmd      opcode, the flags of dword 12, and dword 13.
  * @param payload  NULL: none.
  * @return 0; -EINVAL; -EAGAIN and what else nsdk_nvme_refuse() gives.
  */
@@ -245,7 +263,7 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 {
 	struct nvme_split *split = qp->split_free;
 
-	if (payload && !can_be_split(ns, *payload, blocks))
+	if (payload && !can_be_split(qp, ns, *payload, blocks))
 		return -EINVAL;
 	if (!split || !qp->free)
 		return nsdk_nvme_refuse(qp);
@@ -260,6 +278,7 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		.lba = lba,
 		.blocks = blocks,
 		.flags = cmd->cdw12,
+		.cdw13 = cmd->cdw13,
 		.dir = dir,
 		.opcode = cmd->opcode,
 		.has_payload = payload != NULL,

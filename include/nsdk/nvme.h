@@ -165,15 +165,20 @@ int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *bu
 /** Write; parameters and errors are nsdk_nvme_read()'s. */
 int nsdk_nvme_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
 		    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
-/** Compare blocks with a buffer; a difference is media status 85h. */
+/**
+ * Compare blocks with a buffer; a difference is media status 85h.
+ * @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller has no such command (ONCS).
+ */
 int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
 		      uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
 
 /**
  * The same with a scattered payload.
- * @param iov  valid until the callback; lengths add up to the blocks asked for. Pieces need no
- *             particular alignment but a dword's: what PRPs cannot say goes out as more commands
- *             where block boundaries allow it, and is -EINVAL where they do not.
+ * @param iov  valid until the callback; lengths add up to the blocks asked for. What PRPs cannot say goes
+ *             out as an SGL where the controller takes those, and pieces then need no alignment at all
+ *             (a dword's, if SGLS says so; whole lines on the no-snoop path). Without SGLs, pieces are
+ *             dword aligned, and what PRPs cannot say goes out as more commands where block boundaries
+ *             allow it, and is -EINVAL where they do not.
  */
 int nsdk_nvme_readv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		    int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
@@ -183,13 +188,115 @@ int nsdk_nvme_writev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const 
 		     int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		     void *ctx);
 
+/** Compare with a scattered payload; see nsdk_nvme_readv(). @return -EOPNOTSUPP as nsdk_nvme_compare(). */
+int nsdk_nvme_comparev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+		       int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
+		       void *ctx);
+
+/** What else a read or write may say. */
+struct nsdk_nvme_io_ext {
+	size_t ext_bytes; /**< sizeof(struct nsdk_nvme_io_ext) */
+	uint32_t flags;   /**< as nsdk_nvme_read() takes them */
+	uint8_t dsm;      /**< hints: NSDK_NVME_RW_DSM_* (NVM 3.2.4, dword 13) */
+};
+
+/**
+ * nsdk_nvme_readv() with more to say. A queue pair whose commands have hints leaves the shortest ways for
+ * a round of its ring, so hints are for those who know that the controller heeds them.
+ * @param ext  untouched after the call. @return as nsdk_nvme_readv(); -EINVAL an ext_bytes unknown here.
+ */
+int nsdk_nvme_readv_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+			int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
+			nsdk_nvme_cb cb, void *ctx);
+/** nsdk_nvme_writev() with more to say; see nsdk_nvme_readv_ext(). */
+int nsdk_nvme_writev_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+			 int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
+			 nsdk_nvme_cb cb, void *ctx);
+
+/**
+ * Write blocks if they are what the caller expects, as one step that no other command comes between: a
+ * fused Compare and Write (NVM 2.1.4).
+ *
+ * @param expected  as @p buf; both are DMA memory.
+ * @param blocks    at most the atomic compare and write unit (NACWU, ACWU) and the largest transfer.
+ * @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller does not offer it (FUSES, ONCS).
+ * The callback runs once: with media status 85h and nothing written where the blocks were different,
+ * with the write's status where they were not.
+ */
+int nsdk_nvme_compare_and_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+				const void *expected, const void *buf, uint64_t lba, uint32_t blocks,
+				uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+
 /** Commit the namespace's volatile write cache. */
 int nsdk_nvme_flush(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, nsdk_nvme_cb cb, void *ctx);
-/** Write zeroes without a buffer; split above 65536 blocks. flags: NSDK_NVME_WZ_DEALLOCATE, FUA. */
+/**
+ * Write zeroes without a buffer; split above 65536 blocks and above what the controller takes at once
+ * (WZSL). flags: NSDK_NVME_WZ_DEALLOCATE, and nsdk_nvme_read()'s. @return likewise; -EOPNOTSUPP.
+ */
 int nsdk_nvme_write_zeroes(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
 			   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
 /**
- * Dataset management.
+ * Mark blocks so that reading them fails, until they are written again (NVM 3.2.7); split like
+ * nsdk_nvme_write_zeroes(). @return likewise; -EOPNOTSUPP the controller does not offer it (ONCS).
+ */
+int nsdk_nvme_write_uncorrectable(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
+				  uint32_t blocks, nsdk_nvme_cb cb, void *ctx);
+/**
+ * Have the controller check that blocks can be read, with no data moved (NVM 3.2.5); split like
+ * nsdk_nvme_write_zeroes(). flags: nsdk_nvme_read()'s. @return likewise; -EOPNOTSUPP (ONCS).
+ */
+int nsdk_nvme_verify(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
+		     uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+/**
+ * Copy blocks within a namespace: the ranges, one behind the other, to @p lba (NVM 3.2.2).
+ *
+ * @param ranges  DMA memory, dword aligned, untouched until the callback; format 0.
+ * @param count   1 … MSRC + 1; each of at most MSSRL blocks, at most MCL together.
+ * @param flags   nsdk_nvme_read()'s.
+ * @return 0; -EINVAL count, lengths, ranges or place; -EOPNOTSUPP the controller does not offer it or
+ *         not this format (ONCS, OCFS); others are nsdk_nvme_read()'s. When the status is an error, dword
+ *         0 of the completion is the first range that was not copied whole.
+ */
+int nsdk_nvme_copy(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		   const struct nsdk_nvme_copy_range *ranges, unsigned count, uint64_t lba,
+		   uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+/** The same with ranges in format 1. */
+int nsdk_nvme_copy_f1(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		      const struct nsdk_nvme_copy_range_f1 *ranges, unsigned count, uint64_t lba,
+		      uint32_t flags, nsdk_nvme_cb cb, void *ctx);
+
+/**
+ * Reservations (Base 8.19): register a key, acquire, release, and ask who holds one.
+ *
+ * The callback gets "Reservation Conflict" where somebody else is in the way; so does any I/O that a
+ * reservation forbids. Keys are not DMA memory; they are copied.
+ *
+ * @param flags  NSDK_NVME_RESV_IGNORE_KEY: the current key is not looked at. For register one of
+ *               NSDK_NVME_RESV_PERSIST_ON and _OFF as well: whether it outlives a power loss.
+ * @return 0; -EOPNOTSUPP the controller (ONCS) or the namespace (RESCAP) does not offer it; -EINVAL;
+ *         -EAGAIN and others as nsdk_nvme_read().
+ */
+int nsdk_nvme_resv_register(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+			    enum nsdk_nvme_resv_register_action action, uint32_t flags,
+			    uint64_t current_key, uint64_t new_key, nsdk_nvme_cb cb, void *ctx);
+/** Acquire or preempt (Base 7.2); see nsdk_nvme_resv_register(). @p preempt_key: whom to preempt. */
+int nsdk_nvme_resv_acquire(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+			   enum nsdk_nvme_resv_acquire_action action, enum nsdk_nvme_resv_type type,
+			   uint32_t flags, uint64_t current_key, uint64_t preempt_key,
+			   nsdk_nvme_cb cb, void *ctx);
+/** Release, or clear (Base 7.4), which takes NSDK_NVME_RESV_NONE; see nsdk_nvme_resv_register(). */
+int nsdk_nvme_resv_release(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+			   enum nsdk_nvme_resv_release_action action, enum nsdk_nvme_resv_type type,
+			   uint32_t flags, uint64_t current_key, nsdk_nvme_cb cb, void *ctx);
+/**
+ * Report (Base 7.5): struct nsdk_nvme_resv_status, then a struct nsdk_nvme_resv_ctrlr for each registered
+ * controller, as many as fit. @param buf  DMA memory. @param bytes  a multiple of 4, 24 at least.
+ */
+int nsdk_nvme_resv_report(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, size_t bytes,
+			  nsdk_nvme_cb cb, void *ctx);
+
+/**
+ * Dataset management. @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller does not offer it (ONCS).
  * @param ranges  DMA memory, 1 … 256 of them, dword aligned; untouched until the callback.
  * @param attributes  cdw11: NSDK_NVME_DSM_DEALLOCATE and others.
  */

@@ -122,13 +122,21 @@ enum nsdk_nvme_sc_generic {
 	NSDK_NVME_SC_INTERNAL_ERROR = 0x06,
 	NSDK_NVME_SC_ABORT_REQUESTED = 0x07,
 	NSDK_NVME_SC_ABORTED_SQ_DELETED = 0x08,
+	NSDK_NVME_SC_ABORTED_FAILED_FUSED = 0x09,
+	NSDK_NVME_SC_ABORTED_MISSING_FUSED = 0x0a,
 	NSDK_NVME_SC_INVALID_NAMESPACE = 0x0b,
 	NSDK_NVME_SC_SEQUENCE_ERROR = 0x0c,
+	NSDK_NVME_SC_INVALID_SGL_SEGMENT = 0x0d,
+	NSDK_NVME_SC_INVALID_SGL_COUNT = 0x0e,
+	NSDK_NVME_SC_DATA_SGL_LENGTH = 0x0f,
+	NSDK_NVME_SC_SGL_TYPE = 0x11,
 	NSDK_NVME_SC_INVALID_PRP_OFFSET = 0x13,
+	NSDK_NVME_SC_ATOMIC_WRITE_UNIT = 0x14,
 	NSDK_NVME_SC_SANITIZE_IN_PROGRESS = 0x1d,
 	NSDK_NVME_SC_LBA_OUT_OF_RANGE = 0x80,
 	NSDK_NVME_SC_CAPACITY_EXCEEDED = 0x81,
 	NSDK_NVME_SC_NAMESPACE_NOT_READY = 0x82,
+	NSDK_NVME_SC_RESERVATION_CONFLICT = 0x83,
 };
 /* Command specific status (Base figure 95; NVM figure 3) */
 enum nsdk_nvme_sc_command {
@@ -155,6 +163,7 @@ enum nsdk_nvme_sc_command {
 	NSDK_NVME_SC_SELF_TEST_IN_PROGRESS = 0x1d,
 	NSDK_NVME_SC_ATTRIBUTES_CONFLICT = 0x80,
 	NSDK_NVME_SC_WRITE_TO_RO_RANGE = 0x82,
+	NSDK_NVME_SC_SIZE_LIMIT = 0x83,
 };
 /* Media and data integrity errors (Base figure 96; NVM figure 4) */
 enum nsdk_nvme_sc_media {
@@ -206,10 +215,22 @@ enum nsdk_nvme_nvm_opcode {
 	NSDK_NVME_NVM_WRITE_ZEROES = 0x08,
 	NSDK_NVME_NVM_DATASET_MANAGEMENT = 0x09,
 	NSDK_NVME_NVM_VERIFY = 0x0c,
+	NSDK_NVME_NVM_RESV_REGISTER = 0x0d,
+	NSDK_NVME_NVM_RESV_REPORT = 0x0e,
+	NSDK_NVME_NVM_RESV_ACQUIRE = 0x11,
+	NSDK_NVME_NVM_RESV_RELEASE = 0x15,
+	NSDK_NVME_NVM_COPY = 0x19,
 };
 /* Command dword 12 of read and write (NVM 3.2.4, 3.2.6): 15:0 NLB 0's based */
 #define NSDK_NVME_RW_FUA (1u << 30)
 #define NSDK_NVME_RW_LIMITED_RETRY (1u << 31)
+/* Command dword 13 of read and write, 7:0: dataset management hints (NVM 3.2.4, figure 46) */
+#define NSDK_NVME_RW_DSM_FREQUENCY(n) ((uint8_t)((n)&0xf)) /* 0 to 8 */
+#define NSDK_NVME_RW_DSM_LATENCY_IDLE 0x10u
+#define NSDK_NVME_RW_DSM_LATENCY_NORMAL 0x20u
+#define NSDK_NVME_RW_DSM_LATENCY_LOW 0x30u
+#define NSDK_NVME_RW_DSM_SEQUENTIAL 0x40u
+#define NSDK_NVME_RW_DSM_INCOMPRESSIBLE 0x80u
 /* Write zeroes, cdw12 (NVM 3.2.8) */
 #define NSDK_NVME_WZ_DEALLOCATE (1u << 25)
 /* Dataset management, cdw11 (NVM 3.2.3) */
@@ -384,8 +405,35 @@ NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, psd) == 2048);
 #define NSDK_NVME_ONCS_WRITE_UNCORRECTABLE (1u << 1)
 #define NSDK_NVME_ONCS_DSM (1u << 2)
 #define NSDK_NVME_ONCS_WRITE_ZEROES (1u << 3)
+#define NSDK_NVME_ONCS_RESERVATIONS (1u << 5)
 #define NSDK_NVME_ONCS_VERIFY (1u << 7)
+#define NSDK_NVME_ONCS_COPY (1u << 8)
+/* FUSES (bytes 523:522) */
+#define NSDK_NVME_FUSES_COMPARE_AND_WRITE (1u << 0)
+/* OCFS (bytes 535:534): source range formats of Copy, a bit each */
+#define NSDK_NVME_OCFS_FORMAT(n) (1u << (n))
+/* SGLS (bytes 539:536) */
+#define NSDK_NVME_SGLS_SUPPORT(sgls) ((sgls)&3u)
+#define NSDK_NVME_SGLS_ANY_ALIGNMENT 1u
+#define NSDK_NVME_SGLS_DWORD_ALIGNMENT 2u
 #define NSDK_NVME_VWC_PRESENT 0x1u
+
+/* Identify Controller data structure of the NVM command set (NVM 4.1.5.2, figure 102) */
+struct nsdk_nvme_id_ctrl_nvm {
+	uint8_t vsl;  /* verify: 2^n minimum-size pages; 0: no limit; likewise */
+	uint8_t wzsl; /* write zeroes */
+	uint8_t wusl; /* write uncorrectable */
+	uint8_t dmrl;
+	uint32_t dmrsl;
+	uint64_t dmsl;
+	uint8_t reserved16[4080];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ctrl_nvm) == 4096);
+
+/* NSFEAT (byte 24): NAWUN, NAWUPF and NACWU are defined for this namespace */
+#define NSDK_NVME_NSFEAT_ATOMICITY (1u << 1)
+/* RESCAP (byte 31): reservation types, each at the bit of its number (1 to 6) */
+#define NSDK_NVME_RESCAP_PERSIST (1u << 0)
 
 /* LBA format (NVM figure 98) */
 struct nsdk_nvme_lbaf {
@@ -450,6 +498,97 @@ struct nsdk_nvme_dsm_range {
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_dsm_range) == 16);
 #define NSDK_NVME_DSM_MAX_RANGES 256u
+
+/* A source range of Copy, format 0 (NVM figure 26) */
+struct nsdk_nvme_copy_range {
+	uint8_t reserved0[8];
+	uint64_t slba;
+	uint16_t blocks; /* 0's based */
+	uint8_t reserved18[6];
+	uint32_t eilbrt;
+	uint16_t elbat;
+	uint16_t elbatm;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_copy_range) == 32);
+/* … and format 1, for namespaces whose protection information is 16 bytes (NVM figure 27) */
+struct nsdk_nvme_copy_range_f1 {
+	uint8_t reserved0[8];
+	uint64_t slba;
+	uint16_t blocks; /* 0's based */
+	uint8_t reserved18[8];
+	uint8_t elbt[10];
+	uint16_t elbat;
+	uint16_t elbatm;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_copy_range_f1) == 40);
+#define NSDK_NVME_COPY_MAX_RANGES 256u
+
+/* ---- Scatter gather lists (Base 4.1.2, figures 111 to 116) ---- */
+struct nsdk_nvme_sgl {
+	uint64_t address;
+	uint32_t length; /* bytes */
+	uint8_t reserved12[3];
+	uint8_t type;    /* 7:4 type, 3:0 subtype */
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_sgl) == 16);
+#define NSDK_NVME_SGL_DATA_BLOCK 0x00u
+#define NSDK_NVME_SGL_BIT_BUCKET 0x10u
+#define NSDK_NVME_SGL_SEGMENT 0x20u
+#define NSDK_NVME_SGL_LAST_SEGMENT 0x30u
+/* struct nsdk_nvme_cmd.flags */
+#define NSDK_NVME_PSDT_MASK 0xc0u
+#define NSDK_NVME_PSDT_SGL 0x40u             /* metadata, if any, in one piece */
+#define NSDK_NVME_PSDT_SGL_METADATA 0x80u    /* metadata by an SGL of its own */
+#define NSDK_NVME_FUSE_MASK 0x03u
+#define NSDK_NVME_FUSE_FIRST 0x01u
+#define NSDK_NVME_FUSE_SECOND 0x02u
+
+/* ---- Reservations (Base 7.3 to 7.6) ---- */
+enum nsdk_nvme_resv_type {
+	NSDK_NVME_RESV_NONE = 0,
+	NSDK_NVME_RESV_WRITE_EXCLUSIVE = 1,
+	NSDK_NVME_RESV_EXCLUSIVE_ACCESS = 2,
+	NSDK_NVME_RESV_WRITE_EXCLUSIVE_REGISTRANTS = 3,
+	NSDK_NVME_RESV_EXCLUSIVE_ACCESS_REGISTRANTS = 4,
+	NSDK_NVME_RESV_WRITE_EXCLUSIVE_ALL = 5,
+	NSDK_NVME_RESV_EXCLUSIVE_ACCESS_ALL = 6,
+};
+/* cdw10 2:0 of Register, Acquire, Release */
+enum nsdk_nvme_resv_register_action {
+	NSDK_NVME_RESV_REGISTER = 0,
+	NSDK_NVME_RESV_UNREGISTER = 1,
+	NSDK_NVME_RESV_REPLACE = 2,
+};
+enum nsdk_nvme_resv_acquire_action {
+	NSDK_NVME_RESV_ACQUIRE = 0,
+	NSDK_NVME_RESV_PREEMPT = 1,
+	NSDK_NVME_RESV_PREEMPT_AND_ABORT = 2,
+};
+enum nsdk_nvme_resv_release_action {
+	NSDK_NVME_RESV_RELEASE = 0,
+	NSDK_NVME_RESV_CLEAR = 1,
+};
+#define NSDK_NVME_RESV_IGNORE_KEY (1u << 3)
+#define NSDK_NVME_RESV_PERSIST_OFF (2u << 30) /* register: gone after power loss */
+#define NSDK_NVME_RESV_PERSIST_ON (3u << 30)
+/* Reservation Status (Base figure 383), and behind it one of these for each registered controller */
+struct nsdk_nvme_resv_status {
+	uint32_t generation;
+	uint8_t type;
+	uint8_t registered[2]; /* how many, little endian */
+	uint8_t reserved7[2];
+	uint8_t persists;
+	uint8_t reserved10[14];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_resv_status) == 24);
+struct nsdk_nvme_resv_ctrlr {
+	uint16_t cntlid;
+	uint8_t status; /* bit 0: it holds the reservation */
+	uint8_t reserved3[5];
+	uint64_t host_id;
+	uint64_t key;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_resv_ctrlr) == 24);
 
 #define NSDK_NVME_NSID_ALL 0xffffffffu
 #define NSDK_NVME_NS_LIST_ENTRIES 1024u

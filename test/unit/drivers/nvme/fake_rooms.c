@@ -520,7 +520,9 @@ void fake_reset(void)
 		.lba_shift = 9,
 		.blocks = 16384,
 		.mdts = 5, /* 128 KiB */
-		.id = { .sqes = 0x66, .cqes = 0x44, .nn = FAKE_NAMESPACES, .aerl = 3 },
+		.id = { .sqes = 0x66, .cqes = 0x44, .nn = FAKE_NAMESPACES, .aerl = 3,
+			/* Compare, dataset management, write zeroes. */
+			.oncs = 0x0d },
 	};
 	for (unsigned i = 0; i < FAKE_NAMESPACES; i++)
 		fake.disk[i] = __real_calloc(1, fake.blocks << fake.lba_shift);
