@@ -173,6 +173,44 @@ static void name_piece(struct nsdk_emu_dma *dma, uint64_t iova, uint64_t bytes)
 	}
 }
 
+/* An SGL: one data block in the command, or one segment of them, which is the last. */
+static void name_blocks(struct nsdk_emu_dma *dma, const struct nsdk_nvme_cmd *cmd, uint64_t bytes)
+{
+	struct nsdk_nvme_sgl sgl;
+	uint64_t list;
+
+	memcpy(&sgl, &cmd->prp1, sizeof(sgl));
+	if (sgl.type == NSDK_NVME_SGL_DATA_BLOCK) {
+		if (sgl.length != bytes)
+			liar_found("a data block of %u bytes for %llu", sgl.length,
+				   (unsigned long long)bytes);
+		name_piece(dma, sgl.address, sgl.length);
+		return;
+	}
+	list = sgl.address;
+	liar.list_iova = list;
+	liar.list_bytes = sgl.length;
+	if (sgl.type != NSDK_NVME_SGL_LAST_SEGMENT || list % sizeof(sgl) || sgl.length % sizeof(sgl) ||
+	    list % PAGE + liar.list_bytes > PAGE)
+		liar_found("a segment of type %02xh with %u bytes at %llxh is none of ours", sgl.type,
+			   sgl.length, (unsigned long long)list);
+	for (; list < liar.list_iova + liar.list_bytes; list += sizeof(sgl)) {
+		/* As the device sees it: past the caches where it may. */
+		if (__real_nsdk_emu_dma_read(dma, list, &sgl, sizeof(sgl),
+					     liar.ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL,
+					     "emu:liar"))
+			liar_found("an SGL segment at %llxh, where nothing is mapped",
+				   (unsigned long long)list);
+		if (sgl.type != NSDK_NVME_SGL_DATA_BLOCK || sgl.length == 0 || sgl.length > bytes)
+			liar_found("a descriptor of type %02xh and %u bytes where %llu are left", sgl.type,
+				   sgl.length, (unsigned long long)bytes);
+		name_piece(dma, sgl.address, sgl.length);
+		bytes -= sgl.length;
+	}
+	if (bytes)
+		liar_found("an SGL that is %llu bytes short", (unsigned long long)bytes);
+}
+
 static void name_pages(struct nsdk_emu_dma *dma, const struct nsdk_nvme_cmd *cmd, uint64_t bytes)
 {
 	uint64_t first = PAGE - cmd->prp1 % PAGE, entry;
@@ -236,7 +274,7 @@ static void take_command(struct nsdk_emu_dma *dma, const struct nsdk_nvme_cmd *c
 	}
 	liar.device_writes = cmd->opcode == NSDK_NVME_NVM_READ;
 	if (bytes > 0 && bytes <= (uint64_t)MAX_PIECES * PAGE)
-		name_pages(dma, cmd, bytes);
+		(cmd->flags & NSDK_NVME_PSDT_SGL ? name_blocks : name_pages)(dma, cmd, bytes);
 	else if (bytes > 0 && !liar.misled)
 		liar_found("a command of %llu bytes", (unsigned long long)bytes);
 }

@@ -56,7 +56,7 @@ static struct {
 	uint8_t *regions[2];
 	uint8_t *region;                 /* of this run: a payload each slot */
 	uint8_t shadow[REGION_BYTES];    /* what must be there when the callback runs */
-	uint8_t whose[REGION_BYTES / 4]; /* dwords of I/O under way */
+	uint8_t whose[REGION_BYTES];     /* bytes of I/O under way */
 	struct io ios[SLOTS];
 	struct nsdk_device *dev;
 	struct nsdk_nvme_ctrlr *ctrlr;
@@ -80,7 +80,7 @@ static bool owns(const void *va, size_t bytes, bool device_writes)
 
 	if ((const uint8_t *)va < host.region || at + bytes > REGION_BYTES)
 		return false;
-	for (size_t i = at / 4; i < (at + bytes + 3) / 4; i++)
+	for (size_t i = at; i < at + bytes; i++)
 		if (host.whose[i] != (device_writes ? DEVICE_WRITES : DEVICE_READS))
 			return false;
 	return true;
@@ -107,8 +107,8 @@ static size_t slot_at(const struct io *io)
 static void mark(const struct io *io, uint8_t whose)
 {
 	for (int i = 0; i < io->pieces; i++)
-		memset(&host.whose[(size_t)((uint8_t *)io->iov[i].iov_base - host.region) / 4], whose,
-		       (io->iov[i].iov_len + 3) / 4);
+		memset(&host.whose[(uint8_t *)io->iov[i].iov_base - host.region], whose,
+		       io->iov[i].iov_len);
 }
 
 static void submit(struct io *io);
