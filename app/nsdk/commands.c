@@ -16,7 +16,7 @@
 #include "tool.h"
 
 const struct tool_command *const tool_commands[] = {
-	&tool_doctor, &tool_list, &tool_bind, &tool_unbind, &tool_identify, &tool_perf,
+	&tool_doctor, &tool_list, &tool_bind, &tool_unbind, &tool_identify, &tool_nvme, &tool_perf,
 	&tool_tune, NULL,
 };
 
@@ -58,7 +58,7 @@ int tool_main(int argc, char **argv)
 
 	if (word == NULL)
 		return tool_usage(NULL, "a command is missing: doctor, list, bind, unbind, identify, "
-					"perf or tune");
+					"nvme, perf or tune");
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 		print_help();
 		return TOOL_DONE;

@@ -34,6 +34,7 @@ extern const struct tool_command tool_list;
 extern const struct tool_command tool_bind;
 extern const struct tool_command tool_unbind;
 extern const struct tool_command tool_identify;
+extern const struct tool_command tool_nvme;
 extern const struct tool_command tool_perf;
 extern const struct tool_command tool_tune;
 

@@ -5,7 +5,7 @@
 
 . "$(dirname "$0")/tool.bash"
 
-commands='doctor list bind unbind identify perf tune'
+commands='doctor list bind unbind identify nvme perf tune'
 
 while IFS='|' read -r words pattern; do
 	[[ -z $words ]] && continue

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * nsdk nvme: what an administrator needs of NVMe controllers, by nvme-cli's names.
+ *
+ * A subcommand is a struct nvme_sub: a table of options, which also makes its help, and a function that
+ * is called with the controller attached. Whatever takes data away or may is refused without --yes,
+ * before the device is touched.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nsdk/bus.h>
+#include <nsdk/mem.h>
+
+#include "nvme.h"
+
+static const char nvme_help[] =
+	"usage: nsdk nvme SUBCOMMAND DEVICE [OPTION]...\n"
+	"\n"
+	"Administer an NVMe controller, with nvme-cli's names of subcommands and options, its layout\n"
+	"of text and its keys of JSON. 'nsdk nvme SUBCOMMAND --help' has the options of one.\n"
+	"\n"
+	"  id-ctrl, id-ns, list-ns\n"
+	"      what the controller and its namespaces say of themselves\n"
+	"  smart-log, error-log, fw-log, effects-log, self-test-log, sanitize-log, get-log\n"
+	"      log pages\n"
+	"  get-feature, set-feature\n"
+	"      features\n"
+	"  create-ns, delete-ns, attach-ns, detach-ns, format, sanitize\n"
+	"      namespaces and what is in them\n"
+	"  device-self-test, fw-download, fw-commit, security-send, security-recv, reset\n"
+	"      the device\n"
+	"  flush, admin-passthru, io-passthru\n"
+	"      commands\n"
+	"\n"
+	"What takes data away wants --yes. Each run attaches the controller, which resets it, and gives\n"
+	"it back: a feature that is not saved, and firmware that is not committed, end with the run.\n"
+	"\n"
+	"A DEVICE is 0000:00:03.0, pci:0000:00:03.0, or emu:nvme[,option=value]... A PCI function that\n"
+	"another driver holds is bound to vfio-pci meanwhile and given back.\n"
+	"Exit status: 0 done; 1 failed; 2 wrong usage.\n"
+	"\n"
+	"Examples:\n"
+	"  nsdk nvme smart-log 0000:00:03.0\n"
+	"  nsdk nvme id-ns 0000:00:03.0 --namespace-id=1 --output-format=json\n"
+	"  nsdk nvme format 0000:00:03.0 --namespace-id=1 --lbaf=1 --yes\n";
+
+const struct nvme_sub *const nvme_subs[] = {
+	&nvme_id_ctrl, &nvme_id_ns, &nvme_list_ns, &nvme_smart_log, &nvme_error_log, &nvme_fw_log,
+	&nvme_effects_log, &nvme_self_test_log, &nvme_sanitize_log, &nvme_get_log,
+	&nvme_get_feature, &nvme_set_feature, &nvme_create_ns, &nvme_delete_ns, &nvme_attach_ns,
+	&nvme_detach_ns, &nvme_format, &nvme_sanitize, &nvme_device_self_test, &nvme_fw_download,
+	&nvme_fw_commit, &nvme_security_send, &nvme_security_recv, &nvme_reset, &nvme_flush,
+	&nvme_admin_passthru, &nvme_io_passthru, NULL,
+};
+
+/* ---- Helpers ---- */
+
+int nvme_usage(struct nvme_run *run, const char *format, ...)
+{
+	char sentence[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	return tool_usage(&run->command, "%s", sentence);
+}
+
+int nvme_status(struct nvme_run *run, const char *what, const struct nsdk_nvme_cpl *cpl)
+{
+	if (nsdk_nvme_cpl_ok(cpl))
+		return TOOL_DONE;
+	tool_say("%s: %s failed: %s (0x%x)", nvme_name(run), what,
+		 nsdk_nvme_status_text(cpl->status), cpl->status >> 1);
+	return TOOL_FAILED;
+}
+
+/* What the driver refused without a word. */
+static int refused(struct nvme_run *run, const char *what, int err)
+{
+	switch (err) {
+	case -EPERM:
+		tool_say("%s: %s would break the driver that sends it, so it is not sent",
+			 nvme_name(run), what);
+		break;
+	case -EINVAL:
+		tool_say("%s: %s cannot be sent like that: its data has at most %zu bytes, and goes the "
+			 "way that the last two bits of the opcode say", nvme_name(run), what,
+			 nsdk_nvme_ctrlr_max_transfer_bytes(run->ctrlr));
+		break;
+	case -ENOTSUP:
+		tool_say("%s: the controller gives log pages from their beginning and in one piece only",
+			 nvme_name(run));
+		break;
+	default: /* said by whoever found it */
+		break;
+	}
+	return TOOL_FAILED;
+}
+
+int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
+	      struct nsdk_nvme_cpl *cpl)
+{
+	const char *what = nsdk_nvme_admin_opcode_name(cmd->opcode);
+	struct nsdk_nvme_cpl own;
+	int err;
+
+	if (cpl == NULL)
+		cpl = &own;
+	err = nsdk_nvme_admin_sync(run->ctrlr, cmd, data, bytes, nsdk_nvme_opcode_dir(cmd->opcode),
+				   nvme_timeout_ns(run), cpl);
+	return err ? refused(run, what, err) : nvme_status(run, what, cpl);
+}
+
+int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes)
+{
+	struct nsdk_nvme_cpl cpl = { 0 };
+	char what[40];
+	int err = nsdk_nvme_get_log(run->ctrlr, opts, data, bytes, &cpl);
+
+	snprintf(what, sizeof(what), "Get Log Page %02xh", opts->lid);
+	return err ? refused(run, what, err) : nvme_status(run, what, &cpl);
+}
+
+uint32_t nvme_nsid_or_all(const struct nvme_run *run)
+{
+	return run->v.nsid.given ? (uint32_t)run->v.nsid.number : NSDK_NVME_NSID_ALL;
+}
+
+uint32_t nvme_nsid(struct nvme_run *run)
+{
+	uint32_t first;
+
+	if (run->v.nsid.given)
+		return (uint32_t)run->v.nsid.number;
+	first = nsdk_nvme_ns_next(run->ctrlr, 0);
+	if (first != 0 && nsdk_nvme_ns_next(run->ctrlr, first) == 0)
+		return first;
+	tool_say("%s has %s active namespace; say which with --namespace-id", nvme_name(run),
+		 first ? "more than one" : "no");
+	return 0;
+}
+
+uint64_t nvme_timeout_ns(const struct nvme_run *run)
+{
+	return run->v.timeout.number * 1000000;
+}
+
+const char *nvme_name(const struct nvme_run *run)
+{
+	return run->device;
+}
+
+/* ---- Options ---- */
+
+/* Of every subcommand; behind its own, which may have the letters. */
+enum {
+	OPT_FORMAT = TOOL_OPT_FIRST,
+	OPT_YES,
+	OPT_OWN,
+};
+
+static void print_sub_help(const struct nvme_sub *sub)
+{
+	printf("usage: nsdk nvme %s DEVICE [OPTION]...\n\n%s.\n\n", sub->name, sub->summary);
+	for (const struct nvme_option *opt = sub->options; opt->name != NULL; opt++) {
+		char words[48], letter[8] = "";
+
+		if (opt->letter)
+			snprintf(letter, sizeof(letter), ", -%c", opt->letter);
+		snprintf(words, sizeof(words), "--%s%s%s", opt->name,
+			 opt->kind == NVME_FLAG ? "" : opt->kind == NVME_TEXT ? "=TEXT" : "=N",
+			 letter);
+		printf("  %-28s %s\n", words, opt->help);
+	}
+	if (sub->danger != NULL)
+		printf("  %-28s %s\n", "--yes", "do it, although it cannot be undone");
+	printf("  %-28s %s\n", "--output-format=FORMAT", sub->binary ? "normal, json or binary" :
+									 "normal or json");
+	printf("  %-28s %s\n", "--json[=FILE]", "the same as --output-format=json, into a file");
+	printf("  %-28s %s\n", "--verbose, --help", "");
+}
+
+static struct nvme_value *value_of(struct nvme_run *run, const struct nvme_option *opt)
+{
+	return (struct nvme_value *)(void *)((char *)&run->v + opt->offset);
+}
+
+static int take(struct nvme_run *run, const struct nvme_option *opt)
+{
+	struct nvme_value *value;
+
+	if (opt->kind == NVME_FLAG) {
+		*(bool *)(void *)((char *)&run->v + opt->offset) = true;
+		return TOOL_DONE;
+	}
+	value = value_of(run, opt);
+	value->given = true;
+	value->text = optarg;
+	if (opt->kind == NVME_NUMBER && tool_parse_u64(optarg, 0, opt->max, &value->number) != 0)
+		return nvme_usage(run, "--%s=%s: a whole number up to %llu is wanted", opt->name,
+				  optarg, (unsigned long long)opt->max);
+	return TOOL_DONE;
+}
+
+static int take_format(struct nvme_run *run, const char *word)
+{
+	if (strcmp(word, "normal") == 0)
+		run->format = NVME_NORMAL;
+	else if (strcmp(word, "json") == 0)
+		run->format = NVME_JSON;
+	else if (strcmp(word, "binary") == 0 && run->sub->binary)
+		run->format = NVME_BINARY;
+	else
+		return nvme_usage(run, "--output-format=%s: %s is wanted", word,
+				  run->sub->binary ? "normal, json or binary" : "normal or json");
+	return TOOL_DONE;
+}
+
+#define MAX_OPTIONS 40
+
+/* The table for getopt_long(), and its letters; the subcommand's own come first. */
+static void make_table(const struct nvme_sub *sub, struct option *table, char *letters)
+{
+	static const struct option common[] = {
+		{ "output-format", required_argument, NULL, OPT_FORMAT },
+		{ "yes", no_argument, NULL, OPT_YES },
+		{ "force", no_argument, NULL, OPT_YES },
+		TOOL_COMMON_OPTIONS,
+	};
+	bool has_o = false;
+	int count = 0;
+
+	*letters++ = ':';
+	for (const struct nvme_option *opt = sub->options; opt->name != NULL; opt++, count++) {
+		table[count] = (struct option){
+			opt->name,
+			opt->kind == NVME_FLAG ? no_argument : required_argument, NULL,
+			opt->letter ? opt->letter : OPT_OWN + count,
+		};
+		if (opt->letter) {
+			*letters++ = opt->letter;
+			if (opt->kind != NVME_FLAG)
+				*letters++ = ':';
+			has_o |= opt->letter == 'o';
+		}
+	}
+	memcpy(&table[count], common, sizeof(common));
+	/* nvme-cli's letter for the format, where it is not something else. */
+	if (!has_o) {
+		*letters++ = 'o';
+		*letters++ = ':';
+	}
+	*letters++ = 'h';
+	*letters = '\0';
+}
+
+/* @return TOOL_DONE go on; TOOL_USAGE; TOOL_OPT_STOP help was shown. */
+static int parse(struct nvme_run *run, int argc, char **argv)
+{
+	struct option table[MAX_OPTIONS];
+	char letters[2 * MAX_OPTIONS];
+	int opt, index;
+
+	make_table(run->sub, table, letters);
+	optind = 0;
+	opterr = 0;
+	for (;;) {
+		const struct nvme_option *own = run->sub->options;
+		int before = optind == 0 ? 1 : optind, status = TOOL_DONE;
+
+		index = -1;
+		optopt = 0;
+		opt = getopt_long(argc, argv, letters, table, &index);
+		if (opt == -1)
+			break;
+		if (opt == '?' || opt == ':')
+			return nvme_usage(run, opt == ':' ? "'%s' wants a value" :
+							    "unknown option '%s'",
+					  argv[optind > before ? optind - 1 : before]);
+		while (own->name != NULL && (opt < TOOL_OPT_FIRST ? own->letter != opt :
+				opt < OPT_OWN || own - run->sub->options != opt - OPT_OWN))
+			own++;
+		if (own->name != NULL) {
+			status = take(run, own);
+		} else if (opt == OPT_FORMAT || opt == 'o') {
+			status = take_format(run, optarg);
+		} else if (opt == OPT_YES) {
+			run->v.yes = true;
+		} else if (opt == 'v') {
+			tool_log_verbose();
+		} else if (opt == 'h') {
+			print_sub_help(run->sub);
+			return TOOL_OPT_STOP;
+		} else if (opt == 'j') {
+			run->format = NVME_JSON;
+			run->args.json_file = optarg;
+		}
+		if (status != TOOL_DONE)
+			return status;
+	}
+	if (optind == argc)
+		return nvme_usage(run, "a device is missing, as 0000:00:03.0 or emu:nvme");
+	if (optind + 1 < argc)
+		return nvme_usage(run, "it takes one device: '%s' is one word too many",
+				  argv[optind + 1]);
+	run->device = argv[optind];
+	if (!tool_is_device(run->device))
+		return nvme_usage(run, "'%s' is not a device such as 0000:00:03.0 or emu:nvme",
+				  run->device);
+	return TOOL_DONE;
+}
+
+/* ---- The device ---- */
+
+static int with_device(struct nvme_run *run)
+{
+	struct nsdk_device_opts attach = { .opts_bytes = sizeof(attach), .bind = true };
+	struct nsdk_mem_opts mem_opts = { .opts_bytes = sizeof(mem_opts) };
+	struct nsdk_nvme_opts nvme = { .opts_bytes = sizeof(nvme), .io_queues = 1 };
+	int rc, status = TOOL_FAILED;
+
+	/* A few pages are all there is to map. */
+	mem_opts.no_huge = true;
+	if (nsdk_mem_create(&mem_opts, &run->mem) != 0)
+		return TOOL_FAILED;
+	rc = nsdk_device_attach(run->device, &attach, &run->dev);
+	if (rc != 0) {
+		status = rc == -EINVAL ? TOOL_USAGE : TOOL_FAILED;
+		goto destroy_mem;
+	}
+	if (nsdk_nvme_attach(run->dev, run->mem, &nvme, &run->ctrlr) != 0)
+		goto detach_device;
+	status = run->sub->run(run);
+	if (nsdk_nvme_detach(run->ctrlr) != 0)
+		status = TOOL_FAILED;
+detach_device:
+	nsdk_device_detach(run->dev);
+destroy_mem:
+	if (nsdk_mem_destroy(run->mem) != 0)
+		status = TOOL_FAILED;
+	return status;
+}
+
+static int run_sub(const struct nvme_sub *sub, const struct tool_command *self, int argc, char **argv)
+{
+	struct nvme_run run = { .sub = sub, .command = *self };
+	int status;
+
+	snprintf(run.title, sizeof(run.title), "nvme %s", sub->name);
+	run.command.name = run.title;
+	status = parse(&run, argc, argv);
+	if (status == TOOL_OPT_STOP)
+		return TOOL_DONE;
+	if (status == TOOL_DONE && sub->check != NULL)
+		status = sub->check(&run);
+	if (status != TOOL_DONE)
+		return status;
+	if (sub->danger != NULL && !run.v.yes && !run.v.dry_run)
+		return nvme_usage(&run, "%s; say --yes if that is meant", sub->danger);
+	return with_device(&run);
+}
+
+static int nvme_main(const struct tool_command *self, int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : NULL;
+
+	if (word == NULL)
+		return tool_usage(self, "a subcommand is missing, as id-ctrl or smart-log");
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+		fputs(nvme_help, stdout);
+		return TOOL_DONE;
+	}
+	for (const struct nvme_sub *const *sub = nvme_subs; *sub != NULL; sub++)
+		if (strcmp((*sub)->name, word) == 0)
+			return run_sub(*sub, self, argc - 1, argv + 1);
+	return tool_usage(self, "there is no subcommand '%s'", word);
+}
+
+const struct tool_command tool_nvme = {
+	.name = "nvme",
+	.summary = "administer an NVMe controller, by nvme-cli's names",
+	.help = nvme_help,
+	.run = nvme_main,
+};

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to `nsdk nvme`: what its subcommands share. Names of subcommands and options, the layout of
+ * their text and the keys of their JSON are nvme-cli's, so that scripts and habits carry over.
+ */
+#ifndef NSDK_TOOL_NVME_H
+#define NSDK_TOOL_NVME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nsdk/nvme_admin.h>
+
+#include "tool.h"
+
+enum nvme_format {
+	NVME_NORMAL,
+	NVME_JSON,
+	NVME_BINARY,
+};
+
+/* A value that may have been given. */
+struct nvme_value {
+	bool given;
+	uint64_t number;
+	const char *text;
+};
+
+/* All values that any subcommand takes; each uses some of them. */
+struct nvme_values {
+	struct nvme_value nsid, lid, length, offset, lsp, lsi, csi, entries, aen, uuid_index;
+	struct nvme_value fid, select, cdw2, cdw3, cdw10, cdw11, cdw12, cdw13, cdw14, cdw15;
+	struct nvme_value value, file, nsze, ncap, flbas, dps, nmic, anagrp, nvmset, block_size;
+	struct nvme_value controllers, lbaf, ses, pi, pil, ms, action, passes, pattern, slot, bpid;
+	struct nvme_value opcode, flags, prefill, rsvd, code, secp, spsp, nssf, chunk, timeout;
+	bool all, save, rae, raw, read, write, no_dealloc, ause, invert, wait, yes, show, dry_run;
+};
+
+enum nvme_kind {
+	NVME_NUMBER,
+	NVME_TEXT,
+	NVME_FLAG, /* a bool */
+};
+
+struct nvme_option {
+	const char *name;
+	char letter; /* 0: none */
+	enum nvme_kind kind;
+	uint16_t offset; /* in struct nvme_values */
+	uint64_t max;
+	const char *help;
+};
+#define NVME_NUMBER_OPTION(name, letter, member, max, help)                                        \
+	{ name, letter, NVME_NUMBER, offsetof(struct nvme_values, member), max, help }
+#define NVME_TEXT_OPTION(name, letter, member, help)                                               \
+	{ name, letter, NVME_TEXT, offsetof(struct nvme_values, member), 0, help }
+#define NVME_FLAG_OPTION(name, letter, member, help)                                               \
+	{ name, letter, NVME_FLAG, offsetof(struct nvme_values, member), 0, help }
+#define NVME_END { NULL, 0, NVME_FLAG, 0, 0, NULL }
+
+struct nvme_run;
+
+struct nvme_sub {
+	const char *name;
+	const char *summary;
+	const struct nvme_option *options;
+	/* What it destroys, for the sentence that asks for --yes; NULL: nothing. */
+	const char *danger;
+	/* Before the device is touched: what is missing or cannot be. NULL: nothing to check. */
+	int (*check)(struct nvme_run *run);
+	int (*run)(struct nvme_run *run);
+	bool binary; /* it can show its result as bytes (--output-format=binary) */
+};
+
+/* One run of a subcommand. */
+struct nvme_run {
+	const struct nvme_sub *sub;
+	struct tool_command command; /* for usage sentences: "nvme id-ctrl" */
+	char title[32];
+	struct tool_args args; /* json, json_file */
+	const char *device;
+	struct nvme_values v;
+	enum nvme_format format;
+	/* While the device is attached. */
+	struct nsdk_mem *mem;
+	struct nsdk_device *dev;
+	struct nsdk_nvme_ctrlr *ctrlr;
+};
+
+extern const struct nvme_sub *const nvme_subs[]; /* NULL at the end */
+
+/* ---- Helpers (nvme.c) ---- */
+
+/* A wrong value or a missing option. @return TOOL_USAGE. */
+int nvme_usage(struct nvme_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Send an admin command and wait; an error status has been said.
+ * @param cpl  may be NULL.
+ * @return TOOL_DONE or TOOL_FAILED.
+ */
+int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
+	      struct nsdk_nvme_cpl *cpl);
+/* The same of a log page. */
+int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes);
+/* Say that a command ended with an error status, if it did. */
+int nvme_status(struct nvme_run *run, const char *what, const struct nsdk_nvme_cpl *cpl);
+
+/* --namespace-id, or the only active namespace; says what is missing otherwise. 0: it was said. */
+uint32_t nvme_nsid(struct nvme_run *run);
+/* --namespace-id, or all. */
+uint32_t nvme_nsid_or_all(const struct nvme_run *run);
+/* --timeout in ns; 0: not given. */
+uint64_t nvme_timeout_ns(const struct nvme_run *run);
+
+/* "nvme0" in nvme-cli's headings is the device's words here. */
+const char *nvme_name(const struct nvme_run *run);
+
+/* ---- Output (nvme_show.c) ---- */
+
+struct json_object;
+
+/* Bytes as they are. */
+int nvme_show_bytes(const void *data, size_t bytes);
+/* Rows of 16 bytes, with their characters. */
+void nvme_show_hex(const void *data, size_t bytes);
+/* Print, and put the object. @return an exit status. */
+int nvme_show_json(struct nvme_run *run, struct json_object *object);
+void nvme_put(struct json_object *object, const char *key, uint64_t value);
+void nvme_put_text(struct json_object *object, const char *key, const char *text);
+/* 16 bytes, little endian, in decimal; @return buf. */
+const char *nvme_wide(const void *data, char *buf, size_t buf_bytes);
+/* A number with an SI suffix, as "512.00 kB"; @return buf. */
+const char *nvme_si(double bytes, char *buf, size_t buf_bytes);
+/* Read a file whole, or the standard input ("-"). @return bytes allocated, NULL: it was said. */
+void *nvme_read_file(const char *path, size_t max, size_t *bytes);
+
+/* ---- Subcommands ---- */
+
+extern const struct nvme_sub nvme_id_ctrl, nvme_id_ns, nvme_list_ns;            /* nvme_id.c */
+extern const struct nvme_sub nvme_smart_log, nvme_error_log, nvme_fw_log, nvme_get_log,
+	nvme_effects_log, nvme_self_test_log, nvme_sanitize_log;                /* nvme_logs.c */
+extern const struct nvme_sub nvme_get_feature, nvme_set_feature;                /* nvme_feature.c */
+extern const struct nvme_sub nvme_format, nvme_sanitize, nvme_create_ns, nvme_delete_ns,
+	nvme_attach_ns, nvme_detach_ns;                                         /* nvme_ns.c */
+extern const struct nvme_sub nvme_fw_download, nvme_fw_commit, nvme_device_self_test,
+	nvme_security_send, nvme_security_recv, nvme_reset;                     /* nvme_device.c */
+extern const struct nvme_sub nvme_admin_passthru, nvme_io_passthru, nvme_flush; /* nvme_raw.c */
+
+#endif

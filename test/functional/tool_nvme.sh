@@ -1,0 +1,164 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# nsdk nvme on emulated controllers: every subcommand succeeds and fails, what is dangerous asks first,
+# and what it answers is what is there.
+
+. "$(dirname "$0")/tool.bash"
+
+d=emu:nvme,size=8m,namespaces=3
+
+# json NAME FILTER WORD... : a subcommand with --output-format=json, for which the jq filter is true
+json()
+{
+	local name=$1 filter=$2
+	shift 2
+	run nvme "$@" -o json
+	if [[ $status == 0 ]] && jq -e "$filter" "$work/out" > "$work/check" 2>&1; then
+		ok "$name"
+	else
+		not_ok "$name" "not true: $filter of $(said)"
+	fi
+}
+
+# says NAME PATTERN WORD... : a subcommand succeeds, and its text matches
+says()
+{
+	local name=$1 pattern=$2
+	shift 2
+	run nvme "$@"
+	if [[ $status == 0 ]] && grep -Eq -- "$pattern" "$work/out"; then
+		ok "$name"
+	else
+		not_ok "$name" "expected /$pattern/, got $(said)"
+	fi
+}
+
+# bytes NAME COUNT WORD... : a subcommand succeeds and shows so many bytes
+bytes()
+{
+	local name=$1 count=$2
+	shift 2
+	run nvme "$@"
+	same "$name" "0 $count" "$status $(wc -c < "$work/out")"
+}
+
+# --- every subcommand has help, and wants a device --------------------------------------------------
+
+subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log sanitize-log get-log
+	get-feature set-feature create-ns delete-ns attach-ns detach-ns format sanitize device-self-test
+	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru'
+for sub in $subs; do
+	run nvme "$sub" --help
+	same "nvme $sub --help" "0 usage: nsdk nvme $sub DEVICE [OPTION]..." "$status $(head -n 1 "$work/out")"
+	refuses "nvme $sub: a device is missing" 2 'a device is missing' nvme "$sub"
+done
+same 'nvme --help has all of them' '' "$(run nvme --help; for sub in $subs; do
+	grep -Eq -- "(^|[ ,])$sub(,|\$)" "$work/out" || echo "$sub"; done)"
+
+# --- what is there ----------------------------------------------------------------------------------
+
+json 'id-ctrl' '.nn == 3 and .oacs == 30 and .tnvmcap == "25165824" and .fr == "1.0     " and (.psds | length) == 1' \
+	id-ctrl $d
+says 'id-ctrl: text' '^oacs      : 0x1e$' id-ctrl $d
+bytes 'id-ctrl: bytes' 4096 id-ctrl $d -b
+json 'id-ns' '.nsze == 16384 and .nlbaf == 1 and [.lbafs[].ds] == [9, 12]' id-ns $d -n 2
+says 'id-ns: text' '^lbaf  0 : ms:0   lbads:9  rp:0 \(in use\)$' id-ns $d -n 2
+refuses 'id-ns: which?' 1 'more than one active namespace; say which' nvme id-ns $d
+refuses 'id-ns: none such' 1 'Invalid Namespace or Format' nvme id-ns $d -n 9
+json 'list-ns' '[.nsid_list[].nsid] == [1, 2, 3]' list-ns $d
+json 'list-ns --namespace-id' '[.nsid_list[].nsid] == [2, 3]' list-ns $d -n 2
+json 'smart-log' '.temperature == 303 and .avail_spare == 100 and .host_read_commands == "0"' smart-log $d
+says 'smart-log: text' '30°C \(303 Kelvin\)' smart-log $d
+bytes 'smart-log: bytes' 512 smart-log $d -o binary
+json 'error-log' '(.errors | length) == 64 and .errors[0].error_count == 0' error-log $d
+json 'error-log --log-entries' '.errors | length == 2' error-log $d -e 2
+refuses 'error-log: none wanted' 2 'log-entries=0' nvme error-log $d -e 0
+says 'fw-log' '^frs1 : 0x2020202020302e31 \(1\.0\.\.\.\.\.\)$' fw-log $d
+json 'effects-log' '.[0].admin_cmd_set["ACS_128 (Format NVM)"] == 7' effects-log $d
+refuses 'effects-log: another command set' 1 'Get Log Page 05h failed: .*Invalid Field' nvme effects-log $d -c 2
+json 'self-test-log' '."List of Valid Reports" | length == 20' self-test-log $d
+says 'sanitize-log' 'never been sanitized' sanitize-log $d
+bytes 'get-log: any number of bytes' 5001 get-log $d -i 5 -l 5001 -b
+says 'get-log: text' '^0000: 00 2f 01 64 0a' get-log $d --log-id=2 --log-len=64
+refuses 'get-log: none such' 1 'Get Log Page c0h failed: .*Invalid Log Page' nvme get-log $d -i 0xc0 -l 512
+refuses 'get-log: how much?' 2 'log-len is missing' nvme get-log $d -i 2
+refuses 'get-log: which?' 2 'log-id is missing' nvme get-log $d -l 64
+refuses 'get-log: an odd place' 2 'lpo=3' nvme get-log $d -i 2 -l 64 --lpo=3
+says 'get-feature' '^get-feature:0x04 \(Temperature Threshold\), Current value:0x00000157$' get-feature $d -f 4
+says 'get-feature: capabilities' 'Feature is changeable' get-feature $d -f 4 -s 3
+refuses 'get-feature: none such' 1 'Get Features failed: .*Invalid Field' nvme get-feature $d -f 0x99
+says 'set-feature' '^set-feature:0x04 .*, value:0x0000012c, cdw12:00000000, save:0$' set-feature $d -f 4 -v 300
+refuses 'set-feature: cannot be kept' 1 'Not Saveable' nvme set-feature $d -f 4 -v 300 --save
+refuses 'set-feature: would break the driver' 1 'would break the driver' nvme set-feature $d -f 7 -v 0
+refuses 'set-feature: to what?' 2 'value is missing' nvme set-feature $d -f 7
+
+# --- what changes things ----------------------------------------------------------------------------
+
+for words in 'format -n 1 -l 1' 'sanitize -a 2' 'delete-ns -n 1' 'fw-commit -a 1' 'security-send -f /dev/null' \
+	'admin-passthru -o 0x80' 'io-passthru -o 1 -l 512 -w -i /dev/zero' 'io-passthru -o 8' \
+	'fw-download -f /dev/zero -a 1'; do
+	read -ra list <<< "$words"
+	refuses "$words: wants --yes" 2 'say --yes' nvme "${list[@]}" $d
+done
+says 'format' '^Success formatting namespace:1$' format $d -n 1 -l 1 --yes
+says 'format --block-size' '^Success formatting' format $d -n 1 -b 4096 --force
+refuses 'format: none such' 1 'Format NVM failed: .*Invalid Format' nvme format $d -n 1 -l 7 --yes
+refuses 'format: no such blocks' 1 'no format with blocks of 1000 bytes' nvme format $d -n 1 -b 1000 --yes
+refuses 'format: which?' 2 'namespace-id is missing' nvme format $d -l 1 --yes
+refuses 'format: to what?' 2 'lbaf or --block-size is missing' nvme format $d -n 1 --yes
+run nvme sanitize $d -a start-block-erase --yes
+same 'sanitize' 0 "$status"
+refuses 'sanitize: none such' 1 'Sanitize failed: .*Invalid Field' nvme sanitize $d -a 4 --yes
+refuses 'sanitize: to do what?' 2 'sanact=5' nvme sanitize $d -a 5 --yes
+says 'delete-ns' 'Success, deleted nsid:2' delete-ns $d -n 2 --yes
+refuses 'delete-ns: none such' 1 'Invalid Namespace' nvme delete-ns $d -n 7 --yes
+refuses 'create-ns: no room' 1 'Namespace Identifier Unavailable' nvme create-ns $d -s 8 -c 8
+says 'detach-ns' 'detach-ns: Success, nsid:3' detach-ns $d -n 3 -c 0
+refuses 'attach-ns: it is' 1 'Namespace Already Attached' nvme attach-ns $d -n 3
+refuses 'attach-ns: to whom?' 2 'controllers=x' nvme attach-ns $d -n 3 -c x
+says 'device-self-test: short, to its end' 'Completed successfully' device-self-test $d -s 1
+says 'device-self-test: extended' 'Extended Device self-test started' device-self-test $d -s 2
+says 'device-self-test: what goes on' 'no device self test in progress' device-self-test $d
+refuses 'device-self-test: none such' 1 'Device Self-test failed: .*Invalid Field' nvme device-self-test $d -s 3
+printf 'NSDKFW1:9.9-test%048d' 0 > "$work/image"
+says 'fw-download' 'Firmware download success' fw-download $d -f "$work/image"
+says 'fw-download --action' 'Success committing firmware action:1 slot:2' fw-download $d -f "$work/image" -s 2 -a 1 --yes
+head -c 4096 /dev/zero > "$work/zeroes"
+refuses 'fw-download: no image' 1 'no multiple of 4' nvme fw-download $d -f <(printf 'abc')
+run nvme fw-download $d -f "$work/zeroes" -s 2 -a 1 --yes
+same 'fw-download: not for this controller' 1 "$status"
+refuses 'fw-commit: nothing in it' 1 'Invalid Firmware Slot' nvme fw-commit $d -s 2 -a 2 --yes
+refuses 'security-recv: it has none' 1 'Invalid Command Opcode' nvme security-recv $d -x 512
+says 'reset' 'ready again' reset $d
+
+# --- raw commands -----------------------------------------------------------------------------------
+
+says 'flush' '^NVMe Flush: success$' flush $d
+bytes 'admin-passthru' 100 admin-passthru $d -o 6 --cdw10=1 -l 100 -r -b
+refuses 'admin-passthru: would break the driver' 1 'would break the driver' nvme admin-passthru $d -o 1 --yes
+refuses 'admin-passthru: the other way' 2 'the other way' nvme admin-passthru $d -o 6 -l 64 -w -i /dev/zero
+refuses 'admin-passthru: which way?' 2 'wants --read or --write' nvme admin-passthru $d -o 6 -l 64
+says 'admin-passthru --dry-run' '^opcode       : 80$' admin-passthru $d -o 0x80 --dry-run
+bytes 'io-passthru' 4096 io-passthru $d -n 2 -o 2 --cdw12=7 -l 4096 -r -b
+refuses 'io-passthru: beyond the end' 1 'Read failed: .*LBA Out of Range' \
+	nvme io-passthru $d -n 2 -o 2 --cdw10=16384 -l 512 -r
+run nvme io-passthru "emu:nvme,file=$work/disk,size=1m" -o 1 -l 512 -w -i "$work/image" --cdw10=5 --yes
+same 'io-passthru: what it wrote is on the disk' '0 NSDKFW1:9.9-test' \
+	"$status $(dd if="$work/disk" bs=512 skip=5 count=1 status=none | head -c 16)"
+
+# --- failure ----------------------------------------------------------------------------------------
+
+refuses 'a command without an answer' 1 'was not answered within 300 ms' \
+	nvme format $d,fault=timeout@admin12 -n 1 -l 0 --timeout=300 --yes
+refuses 'gone before it' 1 'gone|vanished|no longer there' nvme smart-log $d,fault=gone@admin11
+refuses 'a bad status' 1 'Get Log Page 02h failed: Generic: Internal Error' \
+	nvme smart-log $d,fault=badstatus@admin12
+refuses 'no such subcommand' 2 "no subcommand 'frobnicate'" nvme frobnicate $d
+refuses 'no subcommand' 2 'a subcommand is missing' nvme
+refuses 'a format of output that there is not' 2 'output-format=xml' nvme id-ctrl $d -o xml
+refuses 'bytes of what has none' 2 'normal or json is wanted' nvme list-ns $d -o binary
+run nvme id-ctrl $d --json="$work/id.json"
+same '--json=FILE' '0 3' "$status $(jq .nn "$work/id.json")"
+
+finish

@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# nsdk nvme beside nvme-cli and the kernel's driver: the same JSON and text of the same device; namespaces
+# that are attached and detached, formats, features, errors; each seen by the other side.
+#
+# vm: --iommu=intel --device=nvme-subsys,id=sub0 --nvme=size=0,serial=ADM1,subsys=sub0
+# vm: --drive=id=d1,size=64M --device=nvme-ns,drive=d1,nsid=1,bus=nvme0
+# vm: --drive=id=d2,size=32M --device=nvme-ns,drive=d2,nsid=2,bus=nvme0
+# vm: --drive=id=d3,size=32M --device=nvme-ns,drive=d3,nsid=3,bus=nvme0,detached=on
+# timeout: 240
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/../guest.sh"
+need_nsdk
+
+device=0000:00:03.0
+
+# The controller's character device, once the kernel has it.
+ctrlr_of()
+{
+	local at
+	for at in "/sys/bus/pci/devices/$device"/nvme/nvme*; do
+		[ -e "$at" ] && printf '/dev/%s' "${at##*/}" && return
+	done
+	return 1
+}
+
+has_ctrlr()
+{
+	local at
+	at=$(ctrlr_of) && [ -c "$at" ] && nvme list-ns "$at" >/dev/null 2>&1
+}
+
+# cli SUBCOMMAND ARGUMENT…: nvme-cli on the controller through the kernel's driver
+cli()
+{
+	local sub=$1
+	shift
+	until_true 20 has_ctrlr
+	nvme "$sub" "$(ctrlr_of)" "$@"
+}
+
+ours()
+{
+	local sub=$1
+	shift
+	timeout 60 nsdk nvme "$sub" $device "$@"
+}
+
+# same_json NAME LEAST EXCEPT FILE FILE: every key that both have is equal, and they have that many in
+# common
+same_json()
+{
+	# shellcheck disable=SC2016
+	same "$1" "" "$(jq -r -s --argjson least "$2" --argjson except "$3" '
+		.[0] as $kernel | .[1] as $ours
+		| [$kernel | keys[] | select(. as $key | ($ours | has($key)) and ($except | index([$key]) | not))]
+			as $common
+		| if ($common | length) < $least then "only \($common | length) keys in common"
+		  else [$common[] | select($kernel[.] != $ours[.])
+			| "\(.): nvme-cli \($kernel[.]), nsdk \($ours[.])"] | join("; ") end' "$4" "$5" 2>&1)"
+}
+
+both()
+{
+	local name=$1 sub=$1
+	shift
+	cli "$sub" "$@" -o json >"$WORK/cli.$name.json"
+	cli "$sub" "$@" >"$WORK/cli.$name.txt"
+	ours "$sub" "$@" -o json >"$WORK/ours.$name.json"
+	ours "$sub" "$@" >"$WORK/ours.$name.txt"
+}
+
+# same_text NAME: all but the heading, which names the device
+same_text()
+{
+	same "nsdk nvme $1: nvme-cli's text" "" \
+		"$(diff -b <(sed 1d "$WORK/cli.$1.txt" | tr '\t' ' ') <(sed 1d "$WORK/ours.$1.txt" |
+			tr '\t' ' ') | head -n 6 | tr '\n' '|')"
+}
+
+both id-ctrl
+same_json "nsdk nvme id-ctrl: nvme-cli's JSON" 85 '[]' "$WORK/cli.id-ctrl.json" "$WORK/ours.id-ctrl.json"
+same_text id-ctrl
+both id-ns -n 1
+same_json "nsdk nvme id-ns: nvme-cli's JSON" 37 '[]' "$WORK/cli.id-ns.json" "$WORK/ours.id-ns.json"
+same_text id-ns
+both list-ns
+same_json "nsdk nvme list-ns: nvme-cli's JSON" 1 '[]' "$WORK/cli.list-ns.json" "$WORK/ours.list-ns.json"
+both smart-log
+# Between the two the kernel has looked for partitions again.
+same_json "nsdk nvme smart-log: nvme-cli's JSON" 20 '["data_units_read", "host_read_commands"]' \
+	"$WORK/cli.smart-log.json" "$WORK/ours.smart-log.json"
+check "nsdk nvme smart-log: the reads go on counting" jq -e -s \
+	'(.[1].host_read_commands | tonumber) >= (.[0].host_read_commands | tonumber)' \
+	"$WORK/cli.smart-log.json" "$WORK/ours.smart-log.json"
+same "nsdk nvme smart-log: nvme-cli's text" "" \
+	"$(diff <(grep -v -i read "$WORK/cli.smart-log.txt" | sed 1d) \
+		<(grep -v -i read "$WORK/ours.smart-log.txt" | sed 1d) | head -n 6 | tr '\n' '|')"
+both effects-log -c 0
+same "nsdk nvme effects-log: nvme-cli's opcodes and effects" \
+	"$(jq -c '[.[] | .admin_cmd_set, .io_cmd_set | to_entries[] | [(.key | sub(" .*"; "")), .value]]' \
+		"$WORK/cli.effects-log.json")" \
+	"$(jq -c '[.[] | .admin_cmd_set, .io_cmd_set | to_entries[] | [(.key | sub(" .*"; "")), .value]]' \
+		"$WORK/ours.effects-log.json")"
+both fw-log
+same "nsdk nvme fw-log: nvme-cli's keys and values" "$(jq -c '.[]' "$WORK/cli.fw-log.json")" \
+	"$(jq -c '.[]' "$WORK/ours.fw-log.json")"
+same_text fw-log
+both error-log
+same_json "nsdk nvme error-log: nvme-cli's JSON" 1 '[]' "$WORK/cli.error-log.json" "$WORK/ours.error-log.json"
+
+cli get-log -i 3 -l 512 >"$WORK/cli.get-log.txt"
+ours get-log -i 3 -l 512 >"$WORK/ours.get-log.txt"
+same_text get-log
+cli admin-passthru --opcode=6 --data-len=4096 --cdw10=1 -r >"$WORK/cli.admin-passthru.txt" \
+	2>"$WORK/cli.result"
+ours admin-passthru --opcode=6 --data-len=4096 --cdw10=1 -r >"$WORK/ours.admin-passthru.txt" \
+	2>"$WORK/ours.result"
+same_text admin-passthru
+same "nsdk nvme admin-passthru: the result's line" "$(cat "$WORK/cli.result")" "$(cat "$WORK/ours.result")"
+
+# ---- Features ----
+
+for feature in 0x01 0x02 0x04 0x06 0x0b; do
+	same "nsdk nvme get-feature $feature: nvme-cli's line of the default" \
+		"$(cli get-feature -f $feature -s 1 2>&1)" "$(ours get-feature -f $feature -s 1 2>&1)"
+done
+same "nsdk nvme get-feature: the capabilities" "$(cli get-feature -f 6 -s 3)" "$(ours get-feature -f 6 -s 3)"
+check "nsdk nvme set-feature" ours set-feature -f 4 -v 0x150
+refuses "nsdk nvme get-feature: what there is not" 1 'Invalid Field in Command' nsdk nvme get-feature $device -f 0x99
+refuses "nsdk nvme: a command that QEMU has not" 1 'Invalid Command Opcode' nsdk nvme create-ns $device -s 10 -c 10
+refuses "nsdk nvme set-feature: what would break the driver" 1 'would break the driver' \
+	nsdk nvme set-feature $device -f 7 -v 0
+
+# ---- Namespaces ----
+
+refuses "nsdk nvme delete-ns wants --yes" 2 'say --yes' nsdk nvme delete-ns $device -n 2
+# QEMU attaches again whatever is not "detached" when the controller is enabled, so that a change is seen
+# within one run only: by the driver, which logs the event, and by what the same command then answers.
+same "nsdk nvme detach-ns" "detach-ns: Success, nsid:2" "$(ours detach-ns -n 2 2>"$WORK/heard")"
+check "nsdk nvme detach-ns: the driver hears of it" grep -q 'namespace attributes changed' "$WORK/heard"
+check "nsdk nvme attach-ns" ours attach-ns -n 3
+refuses "nsdk nvme attach-ns: what is attached" 1 'Namespace Already Attached' nsdk nvme attach-ns $device -n 2
+refuses "nsdk nvme attach-ns: to whom there is not" 1 'Controller List Invalid|Invalid' \
+	nsdk nvme attach-ns $device -n 3 -c 7
+same "nsdk nvme list-ns --all: those that are not attached, too" "$(cli list-ns --all)" "$(ours list-ns --all)"
+same "nsdk nvme list-ns: those that are attached" "$(cli list-ns)" "$(ours list-ns)"
+same "nsdk nvme id-ns --force: of one that is not attached" 8 \
+	"$(ours id-ns -n 3 --force -o json | jq '.lbafs | length')"
+
+# ---- Format ----
+
+refuses "nsdk nvme format wants --yes" 2 'say --yes' nsdk nvme format $device -n 2 -l 4
+check "nsdk nvme format: blocks of 4096 bytes" ours format -n 2 -l 4 --yes
+same "nsdk nvme format: the kernel sees them" 4 "$(cli id-ns -n 2 -o json | jq .flbas)"
+check "nsdk nvme format --block-size" ours format -n 2 --block-size=512 --yes
+same "nsdk nvme format --block-size: the kernel sees them" 0 "$(cli id-ns -n 2 -o json | jq .flbas)"
+refuses "nsdk nvme format: a format that there is not" 1 'no format with blocks of 1024 bytes' \
+	nsdk nvme format $device -n 2 --block-size=1024 --yes
+check "the kernel's disk works after all that" kernel_disk_works $device
+
+# ---- I/O ----
+
+check "nsdk nvme flush" ours flush
+head -c 4096 /dev/urandom >"$WORK/data"
+check "nsdk nvme io-passthru: a write" ours io-passthru -o 1 -n 2 -l 4096 -w -i "$WORK/data" --cdw10=8 --cdw12=7 --yes
+ours io-passthru -o 2 -n 2 -l 4096 -r --cdw10=8 --cdw12=7 -b >"$WORK/back"
+check "nsdk nvme io-passthru: what it wrote it reads" cmp "$WORK/data" "$WORK/back"
+# The kernel's disk of that namespace
+disk_of_ns()
+{
+	local at
+	for at in "/sys/bus/pci/devices/$device"/nvme/nvme*/nvme*n*; do
+		[ "$(cat "$at/nsid" 2>/dev/null)" = "$1" ] && [ -b "/dev/${at##*/}" ] &&
+			printf '/dev/%s' "${at##*/}" && return
+	done
+	return 1
+}
+
+until_true 20 disk_of_ns 2 >/dev/null
+dd if="$(disk_of_ns 2)" of="$WORK/kernel" bs=512 skip=8 count=8 iflag=direct status=none
+check "nsdk nvme io-passthru: the kernel reads it, too" cmp "$WORK/data" "$WORK/kernel"
+refuses "nsdk nvme io-passthru: beyond the end" 1 'LBA Out of Range' \
+	nsdk nvme io-passthru $device -o 2 -n 2 -l 512 -r --cdw10=0xfffffff0
+check "nsdk nvme reset" ours reset
+same "nsdk nvme gives the device back" nvme "$(driver_of $device)"
+
+finish
