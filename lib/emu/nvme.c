@@ -34,7 +34,7 @@
  *
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
  * queues and turns; nvme_prp.c data; nvme_admin.c, nvme_identify.c, nvme_features.c, nvme_log.c,
- * nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c I/O commands; nvme_store.c the blocks; nvme_options.c what
+ * nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c I/O commands; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
  * the user may choose.
  */
 #include "nvme_internal.h"

@@ -42,6 +42,7 @@ enum emu_nvme_fault {
 	EMU_NVME_FAULT_NEVER_READY, /* CSTS.RDY stays 0 */
 	EMU_NVME_FAULT_FATAL,       /* CSTS.CFS after so many commands; once */
 	EMU_NVME_FAULT_GONE,        /* pulled out after so many commands */
+	EMU_NVME_FAULT_CUT,         /* power is lost at that command: what is not flushed, too */
 	EMU_NVME_FAULT_TIMEOUT,     /* one command never completes */
 	EMU_NVME_FAULT_BAD_STATUS,  /* one command fails with Internal Error */
 };
@@ -62,6 +63,7 @@ struct emu_nvme_opts {
 	unsigned iova_bits;
 	uint64_t ready_ns;
 	bool write_cache;
+	bool volatile_cache; /* and it loses what it has when power is cut */
 	enum emu_nvme_fault fault;
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
@@ -72,8 +74,11 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out);
 
 /* ---- Storage (nvme_store.c): all namespaces, one after another ---- */
 
+struct emu_nvme_wcache;
+
 struct emu_nvme_store {
 	uint8_t *ram; /* NULL: fd */
+	struct emu_nvme_wcache *cache; /* before fd; NULL: none */
 	int fd;
 	uint64_t bytes;
 	size_t page_bytes; /* of the machine */
@@ -105,7 +110,40 @@ uint16_t emu_nvme_store_compare(struct emu_nvme_store *store, struct emu_nvme_re
 uint16_t emu_nvme_store_verify(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
 uint16_t emu_nvme_store_zero(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
 uint16_t emu_nvme_store_spoil(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
+/* Zeroes that last, whatever is cached: for what formats and sanitizes. */
+uint16_t emu_nvme_store_wipe(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
+/* All of it, or a range, lasts from now on. */
 uint16_t emu_nvme_store_flush(struct emu_nvme_store *store);
+uint16_t emu_nvme_store_settle(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
+/* Power is lost: of what was not flushed some blocks are there, and the others as they were. */
+void emu_nvme_store_cut(struct emu_nvme_store *store);
+
+/* Memory that takes no room until it is written; NULL: none. */
+void *emu_nvme_map_sparse(uint64_t bytes);
+/* To the file itself. @return a status. */
+uint16_t emu_nvme_store_to_file(struct emu_nvme_store *store, const void *from, size_t bytes,
+				uint64_t offset);
+
+/* ---- The volatile write cache (nvme_wcache.c); ranges lie in one extent, whose lock is held ---- */
+
+#define EMU_NVME_WCACHE_ALL 256u
+
+int emu_nvme_wcache_create(const struct emu_nvme_store *store, uint64_t seed,
+			   struct emu_nvme_wcache **out);
+void emu_nvme_wcache_destroy(struct emu_nvme_wcache *cache);
+/* Puts what the cache has of a range over what the file had. */
+void emu_nvme_wcache_overlay(const struct emu_nvme_wcache *cache, uint8_t *to, uint64_t offset,
+			     size_t bytes);
+/* Takes blocks in, zeroes with @p from NULL, and sometimes writes some back. @return a status. */
+uint16_t emu_nvme_wcache_put(struct emu_nvme_store *store, const uint8_t *from, uint64_t offset,
+			     size_t bytes);
+/* Writes back what it has of a range, each block with a chance of @p chance in EMU_NVME_WCACHE_ALL. */
+uint16_t emu_nvme_wcache_write_back(struct emu_nvme_store *store, uint64_t offset, size_t bytes,
+				    unsigned chance);
+/* Forgets what it has of a range, which may be any. */
+void emu_nvme_wcache_drop(struct emu_nvme_wcache *cache, uint64_t offset, uint64_t bytes);
+/* The next extent from *offset on of which it has anything; needs no lock. */
+bool emu_nvme_wcache_next(struct emu_nvme_wcache *cache, uint64_t *offset);
 
 /* ---- Queues ---- */
 
@@ -342,6 +380,7 @@ struct emu_nvme_req {
 	uint64_t lba; /* for the error log */
 	uint32_t dw0;
 	bool nosnoop_data, nosnoop_lists;
+	bool power_fails; /* before any of it lasts */
 	struct emu_nvme_prp prp;
 	char owner_text[EMU_NVME_OWNER_CHARS];
 };

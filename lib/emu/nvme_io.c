@@ -77,13 +77,19 @@ static uint16_t count_media(struct emu_nvme_req *req, uint16_t status)
 }
 
 /* Without a volatile write cache, or past it, data is on the disk when the command completes. */
-static uint16_t settle(struct emu_nvme_req *req, uint16_t status)
+static uint16_t settle(struct emu_nvme_req *req, uint16_t status, const struct blocks *blocks)
 {
-	if (!status && ((req->cmd->cdw12 & NSDK_NVME_RW_FUA) ||
-			(req->ctrl->opts.write_cache &&
-			 !atomic_load_explicit(&req->ctrl->write_cache, memory_order_relaxed))))
-		status = emu_nvme_store_flush(&req->ctrl->store);
+	if (!status && !req->power_fails &&
+	    ((req->cmd->cdw12 & NSDK_NVME_RW_FUA) ||
+	     (req->ctrl->opts.write_cache &&
+	      !atomic_load_explicit(&req->ctrl->write_cache, memory_order_relaxed))))
+		status = emu_nvme_store_settle(&req->ctrl->store, blocks->offset, blocks->bytes);
 	return status;
+}
+
+static uint16_t do_flush(struct emu_nvme_req *req)
+{
+	return req->power_fails ? 0 : count_media(req, emu_nvme_store_flush(&req->ctrl->store));
 }
 
 static uint16_t do_read(struct emu_nvme_req *req)
@@ -130,7 +136,7 @@ static uint16_t do_write(struct emu_nvme_req *req)
 		status = data_begin(req, blocks.bytes);
 	if (!status)
 		status = emu_nvme_store_write(&req->ctrl->store, req, blocks.offset, blocks.bytes);
-	status = settle(req, status);
+	status = settle(req, status, &blocks);
 	if (!status) {
 		count(&req->cq->counters.writes, 1);
 		count(&req->cq->counters.units_written, blocks.bytes / 512);
@@ -145,7 +151,7 @@ static uint16_t do_write_zeroes(struct emu_nvme_req *req)
 
 	if (!status)
 		status = emu_nvme_store_zero(&req->ctrl->store, blocks.offset, blocks.bytes);
-	return count_media(req, settle(req, status));
+	return count_media(req, settle(req, status, &blocks));
 }
 
 static uint16_t do_write_uncorrectable(struct emu_nvme_req *req)
@@ -208,7 +214,7 @@ int emu_nvme_io(struct emu_nvme_req *req)
 
 	switch (req->cmd->opcode) {
 	case NSDK_NVME_NVM_FLUSH:
-		return count_media(req, emu_nvme_store_flush(&req->ctrl->store));
+		return do_flush(req);
 	case NSDK_NVME_NVM_READ:
 		return do_read(req);
 	case NSDK_NVME_NVM_WRITE:

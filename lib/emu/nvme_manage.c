@@ -81,7 +81,7 @@ int emu_nvme_format(struct emu_nvme_req *req)
 	if (FORMAT_SES(cmd->cdw10) > 1) /* no keys that could be thrown away */
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	rest(ctrl);
-	status = emu_nvme_store_zero(&ctrl->store, 0, ctrl->store.bytes);
+	status = emu_nvme_store_wipe(&ctrl->store, 0, ctrl->store.bytes);
 	if (!status) {
 		ctrl->lba_shift = format ? 12 : 9;
 		ctrl->store.lba_shift = ctrl->lba_shift;
@@ -145,7 +145,7 @@ static uint16_t delete(struct emu_nvme_req *req)
 	for (uint32_t i = 1; i <= ctrl->opts.namespaces && !status; i++) {
 		if ((nsid != i && nsid != NSDK_NVME_NSID_ALL) || !emu_nvme_ns_allocated(ctrl, i))
 			continue;
-		status = emu_nvme_store_zero(&ctrl->store, (i - 1) * ctrl->opts.size_bytes,
+		status = emu_nvme_store_wipe(&ctrl->store, (i - 1) * ctrl->opts.size_bytes,
 					     ctrl->opts.size_bytes);
 		if (ctrl->namespaces[i - 1].attached)
 			changed(ctrl, i);
@@ -237,7 +237,7 @@ int emu_nvme_sanitize(struct emu_nvme_req *req)
 	if (action != SANITIZE_BLOCK_ERASE)
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	rest(ctrl);
-	status = emu_nvme_store_zero(&ctrl->store, 0, ctrl->store.bytes);
+	status = emu_nvme_store_wipe(&ctrl->store, 0, ctrl->store.bytes);
 	if (!status) {
 		ctrl->sanitize_cdw10 = req->cmd->cdw10;
 		atomic_store_explicit(&ctrl->sanitize_end_ns, nsdk_clock_ns() + SANITIZE_TIME_NS,

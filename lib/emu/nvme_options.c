@@ -12,7 +12,7 @@
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
 struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
-	unsigned lba, nosnoop, thread, vwc;
+	unsigned lba, nosnoop, thread, vwc, volatile_cache;
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -22,7 +22,7 @@ static const char *const nosnoop_words[] = { "none", "data", "all", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
-       READY, VWC, FAULT, OPTIONS };
+       READY, VWC, VOLATILE, FAULT, OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
 
@@ -44,6 +44,7 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[IOVA_BITS] = { "iova_bits", NSDK_EMU_OPTION_NUMBER, AT(iova_bits), 32, 64 },
 	[READY] = { "ready_ms", NSDK_EMU_OPTION_NUMBER, AT(ready_ms), 0, 100000 },
 	[VWC] = { "vwc", NSDK_EMU_OPTION_WORD, AT(vwc), .words = off_on },
+	[VOLATILE] = { "volatile_cache", NSDK_EMU_OPTION_WORD, AT(volatile_cache), .words = off_on },
 	[FAULT] = { "fault", NSDK_EMU_OPTION_TEXT, AT(fault), .max = sizeof(((struct said *)0)->fault) },
 };
 
@@ -55,6 +56,7 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 	} faults[] = {
 		{ "fatal@", EMU_NVME_FAULT_FATAL },
 		{ "gone@", EMU_NVME_FAULT_GONE },
+		{ "cut@", EMU_NVME_FAULT_CUT },
 		{ "timeout@", EMU_NVME_FAULT_TIMEOUT },
 		{ "badstatus@", EMU_NVME_FAULT_BAD_STATUS },
 	};
@@ -77,7 +79,7 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		break;
 	}
 	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
-			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, timeout@N or "
+			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, cut@N, timeout@N or "
 			 "badstatus@N, where N counts I/O commands from 1 (adminN: admin commands)",
 			 text);
 }
@@ -116,11 +118,16 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.iova_bits = (unsigned)said.iova_bits,
 		.ready_ns = said.ready_ms * 1000000,
 		.write_cache = said.vwc,
+		.volatile_cache = said.volatile_cache,
 	};
 	memcpy(out->file, said.file, sizeof(out->file));
 	if (out->size_bytes % out->lba_bytes)
 		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 				 "emu:nvme: size=%llu is not a multiple of the %u byte blocks",
 				 (unsigned long long)out->size_bytes, out->lba_bytes);
+	if (said.volatile_cache && (!given[FILE_] || !said.vwc))
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: volatile_cache=1 is for a write cache (not vwc=0) before "
+				 "blocks that outlive a power cut; say file=PATH as well");
 	return given[FAULT] ? read_fault(said.fault, out) : 0;
 }

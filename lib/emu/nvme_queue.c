@@ -305,6 +305,10 @@ static bool worth_noting(uint16_t status)
 
 static void complete(struct emu_nvme_req *req, uint16_t status)
 {
+	/* Power went while it was under way: who knows what of it lasts. */
+	if (req->ctrl->opts.fault == EMU_NVME_FAULT_CUT &&
+	    atomic_load_explicit(&req->ctrl->gone, memory_order_acquire))
+		return;
 	if (worth_noting(status)) {
 		status |= STATUS_MORE;
 		emu_nvme_error_note(req->ctrl, req->sq->id, req->cmd->cid, status, req->lba,
@@ -334,6 +338,8 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 	};
 	int status;
 
+	req.power_fails = number > 0 && number == ctrl->opts.fault_at &&
+			  ctrl->opts.fault == EMU_NVME_FAULT_CUT;
 	if (ctrl->model.dma.cache) {
 		snprintf(req.owner_text, sizeof(req.owner_text), "emu:nvme sqid %u cid %u", sq->id,
 			 cmd->cid);
@@ -359,6 +365,12 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 		status = EMU_NVME_GENERIC(INVALID_FIELD);
 	else
 		status = sq->id == 0 ? emu_nvme_admin(&req) : emu_nvme_io(&req);
+	if (req.power_fails) {
+		/* In this order: what is completed from here on is not told any more. */
+		emu_nvme_pull_out(ctrl);
+		emu_nvme_store_cut(&ctrl->store);
+		return;
+	}
 	if (status != EMU_NVME_LATER)
 		complete(&req, (uint16_t)status);
 

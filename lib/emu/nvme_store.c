@@ -8,6 +8,9 @@
  * Reads and writes of one block may come from several threads, and the specification has each block
  * read and written whole (AWUN is one block). So the store is divided into extents, a lock for each,
  * taken while data moves; 32 locks serve all of them. A block never lies across two extents.
+ *
+ * With volatile_cache=1 what is written stays in a cache before the file (nvme_wcache.c), which a
+ * flush empties and a power cut loses.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -116,7 +119,7 @@ close_file:
 	return rc;
 }
 
-static void *map_sparse(uint64_t bytes)
+void *emu_nvme_map_sparse(uint64_t bytes)
 {
 	void *memory;
 
@@ -142,14 +145,19 @@ int emu_nvme_store_open(struct emu_nvme_store *store, struct emu_nvme_opts *opts
 		if (!opts->size_bytes)
 			opts->size_bytes = DEFAULT_BYTES;
 		store->bytes = opts->size_bytes * opts->namespaces;
-		store->ram = map_sparse(store->bytes);
+		store->ram = emu_nvme_map_sparse(store->bytes);
 		if (!store->ram)
 			goto no_memory;
 	}
 	store->bad_bytes = (size_t)(store->bytes >> store->lba_shift) / 8 + 1;
-	store->bad = map_sparse(store->bad_bytes);
+	store->bad = emu_nvme_map_sparse(store->bad_bytes);
 	if (!store->bad)
 		goto no_memory;
+	if (opts->volatile_cache) {
+		rc = emu_nvme_wcache_create(store, opts->seed, &store->cache);
+		if (rc)
+			goto no_memory;
+	}
 	for (unsigned i = 0; i < EMU_NVME_EXTENT_LOCKS; i++)
 		pthread_mutex_init(&store->extents[i], NULL);
 	return 0;
@@ -158,6 +166,8 @@ no_memory:
 	rc = nsdk_fail(-ENOMEM, EMU_NVME_ROOM,
 		       "emu:nvme: %llu bytes of memory for the blocks cannot be had; say a smaller size=",
 		       (unsigned long long)store->bytes);
+	if (store->bad)
+		munmap(store->bad, store->bad_bytes);
 	if (store->ram)
 		munmap(store->ram, store->bytes);
 	if (store->fd >= 0)
@@ -169,6 +179,7 @@ void emu_nvme_store_close(struct emu_nvme_store *store)
 {
 	for (unsigned i = 0; i < EMU_NVME_EXTENT_LOCKS; i++)
 		pthread_mutex_destroy(&store->extents[i]);
+	emu_nvme_wcache_destroy(store->cache);
 	munmap(store->bad, store->bad_bytes);
 	if (store->ram)
 		munmap(store->ram, store->bytes);
@@ -246,8 +257,8 @@ static bool read_file(struct emu_nvme_store *store, void *to, size_t bytes, uint
 	return true;
 }
 
-static uint16_t write_file(struct emu_nvme_store *store, const void *from, size_t bytes,
-			   uint64_t offset)
+uint16_t emu_nvme_store_to_file(struct emu_nvme_store *store, const void *from, size_t bytes,
+				uint64_t offset)
 {
 	const uint8_t *at = from;
 	ssize_t done;
@@ -269,8 +280,13 @@ static uint16_t write_file(struct emu_nvme_store *store, const void *from, size_
 
 /* ---- Commands ---- */
 
-uint16_t emu_nvme_store_read(struct emu_nvme_store *store, struct emu_nvme_req *req,
-			     uint64_t offset, uint64_t bytes)
+/* What a command does to a range within one extent, whose lock is held. */
+typedef uint16_t (*part_fn)(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			    size_t bytes);
+
+/* A range, extent by extent, until one of them has a bad status. */
+static uint16_t each_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			  uint64_t bytes, part_fn fn)
 {
 	uint16_t status = 0;
 	size_t part;
@@ -278,40 +294,61 @@ uint16_t emu_nvme_store_read(struct emu_nvme_store *store, struct emu_nvme_req *
 	for (; bytes > 0 && !status; offset += part, bytes -= part) {
 		part = first_part(offset, bytes);
 		pthread_mutex_lock(lock_of(store, offset));
-		if (any_bad(store) && is_bad(store, offset, part))
-			status = UNRECOVERED_READ;
-		else if (store->ram)
-			status = emu_nvme_data_to_host(req, store->ram + offset, part);
-		else if (!read_file(store, req->cq->scratch, part, offset))
-			status = UNRECOVERED_READ;
-		else
-			status = emu_nvme_data_to_host(req, req->cq->scratch, part);
+		status = fn(store, req, offset, part);
 		pthread_mutex_unlock(lock_of(store, offset));
 	}
+	return status;
+}
+
+/* From the file, and what is newer from the cache before it. */
+static bool load(struct emu_nvme_store *store, uint8_t *to, size_t bytes, uint64_t offset)
+{
+	if (!read_file(store, to, bytes, offset))
+		return false;
+	if (store->cache)
+		emu_nvme_wcache_overlay(store->cache, to, offset, bytes);
+	return true;
+}
+
+static uint16_t read_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			  size_t bytes)
+{
+	if (any_bad(store) && is_bad(store, offset, bytes))
+		return UNRECOVERED_READ;
+	if (store->ram)
+		return emu_nvme_data_to_host(req, store->ram + offset, bytes);
+	if (!load(store, req->cq->scratch, bytes, offset))
+		return UNRECOVERED_READ;
+	return emu_nvme_data_to_host(req, req->cq->scratch, bytes);
+}
+
+uint16_t emu_nvme_store_read(struct emu_nvme_store *store, struct emu_nvme_req *req,
+			     uint64_t offset, uint64_t bytes)
+{
+	return each_part(store, req, offset, bytes, read_part);
+}
+
+static uint16_t write_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			   size_t bytes)
+{
+	uint8_t *to = store->ram ? store->ram + offset : req->cq->scratch;
+	uint16_t status = emu_nvme_data_from_host(req, to, bytes);
+
+	if (status)
+		return status;
+	if (store->cache)
+		status = emu_nvme_wcache_put(store, to, offset, bytes);
+	else if (!store->ram)
+		status = emu_nvme_store_to_file(store, to, bytes, offset);
+	if (!status && any_bad(store))
+		set_bad(store, offset, bytes, false);
 	return status;
 }
 
 uint16_t emu_nvme_store_write(struct emu_nvme_store *store, struct emu_nvme_req *req,
 			      uint64_t offset, uint64_t bytes)
 {
-	uint16_t status = 0;
-	size_t part;
-
-	for (; bytes > 0 && !status; offset += part, bytes -= part) {
-		part = first_part(offset, bytes);
-		pthread_mutex_lock(lock_of(store, offset));
-		if (store->ram) {
-			status = emu_nvme_data_from_host(req, store->ram + offset, part);
-		} else {
-			status = emu_nvme_data_from_host(req, req->cq->scratch, part);
-			if (!status)
-				status = write_file(store, req->cq->scratch, part, offset);
-		}
-		if (!status && any_bad(store))
-			set_bad(store, offset, part, false);
-		pthread_mutex_unlock(lock_of(store, offset));
-	}
-	return status;
+	return each_part(store, req, offset, bytes, write_part);
 }
 
 static uint16_t compare_part(struct emu_nvme_store *store, struct emu_nvme_req *req,
@@ -329,7 +366,7 @@ static uint16_t compare_part(struct emu_nvme_store *store, struct emu_nvme_req *
 			return status;
 		return memcmp(store->ram + offset, req->cq->scratch, bytes) ? COMPARE_FAILURE : 0;
 	}
-	if (!read_file(store, req->cq->scratch, bytes, offset))
+	if (!load(store, req->cq->scratch, bytes, offset))
 		return UNRECOVERED_READ;
 	for (size_t at = 0; at < bytes; at += part) {
 		part = bytes - at < sizeof(chunk) ? bytes - at : sizeof(chunk);
@@ -345,33 +382,18 @@ static uint16_t compare_part(struct emu_nvme_store *store, struct emu_nvme_req *
 uint16_t emu_nvme_store_compare(struct emu_nvme_store *store, struct emu_nvme_req *req,
 				uint64_t offset, uint64_t bytes)
 {
-	uint16_t status = 0;
-	size_t part;
+	return each_part(store, req, offset, bytes, compare_part);
+}
 
-	for (; bytes > 0 && !status; offset += part, bytes -= part) {
-		part = first_part(offset, bytes);
-		pthread_mutex_lock(lock_of(store, offset));
-		status = compare_part(store, req, offset, part);
-		pthread_mutex_unlock(lock_of(store, offset));
-	}
-	return status;
+static uint16_t verify_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			    size_t bytes)
+{
+	return is_bad(store, offset, bytes) ? UNRECOVERED_READ : 0;
 }
 
 uint16_t emu_nvme_store_verify(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
 {
-	uint16_t status = 0;
-	size_t part;
-
-	if (!any_bad(store))
-		return 0;
-	for (; bytes > 0 && !status; offset += part, bytes -= part) {
-		part = first_part(offset, bytes);
-		pthread_mutex_lock(lock_of(store, offset));
-		if (is_bad(store, offset, part))
-			status = UNRECOVERED_READ;
-		pthread_mutex_unlock(lock_of(store, offset));
-	}
-	return status;
+	return any_bad(store) ? each_part(store, NULL, offset, bytes, verify_part) : 0;
 }
 
 static uint16_t zero_file(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
@@ -385,7 +407,7 @@ static uint16_t zero_file(struct emu_nvme_store *store, uint64_t offset, uint64_
 		return 0;
 	for (; bytes > 0 && !status; offset += part, bytes -= part) {
 		part = first_part(offset, bytes);
-		status = write_file(store, zeroes, part, offset);
+		status = emu_nvme_store_to_file(store, zeroes, part, offset);
 	}
 	return status;
 }
@@ -404,7 +426,8 @@ static void zero_ram(uint8_t *at, uint64_t bytes, size_t page)
 	memset(at + head + middle, 0, bytes - head - middle);
 }
 
-static uint16_t zero_part(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
+/* Past the cache: what it had there is as gone as the rest. */
+static uint16_t zero_range(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
 {
 	uint16_t status = 0;
 
@@ -412,50 +435,126 @@ static uint16_t zero_part(struct emu_nvme_store *store, uint64_t offset, uint64_
 		zero_ram(store->ram + offset, bytes, store->page_bytes);
 	else
 		status = zero_file(store, offset, bytes);
+	if (!status && store->cache)
+		emu_nvme_wcache_drop(store->cache, offset, bytes);
 	if (!status && any_bad(store))
 		set_bad(store, offset, bytes, false);
 	return status;
 }
 
+static uint16_t zero_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			  size_t bytes)
+{
+	uint16_t status;
+
+	if (!store->cache)
+		return zero_range(store, offset, bytes);
+	status = emu_nvme_wcache_put(store, NULL, offset, bytes);
+	if (!status && any_bad(store))
+		set_bad(store, offset, bytes, false);
+	return status;
+}
+
+/* The whole range at once, past the cache. */
+static uint16_t zero_at_once(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
+{
+	uint16_t status;
+
+	for (unsigned i = 0; i < EMU_NVME_EXTENT_LOCKS; i++)
+		pthread_mutex_lock(&store->extents[i]);
+	status = zero_range(store, offset, bytes);
+	for (unsigned i = EMU_NVME_EXTENT_LOCKS; i-- > 0;)
+		pthread_mutex_unlock(&store->extents[i]);
+	return status;
+}
+
 uint16_t emu_nvme_store_zero(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
 {
-	uint16_t status = 0;
-	size_t part;
+	if (bytes > LARGE_BYTES)
+		return zero_at_once(store, offset, bytes);
+	return each_part(store, NULL, offset, bytes, zero_part);
+}
 
-	if (bytes > LARGE_BYTES) {
-		for (unsigned i = 0; i < EMU_NVME_EXTENT_LOCKS; i++)
-			pthread_mutex_lock(&store->extents[i]);
-		status = zero_part(store, offset, bytes);
-		for (unsigned i = EMU_NVME_EXTENT_LOCKS; i-- > 0;)
-			pthread_mutex_unlock(&store->extents[i]);
-		return status;
-	}
-	for (; bytes > 0 && !status; offset += part, bytes -= part) {
-		part = first_part(offset, bytes);
-		pthread_mutex_lock(lock_of(store, offset));
-		status = zero_part(store, offset, part);
-		pthread_mutex_unlock(lock_of(store, offset));
-	}
-	return status;
+static uint16_t spoil_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			   size_t bytes)
+{
+	set_bad(store, offset, bytes, true);
+	return 0;
 }
 
 uint16_t emu_nvme_store_spoil(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
 {
-	size_t part;
-
 	atomic_store_explicit(&store->any_bad, true, memory_order_relaxed);
-	for (; bytes > 0; offset += part, bytes -= part) {
-		part = first_part(offset, bytes);
-		pthread_mutex_lock(lock_of(store, offset));
-		set_bad(store, offset, part, true);
-		pthread_mutex_unlock(lock_of(store, offset));
-	}
-	return 0;
+	return each_part(store, NULL, offset, bytes, spoil_part);
 }
 
-uint16_t emu_nvme_store_flush(struct emu_nvme_store *store)
+/* ---- What lasts ---- */
+
+static uint16_t sync_file(struct emu_nvme_store *store)
 {
 	if (store->fd >= 0 && fdatasync(store->fd))
 		return emu_nvme_error(NSDK_NVME_SCT_MEDIA, NSDK_NVME_SC_WRITE_FAULT);
 	return 0;
+}
+
+static uint16_t clean_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			   size_t bytes)
+{
+	return emu_nvme_wcache_write_back(store, offset, bytes, EMU_NVME_WCACHE_ALL);
+}
+
+uint16_t emu_nvme_store_settle(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
+{
+	uint16_t status = 0;
+
+	if (store->cache)
+		status = each_part(store, NULL, offset, bytes, clean_part);
+	return status ? status : sync_file(store);
+}
+
+uint16_t emu_nvme_store_wipe(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
+{
+	uint16_t status = zero_at_once(store, offset, bytes);
+
+	return status ? status : sync_file(store);
+}
+
+/* Every extent of which the cache has anything. */
+static uint16_t each_cached(struct emu_nvme_store *store, part_fn fn)
+{
+	uint64_t offset = 0;
+	uint16_t status = 0;
+
+	while (!status && emu_nvme_wcache_next(store->cache, &offset)) {
+		uint64_t left = store->bytes - offset;
+
+		status = each_part(store, NULL, offset,
+				   left < EMU_NVME_EXTENT_BYTES ? left : EMU_NVME_EXTENT_BYTES, fn);
+		offset += EMU_NVME_EXTENT_BYTES;
+	}
+	return status;
+}
+
+uint16_t emu_nvme_store_flush(struct emu_nvme_store *store)
+{
+	uint16_t status = 0;
+
+	if (store->cache)
+		status = each_cached(store, clean_part);
+	return status ? status : sync_file(store);
+}
+
+static uint16_t cut_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
+			 size_t bytes)
+{
+	/* What was on its way is there or not, block by block. */
+	emu_nvme_wcache_write_back(store, offset, bytes, EMU_NVME_WCACHE_ALL / 2);
+	emu_nvme_wcache_drop(store->cache, offset, bytes);
+	return 0;
+}
+
+void emu_nvme_store_cut(struct emu_nvme_store *store)
+{
+	if (store->cache)
+		each_cached(store, cut_part);
 }

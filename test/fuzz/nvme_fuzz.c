@@ -365,7 +365,7 @@ static bool attach(const uint8_t *header)
 	char words[200];
 
 	snprintf(words, sizeof(words),
-		 "emu:liar,size=1M,lba=%u,mdts=%u,namespaces=%u,mqes=%u,queues=%u,nosnoop=%s,seed=%u",
+		 "emu:liar,size=1M,lba=%d,mdts=%d,namespaces=%d,mqes=%u,queues=%d,nosnoop=%s,seed=%u",
 		 header[0] & 2 ? 4096 : 512, header[1] % 6, header[1] / 8 % 3 + 1, mqes[header[3] % 8],
 		 header[3] / 8 % 4 + 1, nosnoops[header[0] / 4 % 4], header[4] + 1u);
 	if (nsdk_device_attach(words, NULL, &host.dev))

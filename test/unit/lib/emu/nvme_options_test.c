@@ -54,6 +54,10 @@ static void reads_faults(void)
 	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_GONE);
 	NSDK_ASSERT_INT(opts.fault_at, 3);
 	CU_ASSERT(opts.fault_in_admin);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("file=/tmp/x,volatile_cache=1,fault=cut@7", &opts), 0);
+	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_CUT);
+	NSDK_ASSERT_INT(opts.fault_at, 7);
+	CU_ASSERT(opts.volatile_cache);
 }
 
 static void refuses(const char *text, const char *sentence)
@@ -77,6 +81,8 @@ static void refuses_what_is_wrong(void)
 	refuses("iova_bits=16", "iova_bits=16");
 	refuses("cpu=1", "say thread=1 as well");
 	refuses("cpu=1,thread=0", "say thread=1 as well");
+	refuses("volatile_cache=1", "say file=PATH as well");
+	refuses("volatile_cache=1,file=/tmp/x,vwc=0", "not vwc=0");
 	refuses("fault=often", "fatal@N, gone@N");
 	refuses("fault=fatal", "fatal@N, gone@N");
 	refuses("fault=fatal@0", "fatal@N, gone@N");
