@@ -369,7 +369,8 @@ __attribute__((always_inline)) static inline int rw_two_pages(RW_PARAMETERS, uin
 	if (NVME_UNLIKELY(bytes - 1 >= ns->two_pages_bytes || lba >= ns->two_pages_lba_end ||
 			  (va & qp->align_mask) || (flags & ~NVME_RW_FLAGS) || ns->ctrlr != qp->ctrlr ||
 			  !cb || !t || offset >= qp->ctrlr->map->window_bytes ||
-			  qp->soiled || in_page > 2 * NVME_PAGE_BYTES || (offset & (piece - 1)) + bytes > piece))
+			  qp->soiled || in_page > 2 * NVME_PAGE_BYTES ||
+			  (offset & (piece - 1)) + bytes > piece))
 		goto other;
 	entry = atomic_load_explicit(&qp->window[offset >> NSDK_WINDOW_SHIFT],
 				     memory_order_relaxed);

@@ -149,11 +149,15 @@ same 'io-passthru: what it wrote is on the disk' '0 NSDKFW1:9.9-test' \
 
 # --- failure ----------------------------------------------------------------------------------------
 
+# Which admin command of a run is the first behind bring-up, is for the driver to change.
+for ((first = 5; first < 60; first++)); do
+	run nvme smart-log $d,fault=badstatus@admin$first
+	grep -q 'Get Log Page 02h failed: Generic: Internal Error' "$work/err" && break
+done
+same 'a bad status' "1 1" "$status $(lines_of "$work/err")"
 refuses 'a command without an answer' 1 'was not answered within 300 ms' \
-	nvme format $d,fault=timeout@admin12 -n 1 -l 0 --timeout=300 --yes
-refuses 'gone before it' 1 'gone|vanished|no longer there' nvme smart-log $d,fault=gone@admin11
-refuses 'a bad status' 1 'Get Log Page 02h failed: Generic: Internal Error' \
-	nvme smart-log $d,fault=badstatus@admin12
+	nvme format $d,fault=timeout@admin$first -n 1 -l 0 --timeout=300 --yes
+refuses 'gone before it' 1 'gone|vanished|no longer there' nvme smart-log $d,fault=gone@admin$((first - 1))
 refuses 'no such subcommand' 2 "no subcommand 'frobnicate'" nvme frobnicate $d
 refuses 'no subcommand' 2 'a subcommand is missing' nvme
 refuses 'a format of output that there is not' 2 'output-format=xml' nvme id-ctrl $d -o xml
