@@ -25,7 +25,9 @@
  *	registers	register and config space writes; whoever takes all queues at once
  *	cqs[0].lock	the admin queue and all that admin commands change
  *	cqs[n].lock	one other at a time, but for emu_nvme_freeze() which takes all by number
- *	store.extents	one at a time, but for large deallocations which take all by number
+ *	resv_lock	reservations
+ *	store.extents	one at a time, but for large deallocations which take all by number, and Compare
+ *			and Write which takes two
  *	notes		events and the error log
  *
  * What a turn reads all the time and a register write changes (page size, bus mastering, vectors)
@@ -33,8 +35,9 @@
  * and removal can come up in the middle of a turn and are atomic flags.
  *
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
- * queues and turns; nvme_prp.c data; nvme_admin.c, nvme_identify.c, nvme_features.c, nvme_log.c,
- * nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c I/O commands; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
+ * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
+ * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c and nvme_resv.c I/O
+ * commands; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
  * the user may choose.
  */
 #include "nvme_internal.h"
@@ -222,6 +225,8 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	ctrl->power_on_ns = nsdk_clock_ns();
 	pthread_mutex_init(&ctrl->registers, NULL);
 	pthread_mutex_init(&ctrl->notes, NULL);
+	pthread_mutex_init(&ctrl->resv_lock, NULL);
+	emu_nvme_resv_create(ctrl);
 	for (unsigned i = 0; i <= opts.queues; i++)
 		pthread_mutex_init(&ctrl->cqs[i].lock, NULL);
 	emu_nvme_regs_init(ctrl);
@@ -239,6 +244,7 @@ destroy_locks:
 	for (unsigned i = 0; i <= opts.queues; i++)
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 	pthread_mutex_destroy(&ctrl->notes);
+	pthread_mutex_destroy(&ctrl->resv_lock);
 	pthread_mutex_destroy(&ctrl->registers);
 	emu_nvme_store_close(&ctrl->store);
 free_ctrl:
@@ -261,6 +267,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 	}
 	pthread_mutex_destroy(&ctrl->notes);
+	pthread_mutex_destroy(&ctrl->resv_lock);
 	pthread_mutex_destroy(&ctrl->registers);
 	emu_nvme_store_close(&ctrl->store);
 	nvme_free(ctrl);

@@ -26,6 +26,7 @@
 #define LPA_OFFSET (1u << 2)
 #define VWC_FLUSH_ALL (3u << 1) /* flush to NSID FFFFFFFFh is supported */
 #define CNTRLTYPE_IO 1u
+#define RESCAP_ALL 0xffu /* every type, persistence, and IEKEY as since 1.3 */
 #define FRMW_SLOTS 0x05u /* two, the first read-only */
 #define FNA_ALL 0x03u /* format and secure erase are of all namespaces */
 #define SANICAP_BLOCK_ERASE 0x02u
@@ -106,7 +107,14 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->cqes = 0x44;
 	id->nn = ctrl->opts.namespaces;
 	id->oncs = NSDK_NVME_ONCS_COMPARE | NSDK_NVME_ONCS_WRITE_UNCORRECTABLE | NSDK_NVME_ONCS_DSM |
-		   NSDK_NVME_ONCS_WRITE_ZEROES | ONCS_SAVE_SELECT | NSDK_NVME_ONCS_VERIFY;
+		   NSDK_NVME_ONCS_WRITE_ZEROES | ONCS_SAVE_SELECT | NSDK_NVME_ONCS_RESERVATIONS |
+		   NSDK_NVME_ONCS_VERIFY | NSDK_NVME_ONCS_COPY;
+	id->fuses = NSDK_NVME_FUSES_COMPARE_AND_WRITE;
+	id->acwu = (uint16_t)((EMU_NVME_EXTENT_BYTES >> ctrl->lba_shift) - 1);
+	id->ocfs = NSDK_NVME_OCFS_FORMAT(0) | NSDK_NVME_OCFS_FORMAT(1);
+	id->sgls = ctrl->opts.sgl == EMU_NVME_SGL_NONE ? 0 :
+		   ctrl->opts.sgl == EMU_NVME_SGL_ANY  ? NSDK_NVME_SGLS_ANY_ALIGNMENT :
+							 NSDK_NVME_SGLS_DWORD_ALIGNMENT;
 	id->vwc = VWC_FLUSH_ALL | (ctrl->opts.write_cache ? NSDK_NVME_VWC_PRESENT : 0);
 	id->mnan = ctrl->opts.namespaces;
 	fill_uuid(ctrl, 0, uuid);
@@ -129,6 +137,10 @@ static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out
 		id->nuse = id->nsze;
 	}
 	id->dlfeat = DLFEAT_ZEROES | DLFEAT_WZ_DEALLOCATE;
+	id->rescap = RESCAP_ALL;
+	id->mssrl = EMU_NVME_MSSRL;
+	id->mcl = EMU_NVME_MCL;
+	id->msrc = EMU_NVME_MSRC - 1;
 	/* Where there is one format, it is the one that the blocks have. */
 	id->nlbaf = (uint8_t)(emu_nvme_formats(ctrl) - 1);
 	id->flbas = ctrl->lba_shift == 12;
@@ -237,10 +249,14 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 		fill_descriptors(ctrl, nsid, out.bytes);
 		break;
 	case NSDK_NVME_CNS_CSI_NS:
-	case NSDK_NVME_CNS_CSI_CTRLR:
-		/* All zero for the NVM command set: no protection, no limits. */
+		/* All zero for the NVM command set: no protection. */
 		if (csi != CSI_NVM)
 			status = EMU_NVME_GENERIC(INVALID_FIELD);
+		break;
+	case NSDK_NVME_CNS_CSI_CTRLR:
+		if (csi != CSI_NVM)
+			status = EMU_NVME_GENERIC(INVALID_FIELD);
+		out.bytes[offsetof(struct nsdk_nvme_id_ctrl_nvm, vsl)] = EMU_NVME_VSL;
 		break;
 	case CNS_CSI_ACTIVE_NS_LIST:
 	case CNS_CSI_ALLOCATED_NS_LIST:

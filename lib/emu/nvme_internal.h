@@ -22,6 +22,10 @@
 #define EMU_NVME_MAX_QUEUES 2047u /* with the admin queue as many as MSI-X has vectors */
 #define EMU_NVME_MAX_NAMESPACES 1024u
 #define EMU_NVME_OWNER_CHARS 48
+#define EMU_NVME_VSL 4u       /* 64 KiB in one Verify */
+#define EMU_NVME_MSSRL 128u   /* blocks of one source range of Copy */
+#define EMU_NVME_MCL 512u     /* … of all together */
+#define EMU_NVME_MSRC 64u     /* ranges */
 #define EMU_NVME_FIRMWARE_SLOTS 2u
 #define EMU_NVME_IMAGE_BYTES ((size_t)1 << 20)
 
@@ -35,6 +39,12 @@ enum emu_nvme_nosnoop {
 	EMU_NVME_NOSNOOP_NONE, /* Enable No Snoop is hardwired to 0 */
 	EMU_NVME_NOSNOOP_DATA, /* the data of commands */
 	EMU_NVME_NOSNOOP_ALL,  /* queues and PRP lists as well */
+};
+
+enum emu_nvme_sgl {
+	EMU_NVME_SGL_NONE,
+	EMU_NVME_SGL_DWORD, /* data blocks are dword aligned and dwords long */
+	EMU_NVME_SGL_ANY,
 };
 
 enum emu_nvme_fault {
@@ -64,6 +74,8 @@ struct emu_nvme_opts {
 	uint64_t ready_ns;
 	bool write_cache;
 	bool volatile_cache; /* and it loses what it has when power is cut */
+	enum emu_nvme_sgl sgl;
+	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
 	enum emu_nvme_fault fault;
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
@@ -117,6 +129,16 @@ uint16_t emu_nvme_store_flush(struct emu_nvme_store *store);
 uint16_t emu_nvme_store_settle(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes);
 /* Power is lost: of what was not flushed some blocks are there, and the others as they were. */
 void emu_nvme_store_cut(struct emu_nvme_store *store);
+/* From one place to another; if they overlap, what is read there may be new already. */
+uint16_t emu_nvme_store_copy(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t from,
+			     uint64_t to, uint64_t bytes);
+/*
+ * Compare and, if equal, write, with nothing else in between; at most EMU_NVME_EXTENT_BYTES. Each status
+ * is its command's; the write's is 0 when it was not tried.
+ */
+void emu_nvme_store_compare_and_write(struct emu_nvme_store *store, struct emu_nvme_req *compare,
+				      struct emu_nvme_req *write, uint64_t offset, uint64_t bytes,
+				      uint16_t *compare_status, uint16_t *write_status);
 
 /* Memory that takes no room until it is written; NULL: none. */
 void *emu_nvme_map_sparse(uint64_t bytes);
@@ -155,6 +177,7 @@ struct emu_nvme_pending {
 	uint64_t due_ns;
 	bool conflict; /* its cid was that of another one */
 	bool done;     /* aborted: its completion has been posted */
+	bool alone;    /* nothing had been announced behind it */
 };
 
 struct emu_nvme_sq {
@@ -172,6 +195,10 @@ struct emu_nvme_sq {
 	uint32_t pending_first, pending_count;
 	uint64_t *cids; /* one bit for each cid that is pending */
 	int32_t hung_cid; /* the command that fault=timeout swallowed, or -1 */
+	/* The first of two fused commands, while the second has not come (nvme_fused.c). */
+	bool fused;
+	bool fused_conflict;
+	struct nsdk_nvme_cmd fused_first;
 	char owner[EMU_NVME_OWNER_CHARS];
 };
 
@@ -258,6 +285,16 @@ struct emu_nvme_ns {
 	bool changed; /* since the list of those was read */
 };
 
+/* nvme_resv.c: reservations. */
+struct emu_nvme_resv {
+	uint32_t generation;
+	uint8_t type;     /* 0: nobody holds one */
+	uint8_t holder;   /* who, below */
+	bool registered[2];
+	bool persists;
+	uint64_t keys[2];
+};
+
 /* nvme_firmware.c */
 struct emu_nvme_firmware {
 	char revision[EMU_NVME_FIRMWARE_SLOTS][8];
@@ -338,6 +375,11 @@ struct emu_nvme {
 	_Atomic uint64_t sanitize_end_ns; /* 0: never; I/O looks at it */
 	uint32_t sanitize_cdw10;
 
+	/* Reservations, by NSID - 1, under a lock of their own; any_resv spares looking at them. */
+	pthread_mutex_t resv_lock;
+	atomic_bool any_resv;
+	struct emu_nvme_resv resv[EMU_NVME_MAX_NAMESPACES];
+
 	/* Events and the error log: any queue adds to them, so they have a lock of their own, the
 	 * last to be taken. */
 	pthread_mutex_t notes;
@@ -367,7 +409,14 @@ struct emu_nvme_prp {
 	uint64_t list_iova;  /* of the next entry to read */
 	uint32_t list_left;  /* entries in that memory page, the link to the next one included */
 	uint32_t have, next; /* entries that were read */
-	uint64_t entries[32];
+	/* By an SGL: a page is a data block, an entry a descriptor, and a list a segment. */
+	bool sgl;
+	bool last_segment;
+	uint32_t segments;
+	union {
+		uint64_t entries[32];
+		struct nsdk_nvme_sgl sgls[16];
+	};
 };
 
 struct emu_nvme_req {
@@ -405,6 +454,9 @@ uint16_t emu_nvme_data_from_host(struct emu_nvme_req *req, void *to, uint64_t by
 /* All of it, from a structure that may be shorter than what the host asked for: zeroes follow. */
 uint16_t emu_nvme_data_reply(struct emu_nvme_req *req, const void *from, size_t from_bytes,
 			     uint64_t bytes);
+/* nvme_sgl.c: the two steps of these where the command has an SGL. */
+uint16_t emu_nvme_sgl_begin(struct emu_nvme_req *req, uint64_t bytes);
+uint16_t emu_nvme_sgl_next(struct emu_nvme_req *req);
 /* Whether so many bytes are above the Maximum Data Transfer Size. */
 bool emu_nvme_data_exceeds(const struct emu_nvme *ctrl, uint64_t bytes);
 
@@ -425,6 +477,13 @@ bool emu_nvme_sq_abort(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, uint16_t c
 void emu_nvme_sq_drain(struct emu_nvme *ctrl, struct emu_nvme_sq *sq);
 /* A turn of all queues; takes their locks. @return whether there was anything to do. */
 bool emu_nvme_queues_turn(struct emu_nvme *ctrl);
+
+/* Carry out two fused commands. */
+void emu_nvme_io_fused(struct emu_nvme_req *first, struct emu_nvme_req *second, int statuses[2]);
+/* nvme_resv.c */
+void emu_nvme_resv_create(struct emu_nvme *ctrl);
+bool emu_nvme_resv_forbids(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd);
+uint16_t emu_nvme_resv(struct emu_nvme_req *req);
 
 /* nvme_admin.c, nvme_io.c, …: carry out a command. @return a status or EMU_NVME_LATER. */
 int emu_nvme_admin(struct emu_nvme_req *req);

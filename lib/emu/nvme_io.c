@@ -2,6 +2,8 @@
 /*
  * I/O commands of the NVM command set (NVM Command Set Specification 3.2).
  */
+#include <string.h>
+
 #include "nvme_internal.h"
 
 #define CDW12_DTYPE(cdw12) ((cdw12) >> 20 & 0xf) /* write: directive type */
@@ -17,11 +19,16 @@ uint32_t emu_nvme_io_effects(unsigned opcode)
 	case NSDK_NVME_NVM_READ:
 	case NSDK_NVME_NVM_COMPARE:
 	case NSDK_NVME_NVM_VERIFY:
+	case NSDK_NVME_NVM_RESV_REGISTER:
+	case NSDK_NVME_NVM_RESV_REPORT:
+	case NSDK_NVME_NVM_RESV_ACQUIRE:
+	case NSDK_NVME_NVM_RESV_RELEASE:
 		return SUPPORTED;
 	case NSDK_NVME_NVM_WRITE:
 	case NSDK_NVME_NVM_WRITE_UNCORRECTABLE:
 	case NSDK_NVME_NVM_WRITE_ZEROES:
 	case NSDK_NVME_NVM_DATASET_MANAGEMENT:
+	case NSDK_NVME_NVM_COPY:
 		return SUPPORTED | CHANGES_BLOCKS;
 	default:
 		return 0;
@@ -169,6 +176,8 @@ static uint16_t do_verify(struct emu_nvme_req *req)
 	struct blocks blocks;
 	uint16_t status = command_blocks(req, &blocks);
 
+	if (!status && blocks.bytes > (uint64_t)EMU_NVME_PAGE << EMU_NVME_VSL)
+		return EMU_NVME_GENERIC(INVALID_FIELD);
 	if (!status)
 		status = emu_nvme_store_verify(&req->ctrl->store, blocks.offset, blocks.bytes);
 	return count_media(req, status);
@@ -199,19 +208,149 @@ static uint16_t do_dataset_management(struct emu_nvme_req *req)
 	return count_media(req, status);
 }
 
-int emu_nvme_io(struct emu_nvme_req *req)
+/* The ranges in the order of the list; how far it came is told in dword 0 (NVM 3.2.2). */
+static uint16_t do_copy(struct emu_nvme_req *req)
+{
+	uint8_t list[EMU_NVME_MSRC * sizeof(struct nsdk_nvme_copy_range_f1)];
+	unsigned format = req->cmd->cdw12 >> 8 & 0xf, number = (req->cmd->cdw12 & 0xff) + 1;
+	size_t range_bytes = format ? sizeof(struct nsdk_nvme_copy_range_f1) :
+				      sizeof(struct nsdk_nvme_copy_range);
+	struct blocks from[EMU_NVME_MSRC], to, whole;
+	uint64_t total = 0;
+	uint16_t status;
+
+	if (format > 1 || CDW12_DTYPE(req->cmd->cdw12))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (number > EMU_NVME_MSRC)
+		return EMU_NVME_SPECIFIC(SIZE_LIMIT);
+	status = emu_nvme_data_begin(req, number * range_bytes);
+	if (!status)
+		status = emu_nvme_data_from_host(req, list, number * range_bytes);
+	for (unsigned i = 0; i < number && !status; i++) {
+		uint64_t slba;
+		uint16_t nlb;
+
+		/* At the same place in both formats. */
+		memcpy(&slba, list + i * range_bytes + 8, sizeof(slba));
+		memcpy(&nlb, list + i * range_bytes + 16, sizeof(nlb));
+		total += nlb + 1u;
+		req->lba = slba;
+		if (nlb + 1u > EMU_NVME_MSSRL || total > EMU_NVME_MCL)
+			status = EMU_NVME_SPECIFIC(SIZE_LIMIT);
+		else
+			status = find_blocks(req, slba, nlb + 1u, &from[i]);
+	}
+	if (status)
+		return status;
+	req->lba = (uint64_t)req->cmd->cdw11 << 32 | req->cmd->cdw10;
+	status = find_blocks(req, req->lba, total, &to);
+	whole = to;
+	for (unsigned i = 0; i < number && !status; i++) {
+		status = emu_nvme_store_copy(&req->ctrl->store, req, from[i].offset, to.offset,
+					     from[i].bytes);
+		to.offset += from[i].bytes;
+		if (status)
+			req->dw0 = i;
+	}
+	return count_media(req, settle(req, status, &whole));
+}
+
+/* What is to be said of a command before it is carried out; 0: nothing. */
+static uint16_t check_command(const struct emu_nvme_req *req)
 {
 	uint32_t nsid = req->cmd->nsid;
 
-	if (!emu_nvme_io_effects(req->cmd->opcode))
-		return EMU_NVME_GENERIC(INVALID_OPCODE);
+	bool all = req->cmd->opcode == NSDK_NVME_NVM_FLUSH && nsid == NSDK_NVME_NSID_ALL;
+
 	/* Flush is the one that may be said to all namespaces, and they are one store. */
-	if (!emu_nvme_ns_attached(req->ctrl, nsid) &&
-	    !(req->cmd->opcode == NSDK_NVME_NVM_FLUSH && nsid == NSDK_NVME_NSID_ALL))
+	if (!all && !emu_nvme_ns_attached(req->ctrl, nsid))
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
 	if (emu_nvme_sanitizing(req->ctrl))
 		return EMU_NVME_PASSING(SANITIZE_IN_PROGRESS);
+	if (all)
+		return 0;
+	switch (req->cmd->opcode) {
+	case NSDK_NVME_NVM_RESV_REGISTER:
+	case NSDK_NVME_NVM_RESV_REPORT:
+	case NSDK_NVME_NVM_RESV_ACQUIRE:
+	case NSDK_NVME_NVM_RESV_RELEASE:
+		return 0; /* they have their own say about who may */
+	default:
+		return emu_nvme_resv_forbids(req->ctrl, req->cmd) ?
+			       EMU_NVME_GENERIC(RESERVATION_CONFLICT) : 0;
+	}
+}
 
+/* Compare and Write is the one pair of commands that may be fused (NVM 2.1.4). */
+static uint16_t check_fused(struct emu_nvme_req *first, struct emu_nvme_req *second,
+			    struct blocks *blocks)
+{
+	const struct nsdk_nvme_cmd *compare = first->cmd, *write = second->cmd;
+	uint16_t status;
+
+	if (compare->opcode != NSDK_NVME_NVM_COMPARE || write->opcode != NSDK_NVME_NVM_WRITE ||
+	    compare->nsid != write->nsid || compare->cdw10 != write->cdw10 ||
+	    compare->cdw11 != write->cdw11 || (compare->cdw12 & 0xffff) != (write->cdw12 & 0xffff) ||
+	    CDW12_DTYPE(write->cdw12))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	status = check_command(first);
+	if (!status)
+		status = command_blocks(first, blocks);
+	if (!status && blocks->bytes > EMU_NVME_EXTENT_BYTES)
+		status = EMU_NVME_GENERIC(ATOMIC_WRITE_UNIT);
+	if (!status)
+		status = data_begin(first, blocks->bytes);
+	return status;
+}
+
+void emu_nvme_io_fused(struct emu_nvme_req *first, struct emu_nvme_req *second, int statuses[2])
+{
+	struct blocks blocks;
+	uint16_t compare, write;
+
+	compare = check_fused(first, second, &blocks);
+	if (compare)
+		goto failed;
+	write = check_command(second);
+	if (!write)
+		write = command_blocks(second, &blocks);
+	if (!write)
+		write = data_begin(second, blocks.bytes);
+	if (write) {
+		/* The first is well, and yet both or neither are carried out. */
+		statuses[0] = EMU_NVME_GENERIC(ABORTED_FAILED_FUSED);
+		statuses[1] = write;
+		return;
+	}
+	emu_nvme_store_compare_and_write(&first->ctrl->store, first, second, blocks.offset,
+					 blocks.bytes, &compare, &write);
+	if (compare)
+		goto failed;
+	count(&first->cq->counters.reads, 1);
+	count(&first->cq->counters.units_read, blocks.bytes / 512);
+	write = settle(second, write, &blocks);
+	if (!write) {
+		count(&second->cq->counters.writes, 1);
+		count(&second->cq->counters.units_written, blocks.bytes / 512);
+	}
+	statuses[0] = 0;
+	statuses[1] = count_media(second, write);
+	return;
+
+failed:
+	statuses[0] = count_media(first, compare);
+	statuses[1] = EMU_NVME_GENERIC(ABORTED_FAILED_FUSED);
+}
+
+int emu_nvme_io(struct emu_nvme_req *req)
+{
+	uint16_t status;
+
+	if (!emu_nvme_io_effects(req->cmd->opcode))
+		return EMU_NVME_GENERIC(INVALID_OPCODE);
+	status = check_command(req);
+	if (status)
+		return status;
 	switch (req->cmd->opcode) {
 	case NSDK_NVME_NVM_FLUSH:
 		return do_flush(req);
@@ -227,6 +366,13 @@ int emu_nvme_io(struct emu_nvme_req *req)
 		return do_write_uncorrectable(req);
 	case NSDK_NVME_NVM_DATASET_MANAGEMENT:
 		return do_dataset_management(req);
+	case NSDK_NVME_NVM_COPY:
+		return do_copy(req);
+	case NSDK_NVME_NVM_RESV_REGISTER:
+	case NSDK_NVME_NVM_RESV_REPORT:
+	case NSDK_NVME_NVM_RESV_ACQUIRE:
+	case NSDK_NVME_NVM_RESV_RELEASE:
+		return emu_nvme_resv(req);
 	default:
 		return do_verify(req);
 	}

@@ -12,17 +12,19 @@
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
 struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
-	unsigned lba, nosnoop, thread, vwc, volatile_cache;
+	uint64_t rival;
+	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl;
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
 
 static const char *const lba_words[] = { "512", "4096", NULL };
 static const char *const nosnoop_words[] = { "none", "data", "all", NULL };
+static const char *const sgl_words[] = { "none", "dword", "any", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
-       READY, VWC, VOLATILE, FAULT, OPTIONS };
+       READY, VWC, VOLATILE, SGL, RIVAL, FAULT, OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
 
@@ -45,6 +47,8 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[READY] = { "ready_ms", NSDK_EMU_OPTION_NUMBER, AT(ready_ms), 0, 100000 },
 	[VWC] = { "vwc", NSDK_EMU_OPTION_WORD, AT(vwc), .words = off_on },
 	[VOLATILE] = { "volatile_cache", NSDK_EMU_OPTION_WORD, AT(volatile_cache), .words = off_on },
+	[SGL] = { "sgl", NSDK_EMU_OPTION_WORD, AT(sgl), .words = sgl_words },
+	[RIVAL] = { "rival", NSDK_EMU_OPTION_NUMBER, AT(rival), 0, 6 },
 	[FAULT] = { "fault", NSDK_EMU_OPTION_TEXT, AT(fault), .max = sizeof(((struct said *)0)->fault) },
 };
 
@@ -92,6 +96,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.queues = 16,
 		.mqes = 1024,
 		.vwc = 1,
+		.sgl = EMU_NVME_SGL_ANY,
 	};
 	bool given[OPTIONS];
 	int rc;
@@ -119,6 +124,8 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.ready_ns = said.ready_ms * 1000000,
 		.write_cache = said.vwc,
 		.volatile_cache = said.volatile_cache,
+		.sgl = (enum emu_nvme_sgl)said.sgl,
+		.rival = (unsigned)said.rival,
 	};
 	memcpy(out->file, said.file, sizeof(out->file));
 	if (out->size_bytes % out->lba_bytes)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The data of a command: PRP entries and lists (Base 4.1.1), walked as the data moves, so that no
- * command needs memory for its list.
+ * command needs memory for its list. SGLs are nvme_sgl.c's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +23,11 @@ uint16_t emu_nvme_data_begin(struct emu_nvme_req *req, uint64_t bytes)
 	struct emu_nvme_prp *prp = &req->prp;
 	uint32_t room = page - (uint32_t)(cmd->prp1 & (page - 1));
 
+	if (cmd->flags & NSDK_NVME_PSDT_MASK)
+		return emu_nvme_sgl_begin(req, bytes);
 	if (cmd->prp1 & 3)
 		return EMU_NVME_GENERIC(INVALID_PRP_OFFSET);
+	prp->sgl = false;
 	prp->iova = cmd->prp1;
 	prp->page_left = bytes < room ? (uint32_t)bytes : room;
 	prp->rest_bytes = bytes - prp->page_left;
@@ -86,6 +89,8 @@ static uint16_t next_page(struct emu_nvme_req *req)
 	struct emu_nvme_prp *prp = &req->prp;
 	uint16_t status;
 
+	if (prp->sgl)
+		return emu_nvme_sgl_next(req);
 	if (!prp->list) {
 		prp->iova = req->cmd->prp2;
 	} else {

@@ -121,6 +121,7 @@ int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	sq->pending_first = 0;
 	sq->pending_count = 0;
 	sq->hung_cid = -1;
+	sq->fused = false;
 	snprintf(sq->owner, sizeof(sq->owner), "emu:nvme sqid %u", id);
 	atomic_store_explicit(&ctrl->doorbells[2 * id], 0, memory_order_relaxed);
 	sq->next = ctrl->cqs[cqid].sqs;
@@ -147,9 +148,20 @@ void emu_nvme_sq_destroy(struct emu_nvme *ctrl, unsigned id)
 
 /* ---- Completions ---- */
 
+static uint32_t room(const struct emu_nvme_cq *cq)
+{
+	return (cq->head > cq->tail ? cq->head : cq->head + cq->entries) - cq->tail - 1;
+}
+
 bool emu_nvme_cq_has_room(const struct emu_nvme_cq *cq)
 {
-	return (cq->tail + 1 == cq->entries ? 0 : cq->tail + 1) != cq->head;
+	return room(cq) >= 1;
+}
+
+/* For the next command of a queue; a fused one that is held completes with it, whatever it is. */
+static bool has_room_for_next(const struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq)
+{
+	return room(cq) >= (sq->fused ? 2 : 1);
 }
 
 void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
@@ -323,11 +335,13 @@ static void complete(struct emu_nvme_req *req, uint16_t status)
 /* The host's memory is little endian, and so is every machine NSDK is built for. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "entries are read as they are");
 
-static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq,
-		const struct nsdk_nvme_cmd *cmd, bool conflict)
+/* @param behind  how many completions will be posted before this one's. */
+static void begin(struct emu_nvme_req *req, struct emu_nvme *ctrl, struct emu_nvme_cq *cq,
+		  struct emu_nvme_sq *sq, const struct nsdk_nvme_cmd *cmd, uint32_t behind)
 {
-	uint64_t number = fault_number(ctrl, sq);
-	struct emu_nvme_req req = {
+	uint32_t slot = cq->tail + behind;
+
+	*req = (struct emu_nvme_req){
 		.ctrl = ctrl,
 		.cq = cq,
 		.sq = sq,
@@ -336,50 +350,158 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 		.nosnoop_data = ctrl->opts.nosnoop != EMU_NVME_NOSNOOP_NONE,
 		.nosnoop_lists = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL,
 	};
-	int status;
-
-	req.power_fails = number > 0 && number == ctrl->opts.fault_at &&
-			  ctrl->opts.fault == EMU_NVME_FAULT_CUT;
 	if (ctrl->model.dma.cache) {
-		snprintf(req.owner_text, sizeof(req.owner_text), "emu:nvme sqid %u cid %u", sq->id,
+		snprintf(req->owner_text, sizeof(req->owner_text), "emu:nvme sqid %u cid %u", sq->id,
 			 cmd->cid);
-		req.owner = req.owner_text;
+		req->owner = req->owner_text;
 	}
 	if (cq->slots && nosnoop_is_watched(ctrl)) {
-		req.slot = &cq->slots[cq->tail];
-		req.slot->count = 0;
-		memcpy(req.slot->owner, req.owner_text, sizeof(req.owner_text));
+		req->slot = &cq->slots[slot >= cq->entries ? slot - cq->entries : slot];
+		req->slot->count = 0;
+		memcpy(req->slot->owner, req->owner_text, sizeof(req->owner_text));
 	}
+}
 
-	if (number == ctrl->opts.fault_at && ctrl->opts.fault == EMU_NVME_FAULT_TIMEOUT &&
-	    number > 0) {
-		sq->hung_cid = cmd->cid;
+/* Whether FUSE and PSDT of a command say what can be had here. */
+static bool flags_are_valid(const struct emu_nvme *ctrl, const struct emu_nvme_sq *sq,
+			    const struct nsdk_nvme_cmd *cmd)
+{
+	unsigned psdt = cmd->flags & NSDK_NVME_PSDT_MASK, fuse = cmd->flags & NSDK_NVME_FUSE_MASK;
+
+	if (sq->id == 0) /* admin commands: PRPs, and none are fused */
+		return psdt == 0 && fuse == 0;
+	/* Metadata, of which there is none, has no SGL. */
+	return (psdt == 0 || (psdt == NSDK_NVME_PSDT_SGL && ctrl->opts.sgl != EMU_NVME_SGL_NONE)) &&
+	       fuse != NSDK_NVME_FUSE_MASK;
+}
+
+/* What becomes of a command before anybody looks at what it is; 0: it is carried out. */
+static int verdict(struct emu_nvme_req *req, bool conflict, uint64_t number)
+{
+	struct emu_nvme *ctrl = req->ctrl;
+	bool faulty = number > 0 && number == ctrl->opts.fault_at;
+
+	if (faulty && ctrl->opts.fault == EMU_NVME_FAULT_TIMEOUT) {
+		req->sq->hung_cid = req->cmd->cid;
+		return EMU_NVME_LATER;
+	}
+	if (conflict || cid_is_taken(ctrl, req->sq, req->cmd->cid))
+		return EMU_NVME_GENERIC(CID_CONFLICT);
+	if (faulty && ctrl->opts.fault == EMU_NVME_FAULT_BAD_STATUS)
+		return EMU_NVME_PASSING(INTERNAL_ERROR);
+	if (!flags_are_valid(ctrl, req->sq, req->cmd))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	return 0;
+}
+
+/* Whether a command is the one at which power is lost. */
+static bool power_fails(const struct emu_nvme *ctrl, uint64_t number)
+{
+	return number > 0 && number == ctrl->opts.fault_at && ctrl->opts.fault == EMU_NVME_FAULT_CUT;
+}
+
+/* In this order: what is completed from here on is not told any more. */
+static void cut_power(struct emu_nvme *ctrl)
+{
+	emu_nvme_pull_out(ctrl);
+	emu_nvme_store_cut(&ctrl->store);
+}
+
+/* The faults that come behind a command. */
+static void aftermath(struct emu_nvme *ctrl, uint64_t number)
+{
+	if (number == 0 || number != ctrl->opts.fault_at)
+		return;
+	if (ctrl->opts.fault == EMU_NVME_FAULT_FATAL)
+		emu_nvme_fatal(ctrl, "fault=fatal@ was asked for");
+	else if (ctrl->opts.fault == EMU_NVME_FAULT_GONE)
+		emu_nvme_pull_out(ctrl);
+}
+
+/* One half of two fused commands whose other half is not there. */
+static void run_half(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq,
+		     const struct nsdk_nvme_cmd *cmd)
+{
+	struct emu_nvme_req req;
+
+	begin(&req, ctrl, cq, sq, cmd, 0);
+	complete(&req, EMU_NVME_GENERIC(ABORTED_MISSING_FUSED));
+}
+
+/* Two fused commands, of which the first has been held. */
+static void run_fused(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq,
+		      const struct nsdk_nvme_cmd *second, bool conflict)
+{
+	struct nsdk_nvme_cmd first = sq->fused_first;
+	uint64_t numbers[2] = { fault_number(ctrl, sq), fault_number(ctrl, sq) };
+	struct emu_nvme_req reqs[2];
+	int statuses[2];
+
+	sq->fused = false;
+	begin(&reqs[0], ctrl, cq, sq, &first, 0);
+	begin(&reqs[1], ctrl, cq, sq, second, 1);
+	reqs[1].power_fails = power_fails(ctrl, numbers[0]) || power_fails(ctrl, numbers[1]);
+	statuses[0] = verdict(&reqs[0], sq->fused_conflict, numbers[0]);
+	statuses[1] = verdict(&reqs[1], conflict || second->cid == first.cid, numbers[1]);
+	if (!statuses[0] && !statuses[1])
+		emu_nvme_io_fused(&reqs[0], &reqs[1], statuses);
+	else
+		for (int i = 0; i < 2; i++)
+			if (!statuses[i])
+				statuses[i] = EMU_NVME_GENERIC(ABORTED_FAILED_FUSED);
+	if (reqs[1].power_fails) {
+		cut_power(ctrl);
 		return;
 	}
-	if (conflict || cid_is_taken(ctrl, sq, cmd->cid))
-		status = EMU_NVME_GENERIC(CID_CONFLICT);
-	else if (number > 0 && number == ctrl->opts.fault_at &&
-		 ctrl->opts.fault == EMU_NVME_FAULT_BAD_STATUS)
-		status = EMU_NVME_PASSING(INTERNAL_ERROR);
-	else if (cmd->flags & 0xc3) /* fused operations, SGLs: there are none */
-		status = EMU_NVME_GENERIC(INVALID_FIELD);
-	else
+	for (int i = 0; i < 2; i++)
+		if (statuses[i] != EMU_NVME_LATER)
+			complete(&reqs[i], (uint16_t)statuses[i]);
+	for (int i = 0; i < 2; i++)
+		aftermath(ctrl, numbers[i]);
+}
+
+/* @param alone  nothing is announced behind it. */
+static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq,
+		const struct nsdk_nvme_cmd *cmd, bool conflict, bool alone)
+{
+	unsigned fuse = sq->id ? cmd->flags & NSDK_NVME_FUSE_MASK : 0;
+	struct emu_nvme_req req;
+	uint64_t number;
+	int status;
+
+	if (sq->fused && fuse == NSDK_NVME_FUSE_SECOND) {
+		run_fused(ctrl, cq, sq, cmd, conflict);
+		return;
+	}
+	if (sq->fused) {
+		sq->fused = false;
+		run_half(ctrl, cq, sq, &sq->fused_first);
+	}
+	/* Both are to be announced by one doorbell (Base 3.4.2); and they need room for two. */
+	if (fuse == NSDK_NVME_FUSE_SECOND ||
+	    (fuse == NSDK_NVME_FUSE_FIRST && (alone || cq->entries < 3))) {
+		run_half(ctrl, cq, sq, cmd);
+		return;
+	}
+	if (fuse == NSDK_NVME_FUSE_FIRST) {
+		sq->fused = true;
+		sq->fused_first = *cmd;
+		sq->fused_conflict = conflict;
+		return;
+	}
+	number = fault_number(ctrl, sq);
+	begin(&req, ctrl, cq, sq, cmd, 0);
+	req.power_fails = power_fails(ctrl, number);
+	status = verdict(&req, conflict, number);
+	if (!status)
 		status = sq->id == 0 ? emu_nvme_admin(&req) : emu_nvme_io(&req);
 	if (req.power_fails) {
-		/* In this order: what is completed from here on is not told any more. */
-		emu_nvme_pull_out(ctrl);
-		emu_nvme_store_cut(&ctrl->store);
+		cut_power(ctrl);
 		return;
 	}
 	if (status != EMU_NVME_LATER)
 		complete(&req, (uint16_t)status);
-
-	if (number > 0 && number == ctrl->opts.fault_at) {
-		if (ctrl->opts.fault == EMU_NVME_FAULT_FATAL)
-			emu_nvme_fatal(ctrl, "fault=fatal@ was asked for");
-		else if (ctrl->opts.fault == EMU_NVME_FAULT_GONE)
-			emu_nvme_pull_out(ctrl);
-	}
+	aftermath(ctrl, number);
 }
 
 /* ---- Commands that wait ---- */
@@ -409,6 +531,7 @@ static bool fetch_pending(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
 		return false;
 	pending->due_ns = nsdk_clock_ns() + ctrl->opts.latency_ns;
 	pending->done = false;
+	pending->alone = sq->head == sq->tail;
 	pending->conflict = cid_bit(sq, pending->cmd.cid);
 	if (!pending->conflict)
 		cid_flip(sq, pending->cmd.cid);
@@ -426,9 +549,9 @@ static bool run_pending(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct em
 	for (unsigned i = 0; i < TURN_COMMANDS && sq->pending_count && running(ctrl); i++) {
 		pending = pending_at(sq, 0);
 		if (!pending->done) {
-			if (pending->due_ns > now || !emu_nvme_cq_has_room(cq))
+			if (pending->due_ns > now || !has_room_for_next(cq, sq))
 				break;
-			run(ctrl, cq, sq, &pending->cmd, pending->conflict);
+			run(ctrl, cq, sq, &pending->cmd, pending->conflict, pending->alone);
 			if (!pending->conflict)
 				cid_flip(sq, pending->cmd.cid);
 		}
@@ -471,6 +594,10 @@ void emu_nvme_sq_drain(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
 	if (sq->hung_cid >= 0 && emu_nvme_cq_has_room(cq))
 		emu_nvme_post(ctrl, cq, sq, (uint16_t)sq->hung_cid, 0,
 			      EMU_NVME_PASSING(ABORTED_SQ_DELETED));
+	if (sq->fused && emu_nvme_cq_has_room(cq))
+		emu_nvme_post(ctrl, cq, sq, sq->fused_first.cid, 0,
+			      EMU_NVME_PASSING(ABORTED_SQ_DELETED));
+	sq->fused = false;
 	for (uint32_t i = 0; i < sq->pending_count && emu_nvme_cq_has_room(cq); i++) {
 		pending = pending_at(sq, i);
 		if (!pending->done)
@@ -492,9 +619,9 @@ static bool sq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nv
 			if (sq->pending_count == sq->entries || !fetch_pending(ctrl, sq))
 				break;
 		} else {
-			if (!emu_nvme_cq_has_room(cq) || !fetch(ctrl, sq, &cmd))
+			if (!has_room_for_next(cq, sq) || !fetch(ctrl, sq, &cmd))
 				break;
-			run(ctrl, cq, sq, &cmd, false);
+			run(ctrl, cq, sq, &cmd, false, sq->head == sq->tail);
 		}
 		worked = true;
 	}

@@ -391,6 +391,66 @@ static uint16_t verify_part(struct emu_nvme_store *store, struct emu_nvme_req *r
 	return is_bad(store, offset, bytes) ? UNRECOVERED_READ : 0;
 }
 
+void emu_nvme_store_compare_and_write(struct emu_nvme_store *store, struct emu_nvme_req *compare,
+				      struct emu_nvme_req *write, uint64_t offset, uint64_t bytes,
+				      uint16_t *compare_status, uint16_t *write_status)
+{
+	pthread_mutex_t *locks[2] = { lock_of(store, offset), lock_of(store, offset + bytes - 1) };
+	bool upwards = locks[0] < locks[1];
+	size_t part;
+
+	*compare_status = 0;
+	*write_status = 0;
+	/* It lies in two extents at most; the lower number first. */
+	pthread_mutex_lock(locks[upwards ? 0 : 1]);
+	if (locks[0] != locks[1])
+		pthread_mutex_lock(locks[upwards ? 1 : 0]);
+	for (uint64_t at = 0; at < bytes && !*compare_status; at += part) {
+		part = first_part(offset + at, bytes - at);
+		*compare_status = compare_part(store, compare, offset + at, part);
+	}
+	for (uint64_t at = 0; at < bytes && !*compare_status && !*write_status; at += part) {
+		part = first_part(offset + at, bytes - at);
+		*write_status = write_part(store, write, offset + at, part);
+	}
+	if (locks[0] != locks[1])
+		pthread_mutex_unlock(locks[1]);
+	pthread_mutex_unlock(locks[0]);
+}
+
+uint16_t emu_nvme_store_copy(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t from,
+			     uint64_t to, uint64_t bytes)
+{
+	uint8_t *scratch = req->cq->scratch;
+	uint16_t status = 0;
+	size_t part;
+
+	for (; bytes > 0 && !status; from += part, to += part, bytes -= part) {
+		part = first_part(to, first_part(from, bytes));
+		pthread_mutex_lock(lock_of(store, from));
+		if (any_bad(store) && is_bad(store, from, part))
+			status = UNRECOVERED_READ;
+		else if (store->ram)
+			memcpy(scratch, store->ram + from, part);
+		else if (!load(store, scratch, part, from))
+			status = UNRECOVERED_READ;
+		pthread_mutex_unlock(lock_of(store, from));
+		if (status)
+			break;
+		pthread_mutex_lock(lock_of(store, to));
+		if (store->ram)
+			memcpy(store->ram + to, scratch, part);
+		if (store->cache)
+			status = emu_nvme_wcache_put(store, scratch, to, part);
+		else if (!store->ram)
+			status = emu_nvme_store_to_file(store, scratch, part, to);
+		if (!status && any_bad(store))
+			set_bad(store, to, part, false);
+		pthread_mutex_unlock(lock_of(store, to));
+	}
+	return status;
+}
+
 uint16_t emu_nvme_store_verify(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes)
 {
 	return any_bad(store) ? each_part(store, NULL, offset, bytes, verify_part) : 0;

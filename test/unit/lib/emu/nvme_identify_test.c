@@ -40,11 +40,13 @@ static void controller(void)
 	NSDK_ASSERT_INT(id->frmw, 0x05);
 	NSDK_ASSERT_INT(id->fna, 0x03);
 	NSDK_ASSERT_INT(id->sanicap, 0x02);
-	NSDK_ASSERT_INT(id->fuses, 0);
-	NSDK_ASSERT_INT(id->sgls, 0);
+	NSDK_ASSERT_INT(id->fuses, 1);
+	NSDK_ASSERT_INT(id->sgls, 1);
+	NSDK_ASSERT_INT(id->acwu, 127);
+	NSDK_ASSERT_INT(id->ocfs, 3);
 	NSDK_ASSERT_INT(id->kas, 0);
 	NSDK_ASSERT_INT(id->vwc & 1, 1);
-	NSDK_ASSERT_INT(id->oncs & 0x8f, 0x8f);
+	NSDK_ASSERT_INT(id->oncs & 0x1af, 0x1af);
 	NSDK_ASSERT_INT(memcmp(id->mn, "NSDK emulated NVMe ", 19), 0);
 	NSDK_ASSERT_INT(memcmp(id->subnqn, "nqn.2014-08.org.nvmexpress:uuid:", 32), 0);
 	memcpy(&capacity, id->tnvmcap, sizeof(capacity));
@@ -169,7 +171,9 @@ static void of_command_sets(void)
 {
 	start("size=1M");
 	NSDK_ASSERT_INT(identify_set(NSDK_NVME_CNS_CSI_CTRLR, 0, 0), 0);
-	CU_ASSERT(is_zero(page, HOST_PAGE));
+	/* Verify has a limit, and nothing else. */
+	NSDK_ASSERT_INT(*(const uint8_t *)page, 4);
+	CU_ASSERT(is_zero((const uint8_t *)page + 1, HOST_PAGE - 1));
 	NSDK_ASSERT_INT(identify_set(NSDK_NVME_CNS_CSI_NS, 1, 0), 0);
 	CU_ASSERT(is_zero(page, HOST_PAGE));
 	NSDK_ASSERT_INT(identify_set(NSDK_NVME_CNS_CSI_CTRLR, 0, 2), HOST_GENERIC(INVALID_FIELD));

@@ -114,6 +114,11 @@ static void namespace_ids_are_checked(void)
 			case NSDK_NVME_NVM_WRITE_ZEROES:
 			case NSDK_NVME_NVM_DATASET_MANAGEMENT:
 			case NSDK_NVME_NVM_VERIFY:
+			case NSDK_NVME_NVM_COPY:
+			case NSDK_NVME_NVM_RESV_REGISTER:
+			case NSDK_NVME_NVM_RESV_REPORT:
+			case NSDK_NVME_NVM_RESV_ACQUIRE:
+			case NSDK_NVME_NVM_RESV_RELEASE:
 				NSDK_ASSERT_INT(status, HOST_GENERIC(INVALID_NAMESPACE));
 				break;
 			default:
@@ -255,7 +260,9 @@ static void spoiled_blocks_cannot_be_read_until_written(void)
 					    NSDK_NVME_NVM_VERIFY };
 
 	start("size=1M");
-	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_VERIFY, 0, 2048), 0);
+	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_VERIFY, 0, 128), 0);
+	/* More than Identify says it does at once. */
+	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_VERIFY, 0, 129), HOST_GENERIC(INVALID_FIELD));
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, 0, 16), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE_UNCORRECTABLE, 4, 9), 0);
 	for (unsigned i = 0; i < 3; i++) {
@@ -268,7 +275,7 @@ static void spoiled_blocks_cannot_be_read_until_written(void)
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_READ, 4, 4), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_READ, 8, 1), HOST_MEDIA(UNRECOVERED_READ));
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE_ZEROES, 8, 5), 0);
-	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_VERIFY, 0, 2048), 0);
+	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_VERIFY, 0, 128), 0);
 }
 
 static const struct nsdk_unit_test tests[] = {

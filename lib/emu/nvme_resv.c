@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Reservations (Base 7.3 to 7.6, 8.19).
+ *
+ * This controller is one host's. With rival=TYPE there is a second host, which does nothing but hold a
+ * reservation of that type on every namespace from the start, until it is preempted or cleared away.
+ */
+#include <string.h>
+
+#include "nvme_internal.h"
+
+enum { SELF, RIVAL, NOBODY };
+
+#define RIVAL_KEY UINT64_C(0x7269766131)
+#define CNTLID_RIVAL 1u
+#define HOLDS 1u
+
+#define CONFLICT EMU_NVME_GENERIC(RESERVATION_CONFLICT)
+
+void emu_nvme_resv_create(struct emu_nvme *ctrl)
+{
+	for (unsigned i = 0; i < ctrl->opts.namespaces; i++) {
+		ctrl->resv[i].holder = NOBODY;
+		if (!ctrl->opts.rival)
+			continue;
+		ctrl->resv[i].registered[RIVAL] = true;
+		ctrl->resv[i].keys[RIVAL] = RIVAL_KEY;
+		ctrl->resv[i].type = (uint8_t)ctrl->opts.rival;
+		ctrl->resv[i].holder = RIVAL;
+		ctrl->resv[i].generation = 1;
+	}
+	atomic_store(&ctrl->any_resv, ctrl->opts.rival != 0);
+}
+
+static bool for_all(unsigned type)
+{
+	return type >= NSDK_NVME_RESV_WRITE_EXCLUSIVE_ALL;
+}
+
+static bool holds(const struct emu_nvme_resv *resv, unsigned who)
+{
+	return resv->type && (for_all(resv->type) ? resv->registered[who] : resv->holder == who);
+}
+
+/* Whether somebody else's reservation is in the way of a command (Base figure 423). */
+bool emu_nvme_resv_forbids(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd)
+{
+	bool reads = cmd->opcode == NSDK_NVME_NVM_READ || cmd->opcode == NSDK_NVME_NVM_COMPARE ||
+		     cmd->opcode == NSDK_NVME_NVM_VERIFY;
+	const struct emu_nvme_resv *resv = &ctrl->resv[cmd->nsid - 1];
+	bool forbids = false;
+
+	if (!atomic_load_explicit(&ctrl->any_resv, memory_order_acquire))
+		return false;
+	pthread_mutex_lock(&ctrl->resv_lock);
+	switch (resv->type) {
+	case NSDK_NVME_RESV_NONE:
+		break;
+	case NSDK_NVME_RESV_WRITE_EXCLUSIVE:
+		forbids = !reads && resv->holder != SELF;
+		break;
+	case NSDK_NVME_RESV_EXCLUSIVE_ACCESS:
+		forbids = resv->holder != SELF;
+		break;
+	case NSDK_NVME_RESV_WRITE_EXCLUSIVE_REGISTRANTS:
+	case NSDK_NVME_RESV_WRITE_EXCLUSIVE_ALL:
+		forbids = !reads && !resv->registered[SELF];
+		break;
+	default:
+		forbids = !resv->registered[SELF];
+	}
+	pthread_mutex_unlock(&ctrl->resv_lock);
+	return forbids;
+}
+
+static void release(struct emu_nvme_resv *resv)
+{
+	resv->type = NSDK_NVME_RESV_NONE;
+	resv->holder = NOBODY;
+}
+
+/* A reservation of all registrants ends with the last of them. */
+static void unregister(struct emu_nvme_resv *resv, unsigned who)
+{
+	resv->registered[who] = false;
+	if (resv->type && (for_all(resv->type) ? !resv->registered[SELF] && !resv->registered[RIVAL] :
+						 resv->holder == who))
+		release(resv);
+}
+
+static uint16_t do_register(struct emu_nvme_resv *resv, const struct nsdk_nvme_cmd *cmd,
+			    const uint64_t keys[2])
+{
+	bool ignore = cmd->cdw10 & NSDK_NVME_RESV_IGNORE_KEY;
+	bool mine = resv->registered[SELF] && (ignore || resv->keys[SELF] == keys[0]);
+
+	switch (cmd->cdw10 & 7) {
+	case NSDK_NVME_RESV_REGISTER:
+		if (resv->registered[SELF] && resv->keys[SELF] != keys[1])
+			return CONFLICT;
+		resv->keys[SELF] = keys[1];
+		resv->registered[SELF] = true;
+		break;
+	case NSDK_NVME_RESV_UNREGISTER:
+		if (!mine)
+			return CONFLICT;
+		unregister(resv, SELF);
+		break;
+	case NSDK_NVME_RESV_REPLACE:
+		if (!mine && !ignore)
+			return CONFLICT;
+		resv->keys[SELF] = keys[1];
+		resv->registered[SELF] = true;
+		break;
+	default:
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	}
+	switch (cmd->cdw10 >> 30) {
+	case 1:
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	case 2:
+		resv->persists = false;
+		break;
+	case 3:
+		resv->persists = true;
+		break;
+	default:
+		break;
+	}
+	resv->generation++;
+	return 0;
+}
+
+static uint16_t preempt(struct emu_nvme_resv *resv, unsigned type, uint64_t key)
+{
+	bool by_key = resv->registered[RIVAL] && resv->keys[RIVAL] == key;
+	bool all = resv->type && for_all(resv->type) && key == 0;
+	bool takes = all || (resv->type && !for_all(resv->type) &&
+			     resv->holder != NOBODY && resv->keys[resv->holder] == key);
+
+	if (!by_key && !all && !takes)
+		return CONFLICT;
+	if (by_key || all)
+		unregister(resv, RIVAL);
+	if (takes) {
+		resv->type = (uint8_t)type;
+		resv->holder = SELF;
+	}
+	resv->generation++;
+	return 0;
+}
+
+static uint16_t do_acquire(struct emu_nvme_resv *resv, const struct nsdk_nvme_cmd *cmd,
+			   const uint64_t keys[2])
+{
+	unsigned type = cmd->cdw10 >> 8 & 0xff;
+
+	if (type < NSDK_NVME_RESV_WRITE_EXCLUSIVE || type > NSDK_NVME_RESV_EXCLUSIVE_ACCESS_ALL ||
+	    (cmd->cdw10 & 7) > NSDK_NVME_RESV_PREEMPT_AND_ABORT ||
+	    (cmd->cdw10 & NSDK_NVME_RESV_IGNORE_KEY)) /* as for release */
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (!resv->registered[SELF] || resv->keys[SELF] != keys[0])
+		return CONFLICT;
+	if ((cmd->cdw10 & 7) != NSDK_NVME_RESV_ACQUIRE)
+		return preempt(resv, type, keys[1]);
+	if (resv->type)
+		return holds(resv, SELF) && resv->type == type ? 0 : CONFLICT;
+	resv->type = (uint8_t)type;
+	resv->holder = SELF;
+	return 0;
+}
+
+static uint16_t do_release(struct emu_nvme_resv *resv, const struct nsdk_nvme_cmd *cmd, uint64_t key)
+{
+	unsigned type = cmd->cdw10 >> 8 & 0xff;
+
+	if ((cmd->cdw10 & 7) > NSDK_NVME_RESV_CLEAR || (cmd->cdw10 & NSDK_NVME_RESV_IGNORE_KEY))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (!resv->registered[SELF] || resv->keys[SELF] != key)
+		return CONFLICT;
+	if ((cmd->cdw10 & 7) == NSDK_NVME_RESV_CLEAR) {
+		resv->registered[SELF] = false;
+		resv->registered[RIVAL] = false;
+		release(resv);
+		resv->generation++;
+		return 0;
+	}
+	if (!holds(resv, SELF))
+		return 0; /* nothing to release, which is no error */
+	if (resv->type != type)
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	release(resv);
+	return 0;
+}
+
+static uint16_t report(struct emu_nvme_req *req, const struct emu_nvme_resv *resv)
+{
+	struct {
+		struct nsdk_nvme_resv_status status;
+		struct nsdk_nvme_resv_ctrlr ctrlrs[2];
+	} out = { .status = { .generation = resv->generation, .type = resv->type } };
+	unsigned count = 0;
+
+	if (req->cmd->cdw11 & 1) /* the extended structure is for those with long host identifiers */
+		return emu_nvme_error(NSDK_NVME_SCT_GENERIC, 0x18);
+	out.status.persists = resv->persists;
+	for (unsigned who = SELF; who <= RIVAL; who++) {
+		if (!resv->registered[who])
+			continue;
+		out.ctrlrs[count++] = (struct nsdk_nvme_resv_ctrlr){
+			.cntlid = who == SELF ? 0 : CNTLID_RIVAL,
+			.status = holds(resv, who) ? HOLDS : 0,
+			.host_id = who,
+			.key = resv->keys[who],
+		};
+	}
+	out.status.registered[0] = (uint8_t)count;
+	return emu_nvme_data_reply(req, &out, sizeof(out.status) + count * sizeof(out.ctrlrs[0]),
+				   ((uint64_t)req->cmd->cdw10 + 1) * 4);
+}
+
+uint16_t emu_nvme_resv(struct emu_nvme_req *req)
+{
+	struct emu_nvme_resv *resv = &req->ctrl->resv[req->cmd->nsid - 1];
+	uint64_t keys[2] = { 0 };
+	uint64_t bytes = sizeof(keys);
+	uint16_t status = 0;
+
+	if (req->cmd->opcode == NSDK_NVME_NVM_RESV_REPORT) {
+		if (emu_nvme_data_exceeds(req->ctrl, ((uint64_t)req->cmd->cdw10 + 1) * 4))
+			return EMU_NVME_GENERIC(INVALID_FIELD);
+	} else {
+		if (req->cmd->opcode == NSDK_NVME_NVM_RESV_RELEASE)
+			bytes = sizeof(keys[0]);
+		status = emu_nvme_data_begin(req, bytes);
+		if (!status)
+			status = emu_nvme_data_from_host(req, keys, bytes);
+		if (status)
+			return status;
+	}
+	pthread_mutex_lock(&req->ctrl->resv_lock);
+	switch (req->cmd->opcode) {
+	case NSDK_NVME_NVM_RESV_REGISTER:
+		status = do_register(resv, req->cmd, keys);
+		break;
+	case NSDK_NVME_NVM_RESV_ACQUIRE:
+		status = do_acquire(resv, req->cmd, keys);
+		break;
+	case NSDK_NVME_NVM_RESV_RELEASE:
+		status = do_release(resv, req->cmd, keys[0]);
+		break;
+	default:
+		status = report(req, resv);
+	}
+	if (resv->type)
+		/* Release: who sees it looks under the lock; who does not was there before it. */
+		atomic_store_explicit(&req->ctrl->any_resv, true, memory_order_release);
+	pthread_mutex_unlock(&req->ctrl->resv_lock);
+	return status;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Reservations: a host alone, and one beside a rival that holds one. */
+#include "nvme_host.h"
+
+#include <stdio.h>
+
+#define KEY 0x1234u
+#define OTHER 0x5678u
+
+static struct host_queue io;
+static uint8_t *data;
+
+static void start(const char *options)
+{
+	host_start(options);
+	host_queue_create(&io, 1, 16);
+	data = host_pages(HOST_PAGE);
+}
+
+static int resv(unsigned opcode, uint32_t cdw10, uint64_t first, uint64_t second)
+{
+	struct nsdk_nvme_cmd cmd = { .opcode = (uint8_t)opcode, .nsid = 1, .prp1 = host_iova(data),
+				     .cdw10 = cdw10 };
+
+	memcpy(data, &first, 8);
+	memcpy(data + 8, &second, 8);
+	return host_run(&io, &cmd);
+}
+
+static int reg(unsigned action, uint64_t current, uint64_t key)
+{
+	return resv(NSDK_NVME_NVM_RESV_REGISTER, action, current, key);
+}
+
+static int acquire(unsigned action, unsigned type, uint64_t key, uint64_t preempt)
+{
+	return resv(NSDK_NVME_NVM_RESV_ACQUIRE, action | type << 8, key, preempt);
+}
+
+static int release(unsigned action, unsigned type, uint64_t key)
+{
+	return resv(NSDK_NVME_NVM_RESV_RELEASE, action | type << 8, key, 0);
+}
+
+static const struct nsdk_nvme_resv_status *report(uint32_t dwords)
+{
+	struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_NVM_RESV_REPORT, .nsid = 1,
+				     .prp1 = host_iova(data), .cdw10 = dwords - 1 };
+
+	memset(data, 0xee, HOST_PAGE);
+	NSDK_ASSERT_INT(host_run(&io, &cmd), 0);
+	return (const void *)data;
+}
+
+static const struct nsdk_nvme_resv_ctrlr *entry(unsigned index)
+{
+	return (const void *)(data + 24 + 24 * index);
+}
+
+static int rw(unsigned opcode)
+{
+	struct nsdk_nvme_cmd cmd = host_rw(opcode, 1, 0, 1, host_iova(data), 0);
+
+	return host_run(&io, &cmd);
+}
+
+static void a_host_alone(void)
+{
+	start("size=1M");
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	NSDK_ASSERT_INT(acquire(0, 1, KEY, 0), HOST_GENERIC(RESERVATION_CONFLICT));
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, KEY), 0);
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, KEY), 0);
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, OTHER), HOST_GENERIC(RESERVATION_CONFLICT));
+	NSDK_ASSERT_INT(acquire(0, 1, OTHER, 0), HOST_GENERIC(RESERVATION_CONFLICT));
+	for (unsigned type = 1; type <= 6; type++) {
+		NSDK_ASSERT_INT(acquire(0, type, KEY, 0), 0);
+		NSDK_ASSERT_INT(acquire(0, type, KEY, 0), 0);
+		NSDK_ASSERT_INT(acquire(0, type % 6 + 1, KEY, 0), HOST_GENERIC(RESERVATION_CONFLICT));
+		NSDK_ASSERT_INT(report(18)->type, type);
+		NSDK_ASSERT_INT(entry(0)->status, 1);
+		CU_ASSERT_EQUAL(entry(0)->key, KEY);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_WRITE), 0);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_READ), 0);
+		NSDK_ASSERT_INT(release(0, type % 6 + 1, KEY), HOST_GENERIC(INVALID_FIELD));
+		NSDK_ASSERT_INT(release(0, type, KEY), 0);
+		NSDK_ASSERT_INT(report(18)->type, 0);
+	}
+	NSDK_ASSERT_INT(acquire(0, 0, KEY, 0), HOST_GENERIC(INVALID_FIELD));
+	NSDK_ASSERT_INT(acquire(0, 7, KEY, 0), HOST_GENERIC(INVALID_FIELD));
+	NSDK_ASSERT_INT(acquire(3, 1, KEY, 0), HOST_GENERIC(INVALID_FIELD));
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REPLACE, KEY, OTHER), 0);
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REPLACE, KEY, OTHER), HOST_GENERIC(RESERVATION_CONFLICT));
+	NSDK_ASSERT_INT(acquire(0, 2, OTHER, 0), 0);
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_UNREGISTER, KEY, 0), HOST_GENERIC(RESERVATION_CONFLICT));
+	/* With its registration goes its reservation. */
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_UNREGISTER, OTHER, 0), 0);
+	NSDK_ASSERT_INT(report(18)->type, 0);
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	NSDK_ASSERT_INT(reg(3, 0, 0), HOST_GENERIC(INVALID_FIELD));
+}
+
+static void a_rival_is_in_the_way(void)
+{
+	static const struct {
+		unsigned type;
+		bool reads, writes, registered_writes;
+	} rules[] = {
+		{ 1, true, false, false }, { 2, false, false, false }, { 3, true, false, true },
+		{ 4, false, false, true }, { 5, true, false, true },   { 6, false, false, true },
+	};
+	static const unsigned writers[] = { NSDK_NVME_NVM_WRITE, NSDK_NVME_NVM_WRITE_ZEROES,
+					    NSDK_NVME_NVM_WRITE_UNCORRECTABLE };
+	const int conflict = HOST_GENERIC(RESERVATION_CONFLICT);
+	char options[40];
+
+	for (unsigned i = 0; i < 6; i++) {
+		uint64_t key;
+
+		snprintf(options, sizeof(options), "size=1M,rival=%u", rules[i].type);
+		start(options);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_READ), rules[i].reads ? 0 : conflict);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_VERIFY), rules[i].reads ? 0 : conflict);
+		for (unsigned w = 0; w < 3; w++)
+			NSDK_ASSERT_INT(rw(writers[w]), conflict);
+		NSDK_ASSERT_INT(report(18)->type, rules[i].type);
+		NSDK_ASSERT_INT(report(18)->registered[0], 1);
+		NSDK_ASSERT_INT(entry(0)->status, 1);
+		key = entry(0)->key;
+		NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, KEY), 0);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_WRITE), rules[i].registered_writes ? 0 : conflict);
+		if (rules[i].type < 5)
+			NSDK_ASSERT_INT(acquire(0, rules[i].type, KEY, 0), conflict);
+		NSDK_ASSERT_INT(release(0, rules[i].type < 5 ? 6 : 1, KEY),
+				rules[i].type < 5 ? 0 : HOST_GENERIC(INVALID_FIELD));
+		NSDK_ASSERT_INT(acquire(1, 2, KEY, key + 1), conflict);
+		NSDK_ASSERT_INT(acquire(i % 2 + 1, 2, KEY, rules[i].type < 5 ? key : 0), 0);
+		NSDK_ASSERT_INT(report(18)->type, 2);
+		NSDK_ASSERT_INT(report(18)->registered[0], 1);
+		CU_ASSERT_EQUAL(entry(0)->key, KEY);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_WRITE), 0);
+		NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_READ), 0);
+		host_stop();
+	}
+	start("size=1M,rival=2");
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, KEY), 0);
+	NSDK_ASSERT_INT(release(NSDK_NVME_RESV_CLEAR, 0, OTHER), conflict);
+	NSDK_ASSERT_INT(release(NSDK_NVME_RESV_CLEAR, 0, KEY), 0);
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_WRITE), 0);
+}
+
+static void reports_as_much_as_is_asked_for(void)
+{
+	start("size=1M,rival=5");
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), 0);
+	NSDK_ASSERT_INT(report(6)->registered[0], 2);
+	NSDK_ASSERT_INT(data[24], 0xee);
+	NSDK_ASSERT_INT(report(18)->persists, 1);
+	/* All registrants hold it. */
+	NSDK_ASSERT_INT(entry(0)->status, 1);
+	NSDK_ASSERT_INT(entry(1)->status, 1);
+	CU_ASSERT_EQUAL(entry(0)->key, KEY);
+	NSDK_ASSERT_INT(report(100)->generation, 2);
+	NSDK_ASSERT_INT(data[72], 0);
+	NSDK_ASSERT_INT(data[400], 0xee);
+}
+
+static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(a_host_alone),
+	NSDK_UNIT_TEST(a_rival_is_in_the_way),
+	NSDK_UNIT_TEST(reports_as_much_as_is_asked_for),
+};
+
+NSDK_UNIT_MAIN("lib/emu/nvme_resv", tests, .after = host_stop)
