@@ -269,6 +269,9 @@ static void take_command(struct nsdk_emu_dma *dma, const struct nsdk_nvme_cmd *c
 	case NSDK_NVME_NVM_DATASET_MANAGEMENT:
 		bytes = ((cmd->cdw10 & 0xff) + 1) * sizeof(struct nsdk_nvme_dsm_range);
 		break;
+	case NSDK_NVME_NVM_COPY:
+		bytes = ((cmd->cdw12 & 0xff) + 1) * sizeof(struct nsdk_nvme_copy_range);
+		break;
 	default:
 		break;
 	}
@@ -432,14 +435,15 @@ int __wrap_nsdk_emu_dma_write(struct nsdk_emu_dma *dma, uint64_t iova, const voi
 			patch(copy, bytes, lie);
 			from = copy;
 		}
-		return __real_nsdk_emu_dma_write(dma, iova, from, bytes, nosnoop, owner);
-	}
-	if (due(LIAR_COMMAND) || !is_named(iova, bytes) || !liar.device_writes)
+	} else if (due(LIAR_COMMAND) || !is_named(iova, bytes) || !liar.device_writes) {
 		return -EFAULT;
+	}
 	rc = __real_nsdk_emu_dma_write(dma, iova, from, bytes, nosnoop, owner);
 	for (const uint8_t *at = from; rc == 0 && bytes > 0; at += have, iova += have, bytes -= have) {
 		va = va_of(dma, iova, bytes, &have);
-		liar.host->wrote(va, at, have);
+		/* What admin commands write is mostly the driver's own. */
+		if (liar.host->owns(va, have, true))
+			liar.host->wrote(va, at, have);
 	}
 	return rc;
 }

@@ -24,6 +24,7 @@
 #include <nsdk/env.h>
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
+#include <nsdk/nvme_admin.h>
 
 #define SLOTS 12u
 #define SLOT_BYTES ((size_t)40 << 10)
@@ -33,10 +34,15 @@
 #define OPS_MAX 200u
 #define LIES_MAX 12u
 #define HEADER_BYTES 9u
+#define RAW_TIMEOUT_NS 1000000000ull
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 enum { NOBODY, DEVICE_READS, DEVICE_WRITES };
+
+/* What an operation does, its first byte modulo KINDS. New ones go to the end: inputs are kept. */
+enum kind { READ, WRITE, COMPARE, READV, WRITEV, FLUSH, WRITE_ZEROES, DSM, COMPARE_AND_WRITE, VERIFY,
+	    WRITE_UNCORRECTABLE, COPY, RAW_READ, RAW_ADMIN, COMPAREV, NOTHING, KINDS };
 
 struct io {
 	bool busy;
@@ -60,7 +66,7 @@ static struct {
 	struct io ios[SLOTS];
 	struct nsdk_device *dev;
 	struct nsdk_nvme_ctrlr *ctrlr;
-	struct nsdk_nvme_qpair *qpairs[QPAIRS];
+	struct nsdk_nvme_qpair *qpairs[QPAIRS + 1]; /* the last is none: the admin queue's */
 	bool nosnoop;
 	uint8_t fill;
 } host;
@@ -144,50 +150,91 @@ static void submit(struct io *io)
 	struct nsdk_nvme_qpair *qp = host.qpairs[io->qpair];
 	struct nsdk_nvme_ns *ns = namespace_of(io);
 	uint32_t flags = io->flags & 1 ? NSDK_NVME_RW_FUA : 0;
-	bool moves_data = io->kind < 5 || io->kind == 7;
-	void *first = io->pieces > 0 ? io->iov[0].iov_base : NULL;
+	bool writes = io->kind == READ || io->kind == READV || io->kind == RAW_READ || io->kind == RAW_ADMIN;
+	void *first = io->iov[0].iov_base;
+	struct nsdk_nvme_cmd raw = { 0 };
 	int rc;
 
-	if (!ns || !qp)
+	if (!ns || (!qp && io->kind != RAW_ADMIN))
 		return;
 	/* Lines of the payload are dirty now; the device may not see what was there before. */
 	memset(host.region + slot_at(io), ++host.fill, io->bytes);
-	if (io->kind == 7) {
+	if (io->kind == DSM) {
 		struct nsdk_nvme_dsm_range range = { .slba = io->lba };
 
 		for (; range.blocks < io->iov[0].iov_len / sizeof(range); range.blocks++)
 			memcpy((uint8_t *)first + range.blocks * sizeof(range), &range, sizeof(range));
 	}
+	if (io->kind == COPY) {
+		struct nsdk_nvme_copy_range range = { .slba = io->lba, .blocks = 3 };
+
+		for (size_t at = 0; at < io->iov[0].iov_len; at += sizeof(range))
+			memcpy((uint8_t *)first + at, &range, sizeof(range));
+	}
 	memcpy(host.shadow + slot_at(io), host.region + slot_at(io), SLOT_BYTES);
-	if (moves_data)
-		mark(io, io->kind % 3 == 0 && io->kind < 5 ? DEVICE_WRITES : DEVICE_READS);
+	mark(io, writes ? DEVICE_WRITES : DEVICE_READS);
 	/* Callbacks may run before it returns: of this one they must not. */
 	io->busy = true;
 	switch (io->kind) {
-	case 0:
+	case READ:
 		rc = nsdk_nvme_read(ns, qp, first, io->lba, io->blocks, flags, on_done, io);
 		break;
-	case 1:
+	case WRITE:
 		rc = nsdk_nvme_write(ns, qp, first, io->lba, io->blocks, flags, on_done, io);
 		break;
-	case 2:
+	case COMPARE:
 		rc = nsdk_nvme_compare(ns, qp, first, io->lba, io->blocks, flags, on_done, io);
 		break;
-	case 3:
+	case READV:
 		rc = nsdk_nvme_readv(ns, qp, io->iov, io->pieces, io->lba, io->blocks, flags, on_done, io);
 		break;
-	case 4:
+	case WRITEV:
 		rc = nsdk_nvme_writev(ns, qp, io->iov, io->pieces, io->lba, io->blocks, flags, on_done, io);
 		break;
-	case 5:
+	case FLUSH:
 		rc = nsdk_nvme_flush(ns, qp, on_done, io);
 		break;
-	case 6:
+	case WRITE_ZEROES:
 		rc = nsdk_nvme_write_zeroes(ns, qp, io->lba, io->blocks, flags, on_done, io);
 		break;
-	default:
+	case COMPAREV:
+		rc = nsdk_nvme_comparev(ns, qp, io->iov, io->pieces, io->lba, io->blocks, flags, on_done, io);
+		break;
+	case COMPARE_AND_WRITE:
+		rc = nsdk_nvme_compare_and_write(ns, qp, first, (uint8_t *)first + io->iov[0].iov_len / 2,
+						 io->lba, io->blocks, flags, on_done, io);
+		break;
+	case VERIFY:
+		rc = nsdk_nvme_verify(ns, qp, io->lba, io->blocks, 0, on_done, io);
+		break;
+	case WRITE_UNCORRECTABLE:
+		rc = nsdk_nvme_write_uncorrectable(ns, qp, io->lba, io->blocks, on_done, io);
+		break;
+	case COPY:
+		rc = nsdk_nvme_copy(ns, qp, first,
+				    (unsigned)(io->iov[0].iov_len / sizeof(struct nsdk_nvme_copy_range)),
+				    io->lba, flags, on_done, io);
+		break;
+	case RAW_READ:
+		raw.opcode = NSDK_NVME_NVM_READ;
+		raw.cdw10 = (uint32_t)io->lba;
+		raw.cdw11 = (uint32_t)(io->lba >> 32);
+		raw.cdw12 = io->blocks - 1;
+		rc = nsdk_nvme_io_passthru(ns, qp, &raw, first, io->iov[0].iov_len, NSDK_DMA_FROM_DEVICE,
+					   on_done, io);
+		break;
+	case RAW_ADMIN:
+		raw.opcode = NSDK_NVME_ADMIN_IDENTIFY;
+		raw.cdw10 = NSDK_NVME_CNS_CTRLR;
+		rc = nsdk_nvme_admin_passthru(host.ctrlr, &raw, first, io->iov[0].iov_len,
+					      NSDK_DMA_FROM_DEVICE, RAW_TIMEOUT_NS, on_done, io);
+		break;
+	case DSM:
 		rc = nsdk_nvme_dsm(ns, qp, first, (unsigned)(io->iov[0].iov_len / 16),
 				   NSDK_NVME_DSM_DEALLOCATE, on_done, io);
+		break;
+	default:
+		rc = -EINVAL;
 		break;
 	}
 	if (rc > 0)
@@ -198,6 +245,11 @@ static void submit(struct io *io)
 		mark(io, NOBODY);
 		io->busy = false;
 	}
+}
+
+static bool takes_pieces(uint8_t kind)
+{
+	return kind == READV || kind == WRITEV || kind == COMPAREV;
 }
 
 /* An I/O as six bytes say it: kind and slot are known, the rest is its place and shape. */
@@ -211,8 +263,8 @@ static void begin_io(const uint8_t *op)
 	if (io->busy)
 		return;
 	*io = (struct io){
-		.kind = op[0] % 8,
-		.qpair = op[1] / 16 % QPAIRS,
+		.kind = op[0] % KINDS,
+		.qpair = op[0] % KINDS == RAW_ADMIN ? QPAIRS : op[1] / 16 % QPAIRS,
 		.again = op[5] & 2,
 		.flags = op[5],
 		.lba = op[3] & 0xf0 ? op[3] * 5u : UINT64_MAX - op[3],
@@ -224,16 +276,25 @@ static void begin_io(const uint8_t *op)
 		io->lba = nsdk_nvme_ns_blocks(ns) - io->blocks + (op[2] & 32 ? 1 : 0);
 	/* Where the payload begins: on a page, a line, a dword, or nowhere good. */
 	offset = op[4] % 8 == 0 ? 0 : (size_t)(op[4] / 8) * (op[4] % 8 == 7 ? 1 : op[4] & 1 ? 64 : 4);
-	if (io->kind == 7)
+	if (io->kind == DSM || io->kind == COPY)
 		offset &= ~(size_t)7; /* a pointer to ranges is as well aligned as they are */
-	left = io->kind == 7 ? (op[2] % 16 + 1u) * 16u : block * io->blocks;
-	if (offset + left > SLOT_BYTES)
+	left = block * io->blocks;
+	if (io->kind == DSM)
+		left = (op[2] % 16 + 1u) * sizeof(struct nsdk_nvme_dsm_range);
+	else if (io->kind == COPY)
+		left = (op[2] % 16 + 1u) * sizeof(struct nsdk_nvme_copy_range);
+	else if (io->kind == COMPARE_AND_WRITE)
+		left *= 2;
+	else if (io->kind == RAW_ADMIN)
+		left = 4096;
+	/* Nobody checks a raw command against its buffer. */
+	if (offset + left > SLOT_BYTES || (io->kind == RAW_READ && left == 0))
 		return;
 	io->bytes = offset + left;
 	io->iov[0] = (struct iovec){ host.region + slot_at(io) + offset, left };
 	io->pieces = 1;
 	/* Pieces of the one payload, each after the other or with pages left out between. */
-	for (uint8_t cuts = op[5] >> 2 & 7; (io->kind == 3 || io->kind == 4) && cuts > 0; cuts--) {
+	for (unsigned cuts = takes_pieces(io->kind) ? op[5] >> 2 & 7 : 0; cuts > 0; cuts--) {
 		struct iovec *last = &io->iov[io->pieces - 1];
 
 		part = ((size_t)op[2] * 67 + (size_t)cuts * op[4] * 4) % 9000 / (op[4] & 1 ? 64 : 4) *
@@ -271,20 +332,31 @@ static void create_qpair(const uint8_t *op)
 		*qp = NULL;
 }
 
+/* The callbacks of these must not submit again: it ends. */
+static void last_time(unsigned qpair)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (host.ios[i].qpair == qpair)
+			host.ios[i].again = false;
+}
+
+static void all_called_back(unsigned qpair)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (host.ios[i].qpair == qpair && host.ios[i].busy)
+			liar_found("I/O that was never called back, of kind %u", host.ios[i].kind);
+}
+
 static void destroy_qpair(unsigned index)
 {
 	struct nsdk_nvme_qpair *qp = host.qpairs[index];
 
 	if (!qp)
 		return;
-	for (unsigned i = 0; i < SLOTS; i++)
-		if (host.ios[i].qpair == index)
-			host.ios[i].again = false;
+	last_time(index);
 	nsdk_nvme_qpair_destroy(qp);
 	host.qpairs[index] = NULL;
-	for (unsigned i = 0; i < SLOTS; i++)
-		if (host.ios[i].qpair == index && host.ios[i].busy)
-			liar_found("I/O that was never called back, of kind %u", host.ios[i].kind);
+	all_called_back(index);
 }
 
 static void operate(const uint8_t *op)
@@ -388,9 +460,11 @@ static void take_down(void)
 
 	for (unsigned i = 0; i < QPAIRS; i++)
 		destroy_qpair(i);
+	last_time(QPAIRS);
 	if (host.ctrlr && nsdk_nvme_detach(host.ctrlr) == -EBUSY)
 		liar_found("queue pairs are left of none");
 	host.ctrlr = NULL;
+	all_called_back(QPAIRS);
 	if (!liar_misled() && !nsdk_device_is_gone(host.dev) &&
 	    nsdk_device_cfg_read(host.dev, PCI_COMMAND, 2, &command) == 0 && !liar_misled() &&
 	    (command & PCI_COMMAND_MASTER))
