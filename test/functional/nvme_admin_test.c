@@ -465,7 +465,7 @@ static void a_command_without_an_answer_takes_the_controller_out(void)
 
 static void removal_in_the_middle_calls_back_once(void)
 {
-	for (unsigned at = 14; at < 24; at++) {
+	for (unsigned at = 18; at < 34; at++) {
 		struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_format(NSDK_NVME_NSID_ALL, 1, false, 0, false,
 								0);
 		char more[40];
