@@ -129,7 +129,7 @@ static uint16_t create_sq(struct emu_nvme_req *req)
 	return rc ? EMU_NVME_PASSING(INTERNAL_ERROR) : 0;
 }
 
-static uint16_t delete_sq(struct emu_nvme_req *req)
+static int delete_sq(struct emu_nvme_req *req)
 {
 	struct emu_nvme *ctrl = req->ctrl;
 	unsigned qid = cmd_qid(req->cmd);
@@ -137,6 +137,10 @@ static uint16_t delete_sq(struct emu_nvme_req *req)
 
 	if (qid == 0 || qid > ctrl->opts.queues || !ctrl->sqs[qid].exists)
 		return EMU_NVME_SPECIFIC(INVALID_QID);
+	if (ctrl->sqs[qid].hung_count && ctrl->opts.delete_sq != EMU_NVME_DELETE_WORKS)
+		return ctrl->opts.delete_sq == EMU_NVME_DELETE_HANGS ?
+			       EMU_NVME_LATER :
+			       EMU_NVME_PASSING(INTERNAL_ERROR);
 	cq = &ctrl->cqs[ctrl->sqs[qid].cqid];
 	pthread_mutex_lock(&cq->lock);
 	emu_nvme_sq_drain(ctrl, &ctrl->sqs[qid]);
@@ -178,12 +182,13 @@ static bool abort_event_request(struct emu_nvme_req *req, uint16_t cid)
 	return false;
 }
 
-static uint16_t do_abort(struct emu_nvme_req *req)
+static int do_abort(struct emu_nvme_req *req)
 {
 	uint16_t cid = (uint16_t)(req->cmd->cdw10 >> 16);
 	struct emu_nvme *ctrl = req->ctrl;
 	unsigned sqid = req->cmd->cdw10 & 0xffff;
 	struct emu_nvme_cq *cq;
+	bool hangs;
 
 	if (sqid > ctrl->opts.queues || !ctrl->sqs[sqid].exists)
 		return EMU_NVME_GENERIC(INVALID_FIELD);
@@ -199,11 +204,12 @@ static uint16_t do_abort(struct emu_nvme_req *req)
 	}
 	cq = &ctrl->cqs[ctrl->sqs[sqid].cqid];
 	pthread_mutex_lock(&cq->lock);
-	if (emu_nvme_sq_abort(ctrl, &ctrl->sqs[sqid], cid))
+	hangs = ctrl->opts.abort == EMU_NVME_ABORT_HANGS && ctrl->sqs[sqid].hung_count;
+	if (!hangs && emu_nvme_sq_abort(ctrl, &ctrl->sqs[sqid], cid))
 		req->dw0 = 0;
 	emu_nvme_interrupt(ctrl, cq);
 	pthread_mutex_unlock(&cq->lock);
-	return 0;
+	return hangs ? EMU_NVME_LATER : 0;
 }
 
 int emu_nvme_admin(struct emu_nvme_req *req)

@@ -28,6 +28,7 @@
 #define EMU_NVME_MSRC 64u     /* ranges */
 #define EMU_NVME_FIRMWARE_SLOTS 2u
 #define EMU_NVME_IMAGE_BYTES ((size_t)1 << 20)
+#define EMU_NVME_HUNG 8u /* commands of a queue that may hang at a time */
 
 /* The store is locked and moved in pieces of this size: see nvme_store.c. */
 #define EMU_NVME_EXTENT_BYTES ((size_t)64 << 10)
@@ -57,6 +58,21 @@ enum emu_nvme_fault {
 	EMU_NVME_FAULT_BAD_STATUS,  /* one command fails with Internal Error */
 };
 
+/* What comes of an Abort for a command that hangs (fault=timeout@). */
+enum emu_nvme_abort {
+	EMU_NVME_ABORT_WORKS,
+	EMU_NVME_ABORT_FAILS, /* "not aborted", and the command hangs on */
+	EMU_NVME_ABORT_HANGS, /* it is never answered */
+	EMU_NVME_ABORT_LATE,  /* "not aborted", and the command completes a little later */
+};
+
+/* … of a Delete I/O Submission Queue while a command hangs in it. */
+enum emu_nvme_delete {
+	EMU_NVME_DELETE_WORKS,
+	EMU_NVME_DELETE_FAILS,
+	EMU_NVME_DELETE_HANGS,
+};
+
 struct emu_nvme_opts {
 	uint64_t size_bytes; /* of one namespace; 0: what the file has, or the default */
 	unsigned lba_bytes;
@@ -79,6 +95,11 @@ struct emu_nvme_opts {
 	enum emu_nvme_fault fault;
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
+	bool fault_again; /* at every multiple of that */
+	enum emu_nvme_abort abort;
+	enum emu_nvme_delete delete_sq;
+	unsigned reset_fails; /* so many times it does not get ready again */
+	bool disable_hangs;   /* CSTS.RDY stays 1 when CC.EN falls, until the function is reset */
 };
 
 /* @return 0; -EINVAL, one sentence logged. */
@@ -194,11 +215,16 @@ struct emu_nvme_sq {
 	struct emu_nvme_pending *pending;
 	uint32_t pending_first, pending_count;
 	uint64_t *cids; /* one bit for each cid that is pending */
-	int32_t hung_cid; /* the command that fault=timeout swallowed, or -1 */
 	/* The first of two fused commands, while the second has not come (nvme_fused.c). */
 	bool fused;
 	bool fused_conflict;
 	struct nsdk_nvme_cmd fused_first;
+	/* The commands that fault=timeout swallowed; what does not fit is carried out. */
+	struct emu_nvme_hung {
+		struct nsdk_nvme_cmd cmd;
+		uint64_t due_ns; /* not 0: it completes then after all */
+	} hung[EMU_NVME_HUNG];
+	uint32_t hung_count;
 	char owner[EMU_NVME_OWNER_CHARS];
 };
 
@@ -349,6 +375,10 @@ struct emu_nvme {
 	bool subsystem_reset; /* CSTS.NSSRO */
 	bool shut_down;       /* CSTS.SHST is 10b */
 	bool was_ready;       /* since it was enabled */
+	bool stuck;           /* disable_hangs: it was disabled, and does not say so */
+	bool was_up;          /* it was ready once: what reset_fails says goes for what comes next */
+	bool fails_now;
+	unsigned fails_left;
 	uint64_t ready_ns;
 	/* Written with all queues at rest, read under any queue's lock. */
 	unsigned page_bytes;

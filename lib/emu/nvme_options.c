@@ -12,8 +12,8 @@
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
 struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
-	uint64_t rival;
-	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl;
+	uint64_t rival, reset_fails;
+	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -21,10 +21,12 @@ struct said {
 static const char *const lba_words[] = { "512", "4096", NULL };
 static const char *const nosnoop_words[] = { "none", "data", "all", NULL };
 static const char *const sgl_words[] = { "none", "dword", "any", NULL };
+static const char *const abort_words[] = { "works", "fails", "hangs", "late", NULL };
+static const char *const delete_words[] = { "works", "fails", "hangs", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
-       READY, VWC, VOLATILE, SGL, RIVAL, FAULT, OPTIONS };
+       READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS, OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
 
@@ -50,6 +52,10 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[SGL] = { "sgl", NSDK_EMU_OPTION_WORD, AT(sgl), .words = sgl_words },
 	[RIVAL] = { "rival", NSDK_EMU_OPTION_NUMBER, AT(rival), 0, 6 },
 	[FAULT] = { "fault", NSDK_EMU_OPTION_TEXT, AT(fault), .max = sizeof(((struct said *)0)->fault) },
+	[ABORT] = { "abort", NSDK_EMU_OPTION_WORD, AT(abort), .words = abort_words },
+	[DELETE_SQ] = { "delete", NSDK_EMU_OPTION_WORD, AT(delete_sq), .words = delete_words },
+	[RESET_FAILS] = { "reset_fails", NSDK_EMU_OPTION_NUMBER, AT(reset_fails), 0, 1000 },
+	[DISABLE_HANGS] = { "disable_hangs", NSDK_EMU_OPTION_WORD, AT(disable_hangs), .words = off_on },
 };
 
 static int read_fault(const char *text, struct emu_nvme_opts *out)
@@ -78,13 +84,18 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		out->fault_in_admin = strncmp(count, "admin", 5) == 0;
 		if (out->fault_in_admin)
 			count += 5;
+		/* Every: such a device must be given the chance to work in between. */
+		out->fault_again = strncmp(count, "every", 5) == 0;
+		if (out->fault_again)
+			count += 5;
 		if (nsdk_emu_number(count, &out->fault_at) == 0 && out->fault_at > 0)
 			return 0;
 		break;
 	}
 	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, cut@N, timeout@N or "
-			 "badstatus@N, where N counts I/O commands from 1 (adminN: admin commands)",
+			 "badstatus@N, where N counts I/O commands from 1 (adminN: admin commands; "
+			 "everyN: again and again)",
 			 text);
 }
 
@@ -126,6 +137,10 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.volatile_cache = said.volatile_cache,
 		.sgl = (enum emu_nvme_sgl)said.sgl,
 		.rival = (unsigned)said.rival,
+		.abort = (enum emu_nvme_abort)said.abort,
+		.delete_sq = (enum emu_nvme_delete)said.delete_sq,
+		.reset_fails = (unsigned)said.reset_fails,
+		.disable_hangs = said.disable_hangs,
 	};
 	memcpy(out->file, said.file, sizeof(out->file));
 	if (out->size_bytes % out->lba_bytes)

@@ -23,6 +23,9 @@
 #define ERROR_INFO_DOORBELL_VALUE 1u /* Base figure 146 */
 #define STATUS_MORE 0x4000u          /* the error log tells more */
 #define NO_CID 0xffffu
+/* abort=late: a command that hung completes so long after its Abort. */
+#define LATE_NS 20000000u
+
 #define NO_DOORBELL UINT64_MAX /* not a value that one can have */
 
 static struct emu_nvme_cq *cq_of(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq)
@@ -120,7 +123,7 @@ int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	sq->iova = iova;
 	sq->pending_first = 0;
 	sq->pending_count = 0;
-	sq->hung_cid = -1;
+	sq->hung_count = 0;
 	sq->fused = false;
 	snprintf(sq->owner, sizeof(sq->owner), "emu:nvme sqid %u", id);
 	atomic_store_explicit(&ctrl->doorbells[2 * id], 0, memory_order_relaxed);
@@ -298,10 +301,19 @@ static uint64_t fault_number(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq
 	return atomic_fetch_add_explicit(&ctrl->fault_count, 1, memory_order_relaxed) + 1;
 }
 
+static bool is_faulty(const struct emu_nvme *ctrl, uint64_t number)
+{
+	if (number == 0)
+		return false;
+	return ctrl->opts.fault_again ? number % ctrl->opts.fault_at == 0 :
+					number == ctrl->opts.fault_at;
+}
+
 static bool cid_is_taken(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq, uint16_t cid)
 {
-	if (sq->hung_cid == cid)
-		return true;
+	for (uint32_t i = 0; i < sq->hung_count; i++)
+		if (sq->hung[i].cmd.cid == cid)
+			return true;
 	if (sq->id == 0)
 		for (unsigned i = 0; i < ctrl->aer_count; i++)
 			if (ctrl->aer_cids[i] == cid)
@@ -379,10 +391,11 @@ static bool flags_are_valid(const struct emu_nvme *ctrl, const struct emu_nvme_s
 static int verdict(struct emu_nvme_req *req, bool conflict, uint64_t number)
 {
 	struct emu_nvme *ctrl = req->ctrl;
-	bool faulty = number > 0 && number == ctrl->opts.fault_at;
+	struct emu_nvme_sq *sq = req->sq;
+	bool faulty = is_faulty(ctrl, number);
 
-	if (faulty && ctrl->opts.fault == EMU_NVME_FAULT_TIMEOUT) {
-		req->sq->hung_cid = req->cmd->cid;
+	if (faulty && ctrl->opts.fault == EMU_NVME_FAULT_TIMEOUT && sq->hung_count < EMU_NVME_HUNG) {
+		sq->hung[sq->hung_count++] = (struct emu_nvme_hung){ .cmd = *req->cmd };
 		return EMU_NVME_LATER;
 	}
 	if (conflict || cid_is_taken(ctrl, req->sq, req->cmd->cid))
@@ -397,7 +410,7 @@ static int verdict(struct emu_nvme_req *req, bool conflict, uint64_t number)
 /* Whether a command is the one at which power is lost. */
 static bool power_fails(const struct emu_nvme *ctrl, uint64_t number)
 {
-	return number > 0 && number == ctrl->opts.fault_at && ctrl->opts.fault == EMU_NVME_FAULT_CUT;
+	return is_faulty(ctrl, number) && ctrl->opts.fault == EMU_NVME_FAULT_CUT;
 }
 
 /* In this order: what is completed from here on is not told any more. */
@@ -410,7 +423,7 @@ static void cut_power(struct emu_nvme *ctrl)
 /* The faults that come behind a command. */
 static void aftermath(struct emu_nvme *ctrl, uint64_t number)
 {
-	if (number == 0 || number != ctrl->opts.fault_at)
+	if (!is_faulty(ctrl, number))
 		return;
 	if (ctrl->opts.fault == EMU_NVME_FAULT_FATAL)
 		emu_nvme_fatal(ctrl, "fault=fatal@ was asked for");
@@ -569,8 +582,14 @@ bool emu_nvme_sq_abort(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, uint16_t c
 
 	if (!emu_nvme_cq_has_room(cq))
 		return false;
-	if (sq->hung_cid == cid) {
-		sq->hung_cid = -1;
+	for (uint32_t i = 0; i < sq->hung_count; i++) {
+		if (sq->hung[i].cmd.cid != cid)
+			continue;
+		if (ctrl->opts.abort == EMU_NVME_ABORT_LATE)
+			sq->hung[i].due_ns = nsdk_clock_ns() + LATE_NS;
+		if (ctrl->opts.abort != EMU_NVME_ABORT_WORKS)
+			return false;
+		sq->hung[i] = sq->hung[--sq->hung_count];
 		emu_nvme_post(ctrl, cq, sq, cid, 0, EMU_NVME_PASSING(ABORT_REQUESTED));
 		return true;
 	}
@@ -591,8 +610,8 @@ void emu_nvme_sq_drain(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
 	struct emu_nvme_cq *cq = cq_of(ctrl, sq);
 	struct emu_nvme_pending *pending;
 
-	if (sq->hung_cid >= 0 && emu_nvme_cq_has_room(cq))
-		emu_nvme_post(ctrl, cq, sq, (uint16_t)sq->hung_cid, 0,
+	for (uint32_t i = 0; i < sq->hung_count && emu_nvme_cq_has_room(cq); i++)
+		emu_nvme_post(ctrl, cq, sq, sq->hung[i].cmd.cid, 0,
 			      EMU_NVME_PASSING(ABORTED_SQ_DELETED));
 	if (sq->fused && emu_nvme_cq_has_room(cq))
 		emu_nvme_post(ctrl, cq, sq, sq->fused_first.cid, 0,
@@ -604,6 +623,23 @@ void emu_nvme_sq_drain(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
 			emu_nvme_post(ctrl, cq, sq, pending->cmd.cid, 0,
 				      EMU_NVME_PASSING(ABORTED_SQ_DELETED));
 	}
+}
+
+/* Commands that hung, and complete after all. */
+static bool run_hung(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
+{
+	struct nsdk_nvme_cmd cmd;
+
+	/* Not between two that are fused. */
+	for (uint32_t i = 0; i < sq->hung_count && !sq->fused && emu_nvme_cq_has_room(cq); i++) {
+		if (!sq->hung[i].due_ns || nsdk_clock_ns() < sq->hung[i].due_ns)
+			continue;
+		cmd = sq->hung[i].cmd;
+		sq->hung[i] = sq->hung[--sq->hung_count];
+		run(ctrl, cq, sq, &cmd, false, true);
+		return true;
+	}
+	return false;
 }
 
 /* ---- Turns ---- */
@@ -627,6 +663,8 @@ static bool sq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nv
 	}
 	if (sq->pending)
 		worked |= run_pending(ctrl, cq, sq);
+	if (sq->hung_count)
+		worked |= run_hung(ctrl, cq, sq);
 	return worked;
 }
 

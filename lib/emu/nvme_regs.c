@@ -42,6 +42,7 @@ static uint64_t ready_units(const struct emu_nvme *ctrl)
 
 void emu_nvme_regs_init(struct emu_nvme *ctrl)
 {
+	ctrl->fails_left = ctrl->opts.reset_fails;
 	ctrl->cap = (ctrl->opts.entries - 1) | CAP_CQR | ready_units(ctrl) << 24 | CAP_NSSRS |
 		    CAP_CSS_NVM | CAP_CSS_SETS | (uint64_t)MPSMAX << 52 | CAP_CRWMS;
 	ctrl->page_bytes = EMU_NVME_PAGE;
@@ -79,6 +80,7 @@ void emu_nvme_regs_reset(struct emu_nvme *ctrl)
 	ctrl->intm = 0;
 	ctrl->shut_down = false;
 	ctrl->was_ready = false;
+	ctrl->stuck = false;
 	ctrl->page_bytes = EMU_NVME_PAGE;
 	ctrl->iosqes = 0;
 	ctrl->iocqes = 0;
@@ -116,6 +118,9 @@ static void enable(struct emu_nvme *ctrl, uint32_t cc)
 	const char *why = refuse(ctrl, cc);
 
 	ctrl->cc = cc;
+	ctrl->fails_now = ctrl->was_up && ctrl->fails_left > 0;
+	if (ctrl->fails_now)
+		ctrl->fails_left--;
 	atomic_store(&ctrl->state, EMU_NVME_STARTING);
 	ctrl->ready_ns = nsdk_clock_ns() + ctrl->opts.ready_ns;
 	ctrl->page_bytes = EMU_NVME_PAGE << CC_MPS(cc);
@@ -134,11 +139,12 @@ static void get_ready_in_time(struct emu_nvme *ctrl)
 {
 	int starting = EMU_NVME_STARTING;
 
-	if (atomic_load(&ctrl->state) != starting ||
+	if (atomic_load(&ctrl->state) != starting || ctrl->fails_now ||
 	    ctrl->opts.fault == EMU_NVME_FAULT_NEVER_READY ||
 	    (ctrl->opts.ready_ns && nsdk_clock_ns() < ctrl->ready_ns))
 		return;
 	ctrl->was_ready |= atomic_compare_exchange_strong(&ctrl->state, &starting, EMU_NVME_RUNNING);
+	ctrl->was_up |= ctrl->was_ready;
 }
 
 void emu_nvme_regs_check_ready(struct emu_nvme *ctrl)
@@ -169,6 +175,7 @@ static void write_cc(struct emu_nvme *ctrl, uint32_t cc)
 	emu_nvme_freeze(ctrl);
 	if (was_enabled && !(cc & NSDK_NVME_CC_EN)) {
 		emu_nvme_regs_reset(ctrl);
+		ctrl->stuck = ctrl->opts.disable_hangs;
 		/* The other fields keep what was written: the host builds CC step by step. */
 		ctrl->cc = cc & ~NSDK_NVME_CC_SHN_MASK;
 	} else if (!was_enabled && (cc & NSDK_NVME_CC_EN)) {
@@ -195,7 +202,7 @@ static uint32_t read_csts(struct emu_nvme *ctrl)
 	get_ready_in_time(ctrl);
 	state = atomic_load(&ctrl->state);
 	/* A controller that failed or was shut down stays ready if it was. */
-	if (ctrl->was_ready)
+	if (ctrl->was_ready || ctrl->stuck)
 		csts |= NSDK_NVME_CSTS_RDY;
 	if (state == EMU_NVME_FATAL)
 		csts |= NSDK_NVME_CSTS_CFS;

@@ -54,6 +54,15 @@ static void reads_faults(void)
 	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_GONE);
 	NSDK_ASSERT_INT(opts.fault_at, 3);
 	CU_ASSERT(opts.fault_in_admin);
+	CU_ASSERT(!opts.fault_again);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("fault=timeout@every9,abort=late,delete=hangs,reset_fails=2,"
+					   "disable_hangs=1", &opts), 0);
+	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_TIMEOUT);
+	NSDK_ASSERT_INT(opts.fault_at, 9);
+	CU_ASSERT(opts.fault_again && !opts.fault_in_admin && opts.disable_hangs);
+	NSDK_ASSERT_INT(opts.abort, EMU_NVME_ABORT_LATE);
+	NSDK_ASSERT_INT(opts.delete_sq, EMU_NVME_DELETE_HANGS);
+	NSDK_ASSERT_INT(opts.reset_fails, 2);
 	NSDK_ASSERT_INT(emu_nvme_opts_read("file=/tmp/x,volatile_cache=1,fault=cut@7", &opts), 0);
 	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_CUT);
 	NSDK_ASSERT_INT(opts.fault_at, 7);
