@@ -80,7 +80,7 @@ static const char perf_help[] =
 	FLUSH_HELP
 	"\n"
 	"Deadlines:\n"
-	"  --io_timeout=TIME   give the device up when an I/O takes longer [30]\n"
+	"  --io_timeout=TIME   abort an I/O that takes longer, which is an error [30]\n"
 	"  --stop_timeout=TIME after SIGINT or SIGTERM, wait so long for what is in flight [5]; a\n"
 	"                      second signal ends the wait\n"
 	"\n"
@@ -210,7 +210,7 @@ static int create_jobs(struct perf_run *run)
 		int rc;
 
 		rc = nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_device_poll, device,
-					  100000, &device->poller);
+					  10000, &device->poller);
 		if (rc != 0)
 			return rc;
 	}

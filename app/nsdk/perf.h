@@ -58,6 +58,7 @@ struct perf_opts {
 	uint32_t nsid; /* 0: the first */
 	uint64_t seed;
 	uint64_t io_timeout_ns;
+	uint64_t recovery_ns; /* what aborts and resets may take altogether */
 	uint64_t stop_timeout_ns;
 	enum perf_eta eta;
 	char **devices;

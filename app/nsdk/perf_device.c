@@ -94,6 +94,7 @@ int perf_device_attach(struct perf_device *device)
 		.opts_bytes = sizeof(nvme),
 		.policy = opts->policy,
 		.io_queues = opts->numjobs,
+		.io_timeout_ns = opts->io_timeout_ns,
 	};
 	struct nsdk_dma_pool_opts pool = {
 		.opts_bytes = sizeof(pool),

@@ -275,6 +275,7 @@ int perf_opts_parse(const struct tool_command *command, int argc, char **argv,
 		.policy = NSDK_POLICY_COHERENT,
 		.seed = 1,
 		.io_timeout_ns = 30 * 1000000000ULL,
+		.recovery_ns = 60 * 1000000000ULL,
 		.stop_timeout_ns = 5 * 1000000000ULL,
 	};
 	tool_args_init(&out->args, command, perf_options, argc, argv);

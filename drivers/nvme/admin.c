@@ -61,6 +61,8 @@ int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 
 	if (err)
 		return err;
+	if (nvme_resetting(ctrlr) && !ctrlr->recovery.own)
+		return -EAGAIN;
 	for (cid = 0; cid < admin->request_count; cid++) {
 		request = &admin->requests[cid];
 		if (!request->cb)
@@ -159,10 +161,9 @@ int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr)
 			if (!request->cb || !request->deadline_ns ||
 			    now_ns < request->deadline_ns)
 				continue;
-			err = nsdk_nvme_ctrlr_fail(
-				ctrlr, -ETIMEDOUT,
-				"admin command %02xh was not answered within %llu ms; the "
-				"controller has been taken out",
+			/* Within a reset it is the reset that has failed. */
+			err = ctrlr->recovery.own ? -ETIMEDOUT : nsdk_nvme_ctrlr_trouble(
+				ctrlr, -ETIMEDOUT, "admin command %02xh was not answered within %llu ms",
 				request->opcode,
 				(unsigned long long)(request->timeout_ns / NVME_NS_PER_MS));
 			break;
@@ -189,6 +190,39 @@ void nsdk_nvme_admin_abort(struct nsdk_nvme_ctrlr *ctrlr)
 		if (cb)
 			cb(ctrlr, admin->requests[i].ctx, NULL);
 	}
+}
+
+/*
+ * The controller is disabled, and its admin queue begins anew: what was outstanding is called back with
+ * no completion.
+ */
+void nsdk_nvme_admin_restart(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nvme_admin *admin = &ctrlr->admin;
+	bool own = ctrlr->recovery.own;
+
+	/* Those who are called back cannot send: the queue is not there. */
+	ctrlr->recovery.own = false;
+	nsdk_nvme_admin_abort(ctrlr);
+	ctrlr->recovery.own = own;
+	nsdk_nvme_ring_clear(ctrlr, &admin->ring);
+	admin->sqe = admin->ring.sq;
+	admin->cqe = admin->ring.cq;
+	admin->old_phase = 0;
+}
+
+/* A turn of those who wait for a command. It is called back in the end, whatever goes wrong. */
+void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err = nvme_resetting(ctrlr) ? 0 : nsdk_nvme_admin_poll(ctrlr);
+
+	if (err == 0)
+		err = nsdk_nvme_ctrlr_health(ctrlr);
+	/* A reset calls everything back, as an error has done already. */
+	if (err == 0 && nsdk_nvme_ctrlr_recovering(ctrlr))
+		err = nsdk_nvme_recover(ctrlr);
+	if (err == 0 || err == -EAGAIN)
+		nsdk_nvme_relax();
 }
 
 struct admin_wait {
@@ -218,20 +252,19 @@ int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 	struct admin_wait wait = { 0 };
 	int err;
 
+	err = nsdk_nvme_recover_settle(ctrlr);
+	if (err)
+		return err;
 	err = nsdk_nvme_admin_submit(ctrlr, cmd, ctrlr->opts.admin_timeout_ns, admin_wait_done,
 				     &wait);
 	if (err)
 		return err;
-	while (!wait.done) {
-		err = nsdk_nvme_admin_poll(ctrlr);
-		if (err == 0)
-			err = nsdk_nvme_ctrlr_health(ctrlr);
-		if (err == 0)
-			nsdk_nvme_relax();
-		/* An error has called everything back, so the loop ends. */
+	while (!wait.done)
+		nsdk_nvme_admin_go_on(ctrlr);
+	if (!wait.answered) {
+		err = nsdk_nvme_ctrlr_failed(ctrlr);
+		return err ? err : -ETIMEDOUT;
 	}
-	if (!wait.answered)
-		return nsdk_nvme_ctrlr_failed(ctrlr);
 	*cpl = wait.cpl;
 	return 0;
 }

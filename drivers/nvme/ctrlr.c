@@ -23,7 +23,11 @@
  * completion slot, reads it, takes back the payloads of all that is complete with one fence, and only
  * then runs callbacks. The CPU never writes completion slots, so those lines are never dirty.
  *
- * Failure. Whoever finds out that the controller lies, has failed or is gone takes it out: it says so
+ * Deadlines and failure. A queue pair finds out by itself that a command takes too long (deadline.c);
+ * what is done about it, and about a controller that says it has failed, is done by the thread that
+ * polls the controller, one step a poll (recover.c).
+ *
+ * The end. Whoever finds out that the controller lies, cannot be mended or is gone takes it out: it says so
  * once, turns bus mastering off so that no DMA comes any more, and marks the controller failed. Each
  * queue pair's own thread sees the mark (at once, or after some thousand empty polls) and completes
  * what is outstanding with "Path: Internal Path Error", exactly once each; the buffers are the user's
@@ -119,25 +123,27 @@ int nsdk_nvme_ctrlr_health(struct nsdk_nvme_ctrlr *ctrlr)
 	int err = nsdk_nvme_ctrlr_failed(ctrlr);
 	uint32_t csts;
 
-	if (err)
+	/* What is wrong is known then, and its registers read as they like. */
+	if (err || atomic_load_explicit(&ctrlr->recovery.reset_wanted, memory_order_acquire))
 		return err;
 	csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
 	if (csts == UINT32_MAX)
 		return nsdk_nvme_ctrlr_gone(ctrlr);
 	if (csts & NSDK_NVME_CSTS_CFS)
-		return nsdk_nvme_ctrlr_fail(ctrlr, -EIO,
-					    "the controller reports a fatal status (CSTS %08xh); attach it "
-					    "again to reset it", csts);
+		return nsdk_nvme_ctrlr_trouble(ctrlr, -EIO,
+					       "the controller reports a fatal status (CSTS %08xh)",
+					       csts);
 	if (!(csts & NSDK_NVME_CSTS_RDY))
-		return nsdk_nvme_ctrlr_fail(ctrlr, -EIO,
-					    "the controller is no longer ready (CSTS %08xh); was it reset "
-					    "from outside?", csts);
+		return nsdk_nvme_ctrlr_trouble(ctrlr, -EIO,
+					       "the controller is no longer ready (CSTS %08xh), as if "
+					       "somebody else had reset it", csts);
 	return 0;
 }
 
 /* Frees whatever has been made; the controller is disabled, was never enabled, or is gone. */
 void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr)
 {
+	nsdk_nvme_recover_end(ctrlr);
 	nsdk_nvme_ctrlr_quiesce(ctrlr);
 	nsdk_nvme_admin_abort(ctrlr);
 	/* Out of the device's reach first, then freed. */
@@ -168,6 +174,10 @@ static int take_opts(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_opts 
 		own->admin_entries = 64;
 	if (!own->admin_timeout_ns)
 		own->admin_timeout_ns = 10 * NVME_NS_PER_S;
+	if (!own->io_timeout_ns)
+		own->io_timeout_ns = 30 * NVME_NS_PER_S;
+	if (!own->max_resets)
+		own->max_resets = 3;
 	/* Number of Queues is a 16-bit field, and FFFFh is reserved (Base 5.27.1.5). */
 	if (own->io_queues > 65535)
 		return nsdk_fail(-EINVAL, "nvme", "%s: %u I/O queues were asked for; 65535 is the most",
@@ -332,21 +342,24 @@ int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr)
 
 int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr)
 {
-	int handled = nsdk_nvme_admin_poll(ctrlr);
-	uint64_t now_ns;
-	int err;
+	uint64_t now_ns = nsdk_clock_ns();
+	int handled, err;
 
+	atomic_store_explicit(&ctrlr->polled_ns, now_ns, memory_order_relaxed);
+	/* A reset polls the admin queue itself, as far as there is one. */
+	handled = nvme_resetting(ctrlr) ? 0 : nsdk_nvme_admin_poll(ctrlr);
 	if (handled < 0)
 		return handled;
 	/* The kernel waits with a removal until the device is detached, so it has to be asked. */
-	now_ns = nsdk_clock_ns();
 	if (now_ns >= ctrlr->check_ns) {
 		ctrlr->check_ns = now_ns + NVME_CHECK_NS;
 		if (nsdk_device_check(ctrlr->dev))
 			return nsdk_nvme_ctrlr_gone(ctrlr);
 	}
 	err = nsdk_nvme_ctrlr_health(ctrlr);
-	return err ? err : handled;
+	if (!err)
+		err = nsdk_nvme_recover(ctrlr);
+	return err && err != -EAGAIN ? err : handled;
 }
 
 const struct nsdk_nvme_id_ctrl *nsdk_nvme_ctrlr_data(const struct nsdk_nvme_ctrlr *ctrlr)

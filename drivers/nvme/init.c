@@ -3,10 +3,17 @@
  * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
  *
  *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> QUEUES -> NS_LIST <-> NS -> READY
+ *
+ * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
+ * use by then, so it is not asked again; the queues of the queue pairs are made instead:
+ *
+ *	SETTLE -> DISABLE -> ENABLE -> QUEUES -> REQUEUE -> READY
  */
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <nsdk/env.h>
@@ -17,6 +24,22 @@ static void go_to(struct nsdk_nvme_ctrlr *ctrlr, enum nvme_state state)
 	ctrlr->deadline_ns = nsdk_clock_ns() + ctrlr->opts.ready_timeout_ns;
 	ctrlr->init.submitted = false;
 	ctrlr->init.done = false;
+}
+
+/* Why bring-up ends here. Of a reset only the last word is worth an error: there may be another try. */
+__attribute__((format(printf, 3, 4))) static int
+failed(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *format, ...)
+{
+	char why[300];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	if (!ctrlr->recovery.own)
+		return nsdk_fail(error, "nvme", "%s: %s", nsdk_device_name(ctrlr->dev), why);
+	nsdk_log(NSDK_LOG_INFO, "nvme", "%s: reset: %s", nsdk_device_name(ctrlr->dev), why);
+	return error;
 }
 
 /* What the registers say before anything is written. */
@@ -109,13 +132,15 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 	int err = wait_ready(ctrlr, false, &csts);
 
 	if (err == -ETIMEDOUT)
-		return nsdk_fail(err, "nvme",
-				 "%s: the controller did not become disabled within %llu ms (CSTS "
-				 "%08xh); power-cycle the device", nsdk_device_name(ctrlr->dev),
-				 (unsigned long long)(ctrlr->opts.ready_timeout_ns / NVME_NS_PER_MS),
-				 csts);
+		return failed(ctrlr, err,
+			      "the controller did not become disabled within %llu ms (CSTS %08xh); "
+			      "power-cycle the device",
+			      (unsigned long long)(ctrlr->opts.ready_timeout_ns / NVME_NS_PER_MS),
+			      csts);
 	if (err)
 		return err;
+	if (ctrlr->recovery.own)
+		nsdk_nvme_admin_restart(ctrlr);
 
 	/* All queues and the Identify buffer are in place: the device may start DMA now. */
 	err = nsdk_device_set_bus_master(ctrlr->dev, true);
@@ -147,19 +172,18 @@ static int step_enable(struct nsdk_nvme_ctrlr *ctrlr)
 	if (err == -ENODEV)
 		return err;
 	if (csts & NSDK_NVME_CSTS_CFS)
-		return nsdk_nvme_ctrlr_fail(ctrlr, -EIO,
-					    "the controller reports a fatal status while it gets ready "
-					    "(CSTS %08xh); power-cycle the device", csts);
+		return failed(ctrlr, -EIO,
+			      "the controller reports a fatal status while it gets ready (CSTS "
+			      "%08xh); power-cycle the device", csts);
 	if (err == -ETIMEDOUT)
-		return nsdk_fail(err, "nvme",
-				 "%s: the controller did not get ready within %llu ms (CSTS %08xh); "
-				 "power-cycle the device, or allow it more time",
-				 nsdk_device_name(ctrlr->dev),
-				 (unsigned long long)(ctrlr->opts.ready_timeout_ns / NVME_NS_PER_MS),
-				 csts);
+		return failed(ctrlr, err,
+			      "the controller did not get ready within %llu ms (CSTS %08xh); "
+			      "power-cycle the device, or allow it more time",
+			      (unsigned long long)(ctrlr->opts.ready_timeout_ns / NVME_NS_PER_MS),
+			      csts);
 	if (err)
 		return err;
-	go_to(ctrlr, NVME_STATE_IDENTIFY);
+	go_to(ctrlr, ctrlr->recovery.own ? NVME_STATE_QUEUES : NVME_STATE_IDENTIFY);
 	return -EAGAIN;
 }
 
@@ -172,7 +196,11 @@ static int answer(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	if (ctrlr->init.done)
 		return 0;
-	err = nsdk_nvme_ctrlr_health(ctrlr);
+	if (ctrlr->recovery.own)
+		/* That it is unwell is known, and said; only whether it fails once more is of interest. */
+		err = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS) & NSDK_NVME_CSTS_CFS ? -EIO : 0;
+	else
+		err = nsdk_nvme_ctrlr_health(ctrlr);
 	return err ? err : -EAGAIN;
 }
 
@@ -184,8 +212,8 @@ static int good_answer(struct nsdk_nvme_ctrlr *ctrlr, const char *what)
 	if (err)
 		return err;
 	if (!nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
-		return nsdk_fail(-EIO, "nvme", "%s: %s failed: %s", nsdk_device_name(ctrlr->dev), what,
-				 nsdk_nvme_status_text(ctrlr->init.cpl.status));
+		return failed(ctrlr, -EIO, "%s failed: %s", what,
+			      nsdk_nvme_status_text(ctrlr->init.cpl.status));
 	return 0;
 }
 
@@ -269,6 +297,12 @@ static int step_queues(struct nsdk_nvme_ctrlr *ctrlr)
 	if (ctrlr->io_queues > fit)
 		ctrlr->io_queues = (uint32_t)fit;
 
+	if (ctrlr->recovery.own) {
+		ctrlr->recovery.qid = 1;
+		ctrlr->recovery.half = ctrlr->recovery.submitted = ctrlr->recovery.done = false;
+		go_to(ctrlr, NVME_STATE_REQUEUE);
+		return -EAGAIN;
+	}
 	ctrlr->init.nsid = 0;
 	/* The list came with version 1.1. */
 	ctrlr->init.no_list = ctrlr->vs < 0x00010100;
@@ -316,6 +350,15 @@ static int ready(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	go_to(ctrlr, NVME_STATE_READY);
 	return 0;
+}
+
+static int step_requeue(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err = answer(ctrlr);
+
+	if (err == -EAGAIN || err == 0)
+		err = nsdk_nvme_recover_requeue(ctrlr);
+	return err ? err : ready(ctrlr);
 }
 
 /* The next namespace to identify, 0 when there is none left. */
@@ -397,6 +440,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_limits(ctrlr);
 	case NVME_STATE_QUEUES:
 		return step_queues(ctrlr);
+	case NVME_STATE_REQUEUE:
+		return step_requeue(ctrlr);
 	case NVME_STATE_NS_LIST:
 		return step_ns_list(ctrlr);
 	case NVME_STATE_NS:

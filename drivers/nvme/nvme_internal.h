@@ -7,6 +7,7 @@
 #define NSDK_NVME_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
@@ -61,6 +62,17 @@
 	NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_ABORTED_SQ_DELETED)
 
 struct nvme_fused;
+/* "Path: Command Aborted By Host": given up by this driver; the device may or may not have done it. */
+#define NVME_STATUS_ABORTED_BY_HOST \
+	NSDK_NVME_STATUS(NSDK_NVME_SCT_PATH, NSDK_NVME_SC_ABORTED_BY_HOST)
+
+/* Polls that are not of the shortest kind, between two looks at the clock (deadline.c). */
+#define NVME_WATCH_POLLS 256u
+/* Trackers are looked at so many times within the time that a command has. */
+#define NVME_SCANS 8u
+/* Commands of one queue pair that are being aborted at a time. */
+#define NVME_ABORTS 4u
+
 struct nvme_split;
 struct nsdk_nvme_event;
 
@@ -99,7 +111,15 @@ struct nvme_payload {
 struct nvme_tracker {
 	nsdk_nvme_cb cb;
 	void *ctx;
-	struct nvme_tracker *next_free;
+	/*
+	 * Free: the next one. Outstanding: what it was, which is even, until a look at the trackers
+	 * (deadline.c) leaves its time here, shifted, with bit 0 set. So whoever takes or frees a
+	 * tracker wipes that out without knowing of it.
+	 */
+	union {
+		struct nvme_tracker *next_free;
+		uint64_t seen;
+	};
 	/* No-snoop only: what has to be taken back before the callback; 0 bytes: nothing. */
 	struct nvme_payload from_device;
 	uint64_t cid_dw01; /* the command id where dwords 0 and 1 of an SQE have it */
@@ -121,6 +141,8 @@ enum nvme_attention {
 	NVME_DEAD = 32,   /* failed or being destroyed: nothing is accepted any more */
 	NVME_FLUSHING = 64, /* no-snoop: a large batch is being flushed, and its doorbell waits */
 	NVME_TAKING = 128, /* no-snoop: … taken back, and its callbacks wait */
+	NVME_LOOK = 256,   /* the completion ring has come round: time for a look at the clock */
+	NVME_PAUSED = 512, /* its queues are being made again: nothing is sent or taken */
 };
 
 /* A completion that was collected, no-snoop only. */
@@ -130,6 +152,33 @@ struct nvme_arrival {
 };
 /* Completions that are taken back from a device that bypasses the caches with one fence. */
 #define NVME_COLLECT_MAX 64u
+
+/* A command whose time is over, and the Abort for it. Changes hands with its state. */
+enum nvme_abort_state {
+	NVME_ABORT_FREE,
+	NVME_ABORT_ASKED,    /* by the queue pair's thread; the controller's is to send it */
+	NVME_ABORT_SENT,     /* with the controller */
+	NVME_ABORT_ANSWERED, /* the queue pair's thread is to look what came of it */
+};
+
+struct nvme_abort {
+	_Atomic uint32_t state;        /* enum nvme_abort_state */
+	uint16_t cid;
+	bool back;                     /* the command is; its id rests until the Abort is answered */
+	bool grace;                    /* the Abort has been answered, and the command may take until then */
+	struct nsdk_nvme_qpair *qp;
+	struct nvme_tracker *tracker;
+	nsdk_nvme_cb cb;               /* the user's; the tracker has one of deadline.c */
+	void *ctx;
+	uint64_t since_ns;             /* of what the queue pair's thread waits for */
+};
+
+/* What the controller's thread wants of a queue pair, under the controller's lock. */
+enum nvme_order {
+	NVME_ORDER_RUN,
+	NVME_ORDER_PAUSE,
+	NVME_ORDER_RESUME, /* its queues have been made again */
+};
 
 struct nsdk_nvme_qpair {
 	/* First line: all that a poll needs. */
@@ -180,6 +229,21 @@ struct nsdk_nvme_qpair {
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
 	/* Compare and Write (fused.c): both commands count among those of splits. */
 	struct nvme_fused *fused, *fused_free;
+	/* Deadlines (deadline.c). */
+	uint64_t timeout_ns;             /* of a command; UINT64_MAX: none */
+	uint64_t scan_ns;                /* when the trackers are looked at next */
+	uint64_t unwell_ns;              /* since when the controller is not well; 0: it is */
+	uint32_t watch_polls;            /* counts down to a look at the clock */
+	bool retry_writes;
+	struct nvme_abort aborts[NVME_ABORTS];
+	struct nsdk_nvme_cmd *retries;   /* room for all that may have to be sent again */
+	/* Between this queue pair's thread and the controller's, under the controller's lock. */
+	_Atomic uint32_t order;          /* enum nvme_order; read without the lock to see that it changed */
+	bool paused;                     /* the answer to an order */
+	bool wants_queues;               /* an Abort did not help: its queues have to be made again */
+	/* The controller's thread alone. */
+	bool has_queues;                 /* the controller knows them */
+	bool closing;                    /* it is being destroyed */
 } __attribute__((aligned(NSDK_LINE_BYTES)));
 
 /*
@@ -256,12 +320,57 @@ enum nvme_state {
 	NVME_STATE_IDENTIFY,
 	NVME_STATE_LIMITS,    /* what the NVM command set's own Identify data says */
 	NVME_STATE_QUEUES,
+	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
 	NVME_STATE_NS,
 	NVME_STATE_READY,
 	/* Downwards (shutdown.c) */
 	NVME_STATE_SHUTDOWN,  /* CC.SHN is set, waiting for SHST */
 	NVME_STATE_STOP,      /* CC.EN is 0 for good, waiting for RDY to follow */
+};
+
+/* An Abort command at the controller; the queue pair may go before the answer comes. */
+struct nvme_abort_sent {
+	struct nsdk_nvme_qpair *qp; /* NULL: gone */
+	uint32_t index;
+	bool busy;
+};
+
+enum nvme_rung {
+	NVME_RUNG_NONE,
+	/* The queues of one queue pair. */
+	NVME_RUNG_PAUSE_ONE,
+	NVME_RUNG_DELETE_SQ,
+	NVME_RUNG_DELETE_CQ,
+	NVME_RUNG_CREATE_CQ,
+	NVME_RUNG_CREATE_SQ,
+	/* The controller. */
+	NVME_RUNG_PAUSE_ALL,
+	NVME_RUNG_FUNCTION_RESET,
+	NVME_RUNG_RESTART,
+};
+
+/* Getting well again (recover.c): the controller's thread alone, but for what is said to be shared. */
+struct nvme_recovery {
+	_Atomic uint32_t rung;          /* enum nvme_rung; other threads may look whether there is one */
+	struct nsdk_nvme_qpair *qp;     /* whose queues are being made again */
+	uint64_t deadline_ns;
+	struct nvme_abort_sent aborts[NVME_ABORTS];
+	/* The admin command that it waits for. */
+	bool submitted, done, answered;
+	struct nsdk_nvme_cpl cpl;
+	uint32_t qid;                   /* REQUEUE: whose queues are made … */
+	bool half;                      /* … with the completion queue there already */
+	bool own;                       /* an admin command is recovery's own: others wait */
+	unsigned attempts;
+	uint64_t well_ns;               /* when a reset had helped last */
+	/* A function reset blocks for 100 ms and more, so it has a thread. */
+	pthread_t resetter;
+	bool resetter_runs;
+	atomic_bool resetter_done;
+	int reset_result;
+	/* Shared: set by whoever finds trouble, under the lock; cleared when all is well. */
+	atomic_bool reset_wanted;
 };
 
 struct nsdk_nvme_ctrlr {
@@ -334,6 +443,9 @@ struct nsdk_nvme_ctrlr {
 	struct nsdk_nvme_qpair **qpairs; /* by queue id, from 1 */
 	uint32_t qpair_count;
 
+	struct nvme_recovery recovery;
+	_Atomic uint64_t polled_ns; /* when nsdk_nvme_ctrlr_poll() was called last */
+
 	/* Makes the thread that finds the controller dead the only one; never on the I/O path. */
 	pthread_mutex_t lock;
 	/* 0, or why it was taken out. Set last, once the device can do no more DMA. */
@@ -343,9 +455,14 @@ struct nsdk_nvme_ctrlr {
 /* queue.c */
 int nsdk_nvme_ring_create(struct nsdk_nvme_ctrlr *ctrlr, uint16_t qid, uint32_t entries,
 			  struct nvme_ring *ring);
+void nsdk_nvme_ring_clear(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_ring *ring);
 void nsdk_nvme_ring_destroy(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_ring *ring);
 int nsdk_nvme_dma_get(struct nsdk_nvme_ctrlr *ctrlr, size_t bytes, size_t align_bytes,
 		      const char *what, void **va, uint64_t *iova);
+
+/* qpair.c */
+enum nvme_queue_step { NVME_CREATE_CQ, NVME_CREATE_SQ, NVME_DELETE_SQ, NVME_DELETE_CQ };
+struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum nvme_queue_step step);
 
 /* prp.c */
 struct nvme_prps {
@@ -379,6 +496,8 @@ void nsdk_nvme_admin_destroy(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
 			   uint64_t timeout_ns, nvme_admin_cb cb, void *ctx);
 int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_admin_restart(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
 			 struct nsdk_nvme_cpl *cpl);
 void nsdk_nvme_admin_abort(struct nsdk_nvme_ctrlr *ctrlr);
@@ -411,6 +530,25 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr);
 void nsdk_nvme_stop_begin(struct nsdk_nvme_ctrlr *ctrlr, int result);
 void nsdk_nvme_shutdown_begin(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_shutdown_step(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* recover.c */
+int nsdk_nvme_ctrlr_trouble(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int nsdk_nvme_recover(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_recover_settle(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_recover_forget(struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_recover_requeue(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_recover_end(struct nsdk_nvme_ctrlr *ctrlr);
+static inline bool nvme_resetting(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return atomic_load_explicit(&ctrlr->recovery.rung, memory_order_relaxed) >=
+	       NVME_RUNG_PAUSE_ALL;
+}
+
+/* deadline.c */
+int nsdk_nvme_deadlines_create(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_watch(struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_paused(struct nsdk_nvme_qpair *qp);
 
 /* ctrlr.c */
 void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr);
@@ -469,6 +607,7 @@ void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status);
 /* poll.c */
 void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error);
 void nsdk_nvme_qpair_drain(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_qpair_deliver_taken(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t status);
 
 /*

@@ -257,15 +257,20 @@ int nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 		if (dir != NSDK_DMA_FROM_DEVICE)
 			memcpy(bounce, data, bytes);
 	}
-	err = nsdk_nvme_admin_passthru(ctrlr, cmd, bounce, room, dir, timeout_ns, sync_done, &wait);
+	err = nsdk_nvme_recover_settle(ctrlr);
+	if (!err)
+		err = nsdk_nvme_admin_passthru(ctrlr, cmd, bounce, room, dir, timeout_ns, sync_done,
+					       &wait);
 	while (!err && !wait.done) {
 		/* An error of a poll has called everything back, so the loop ends in any case. */
-		if (nsdk_nvme_admin_poll(ctrlr) == 0 && nsdk_nvme_ctrlr_health(ctrlr) == 0)
-			nsdk_nvme_relax();
+		nsdk_nvme_admin_go_on(ctrlr);
 	}
 	if (!err) {
 		*cpl = wait.cpl;
 		err = nsdk_nvme_ctrlr_failed(ctrlr);
+		/* The controller was reset before it answered; mostly because it did not. */
+		if (!err && (cpl->status & 0xffe) == NVME_STATUS_INTERNAL_PATH)
+			err = -ETIMEDOUT;
 		if (bytes && dir != NSDK_DMA_TO_DEVICE && nsdk_nvme_cpl_ok(cpl))
 			memcpy(data, bounce, bytes);
 	}

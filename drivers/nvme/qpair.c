@@ -37,7 +37,38 @@ static int take_opts(const struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 				 "%s: %u requests in flight do not fit a queue of %u entries, which holds "
 				 "%u", nsdk_device_name(ctrlr->dev), own->max_requests, own->entries,
 				 own->entries - 1);
+	if (!own->timeout_ns)
+		own->timeout_ns = ctrlr->opts.io_timeout_ns;
 	return 0;
+}
+
+/* Create and Delete I/O Completion and Submission Queue (Base 5.4 to 5.7). */
+struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum nvme_queue_step step)
+{
+	const struct nvme_ring *ring = &qp->ring;
+	struct nsdk_nvme_cmd cmd = { .cdw10 = ring->qid };
+
+	switch (step) {
+	case NVME_CREATE_CQ:
+		cmd.opcode = NSDK_NVME_ADMIN_CREATE_CQ;
+		cmd.prp1 = ring->cq_iova;
+		cmd.cdw10 |= (ring->entries - 1) << 16;
+		cmd.cdw11 = 1; /* contiguous, no interrupt */
+		break;
+	case NVME_CREATE_SQ:
+		cmd.opcode = NSDK_NVME_ADMIN_CREATE_SQ;
+		cmd.prp1 = ring->sq_iova;
+		cmd.cdw10 |= (ring->entries - 1) << 16;
+		cmd.cdw11 = (uint32_t)ring->qid << 16 | 1; /* its CQ; contiguous */
+		break;
+	case NVME_DELETE_SQ:
+		cmd.opcode = NSDK_NVME_ADMIN_DELETE_SQ;
+		break;
+	case NVME_DELETE_CQ:
+		cmd.opcode = NSDK_NVME_ADMIN_DELETE_CQ;
+		break;
+	}
+	return cmd;
 }
 
 /* One admin command that makes a queue. @return 0 or -errno, logged. */
@@ -62,46 +93,37 @@ static int make_queue(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd 
  * One admin command that deletes a queue. Where that fails the device still has the queue and may use
  * its memory, and that of I/O in flight, so its DMA has to end altogether: the controller goes.
  */
-static int delete_queue(struct nsdk_nvme_ctrlr *ctrlr, uint8_t opcode, uint16_t qid,
-			const char *what)
+static int delete_queue(struct nsdk_nvme_qpair *qp, enum nvme_queue_step step, const char *what)
 {
-	struct nsdk_nvme_cmd cmd = { .opcode = opcode, .cdw10 = qid };
+	struct nsdk_nvme_ctrlr *ctrlr = qp->ctrlr;
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_queue_cmd(qp, step);
 	struct nsdk_nvme_cpl cpl = { 0 };
 	int err = nsdk_nvme_admin_wait(ctrlr, &cmd, &cpl);
 
 	if (!err && nsdk_nvme_cpl_ok(&cpl))
 		return 0;
+	/* A reset while it waited: the controller has forgotten all queues. */
+	if (err && !nsdk_nvme_ctrlr_failed(ctrlr) && !qp->has_queues)
+		return 0;
 	return nsdk_nvme_ctrlr_fail(ctrlr, -EIO, "%s, queue %u, failed: %s; the controller has been "
-				    "taken out", what, qid,
-				    err ? "no admin request is free" :
+				    "taken out", what, qp->ring.qid,
+				    err ? "it was not sent or not answered" :
 					  nsdk_nvme_status_text(cpl.status));
 }
 
 /* Create I/O Completion Queue and Create I/O Submission Queue (Base 5.4, 5.5). */
 static int create_queues(struct nsdk_nvme_qpair *qp)
 {
-	const struct nvme_ring *ring = &qp->ring;
-	struct nsdk_nvme_cmd cq = {
-		.opcode = NSDK_NVME_ADMIN_CREATE_CQ,
-		.prp1 = ring->cq_iova,
-		.cdw10 = (ring->entries - 1) << 16 | ring->qid,
-		.cdw11 = 1, /* contiguous, no interrupt */
-	};
-	struct nsdk_nvme_cmd sq = {
-		.opcode = NSDK_NVME_ADMIN_CREATE_SQ,
-		.prp1 = ring->sq_iova,
-		.cdw10 = (ring->entries - 1) << 16 | ring->qid,
-		.cdw11 = (uint32_t)ring->qid << 16 | 1, /* its CQ; contiguous */
-	};
+	struct nsdk_nvme_cmd cq = nsdk_nvme_queue_cmd(qp, NVME_CREATE_CQ);
+	struct nsdk_nvme_cmd sq = nsdk_nvme_queue_cmd(qp, NVME_CREATE_SQ);
 	int err;
 
 	err = make_queue(qp->ctrlr, &cq, "Create I/O Completion Queue");
 	if (err)
 		return err;
 	err = make_queue(qp->ctrlr, &sq, "Create I/O Submission Queue");
-	if (err && !nsdk_nvme_ctrlr_failed(qp->ctrlr))
-		delete_queue(qp->ctrlr, NSDK_NVME_ADMIN_DELETE_CQ, ring->qid,
-			     "Delete I/O Completion Queue");
+	if (err && err != -ETIMEDOUT && !nsdk_nvme_ctrlr_failed(qp->ctrlr))
+		delete_queue(qp, NVME_DELETE_CQ, "Delete I/O Completion Queue");
 	return err;
 }
 
@@ -159,6 +181,7 @@ static void free_qpair(struct nsdk_nvme_qpair *qp)
 	free(qp->prp_list_iovas);
 	free(qp->trackers);
 	free(qp->arrivals);
+	free(qp->retries);
 	nsdk_nvme_ring_destroy(ctrlr, &qp->ring);
 	free(qp);
 }
@@ -226,6 +249,9 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 		.phase = 0,
 		.window = ctrlr->map->window,
 		.nosnoop = nsdk_coherence_active(ctrlr->coh),
+		.timeout_ns = own.timeout_ns,
+		.retry_writes = own.retry_writes,
+		.watch_polls = NVME_WATCH_POLLS,
 	};
 	qp->align_mask = qp->nosnoop ? NSDK_LINE_BYTES - 1 : 3;
 	qp->short_first_piece = ctrlr->map->window_va >> NSDK_WINDOW_SHIFT;
@@ -246,6 +272,9 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	err = create_prp_lists(qp);
 	if (err)
 		goto free_qp;
+	err = nsdk_nvme_deadlines_create(qp);
+	if (err)
+		goto free_qp;
 	err = nsdk_nvme_splits_create(qp);
 	if (err)
 		goto free_qp;
@@ -262,6 +291,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	if (err)
 		goto free_qp;
 
+	qp->has_queues = true;
 	ctrlr->qpairs[qid] = qp;
 	ctrlr->qpair_count++;
 	*out = qp;
@@ -287,18 +317,25 @@ int nsdk_nvme_qpair_destroy(struct nsdk_nvme_qpair *qp)
 
 	/* Nothing is accepted or sent from here on. */
 	nsdk_nvme_qpair_close(qp, -ENODEV);
-	err = nsdk_nvme_ctrlr_failed(ctrlr) ? 0 :
-	      /* It makes the controller complete or drop what is in it (Base 5.7). */
-	      delete_queue(ctrlr, NSDK_NVME_ADMIN_DELETE_SQ, qp->ring.qid,
-			   "Delete I/O Submission Queue");
+	/* What is under way with its queues comes to an end first, one way or the other. */
+	nsdk_nvme_recover_forget(qp);
+	err = nsdk_nvme_recover_settle(ctrlr);
+	if (err && nsdk_nvme_ctrlr_failed(ctrlr))
+		err = 0;
+	if (!nsdk_nvme_ctrlr_failed(ctrlr) && qp->has_queues)
+		/* It makes the controller complete or drop what is in it (Base 5.7). */
+		err = delete_queue(qp, NVME_DELETE_SQ, "Delete I/O Submission Queue");
+	if (!qp->has_queues)
+		/* After a reset there is no doorbell to ring. */
+		qp->attention |= NVME_PAUSED;
 	if (!nsdk_nvme_ctrlr_failed(ctrlr))
 		/* What it had completed by then has a status of its own. */
 		nsdk_nvme_qpair_drain(qp);
-	if (!nsdk_nvme_ctrlr_failed(ctrlr))
-		err = delete_queue(ctrlr, NSDK_NVME_ADMIN_DELETE_CQ, qp->ring.qid,
-				   "Delete I/O Completion Queue");
+	if (!nsdk_nvme_ctrlr_failed(ctrlr) && qp->has_queues)
+		err = delete_queue(qp, NVME_DELETE_CQ, "Delete I/O Completion Queue");
 	nsdk_nvme_qpair_abort_all(qp, nsdk_nvme_ctrlr_failed(ctrlr) ? NVME_STATUS_INTERNAL_PATH :
-					      NVME_STATUS_ABORTED_SQ_DELETED);
+				      qp->has_queues ? NVME_STATUS_ABORTED_SQ_DELETED :
+						       NVME_STATUS_ABORTED_BY_HOST);
 
 	ctrlr->qpairs[qp->ring.qid] = NULL;
 	ctrlr->qpair_count--;

@@ -72,13 +72,22 @@ int nsdk_nvme_ring_create(struct nsdk_nvme_ctrlr *ctrlr, uint16_t qid, uint32_t 
 	/* Base 3.1.3.19 and 3.1.3.20: tail and head doorbells take turns. */
 	ring->sq_doorbell = (volatile uint32_t *)(doorbells + 2 * (size_t)qid * stride);
 	ring->cq_doorbell = (volatile uint32_t *)(doorbells + (2 * (size_t)qid + 1) * stride);
+	nsdk_nvme_ring_clear(ctrlr, ring);
+	return 0;
+}
+
+/* As the device must find the completion queue when it is created. The device does not use it now. */
+void nsdk_nvme_ring_clear(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_ring *ring)
+{
+	size_t cq_bytes = ring->entries * sizeof(struct nsdk_nvme_cpl);
+
+	memset(ring->cq, 0, cq_bytes);
 	/*
 	 * The zeroes of a fresh completion queue are dirty in the cache. Written back later they would
 	 * overwrite completions, and until they are written back the device's view of the phase bits
 	 * is whatever memory held before. From here on the CPU only reads these lines.
 	 */
 	nsdk_sync_for_device(ctrlr->coh, ring->cq, cq_bytes, NSDK_DMA_FROM_DEVICE);
-	return 0;
 }
 
 /* The device must no longer use the queues. */

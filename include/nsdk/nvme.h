@@ -37,7 +37,14 @@ struct nsdk_nvme_opts {
 	unsigned admin_entries;        /**< admin queue size; 0: 64 */
 	uint64_t ready_timeout_ns;     /**< 0: what CAP.TO says, at least 2 s */
 	uint64_t admin_timeout_ns;     /**< for one admin command; 0: 10 s */
+	uint64_t io_timeout_ns;        /**< of queue pairs that say none; 0: 30 s */
+	unsigned max_resets;           /**< when it fails; counted anew after 60 s; 0: 3 */
 };
+
+/** No deadline: timeout_ns and io_timeout_ns. */
+#define NSDK_NVME_NO_TIMEOUT UINT64_MAX
+/** A controller that fails is taken out at once: max_resets. */
+#define NSDK_NVME_NO_RESETS UINT32_MAX
 
 /**
  * Bring a controller up: reset, enable, identify, list namespaces, agree on queues. Blocks up to
@@ -92,10 +99,22 @@ struct nsdk_device *nsdk_nvme_ctrlr_device(struct nsdk_nvme_ctrlr *ctrlr);
 enum nsdk_dma_attr nsdk_nvme_ctrlr_dma_attr(const struct nsdk_nvme_ctrlr *ctrlr);
 
 /**
- * Poll the admin queue: asynchronous events, and whether the controller still lives.
- * @return completions handled; -EIO fatal status; -ENODEV gone. Not to be called concurrently.
+ * Poll the admin queue: asynchronous events, and whether the controller still lives. What has to be
+ * done for I/O whose deadline has passed, and for a controller that has failed, goes on here a step at
+ * a time: Abort; the queues of the queue pair made again; a reset of the controller, at last of the
+ * function. To be called a few times a second, and often while nsdk_nvme_ctrlr_recovering().
+ *
+ * @return completions handled; -EIO the controller has failed for good; -ENODEV gone. Not to be called
+ *         concurrently.
+ * Source: Base 5.1 (Abort), 3.7.2 (controller level reset).
  */
 int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr);
+
+/**
+ * Whether queues are being made again or the controller is being reset, so that
+ * nsdk_nvme_ctrlr_poll() should be called often. Any thread.
+ */
+bool nsdk_nvme_ctrlr_recovering(const struct nsdk_nvme_ctrlr *ctrlr);
 
 /** The first active namespace's ID above @p after (0 to begin), or 0 when there is none. */
 uint32_t nsdk_nvme_ns_next(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t after);
@@ -115,6 +134,17 @@ struct nsdk_nvme_qpair_opts {
 	size_t opts_bytes;      /**< sizeof(struct nsdk_nvme_qpair_opts) */
 	unsigned entries;       /**< queue size; 0: 256; at most CAP.MQES + 1 */
 	unsigned max_requests;  /**< commands of the user in flight at most; 0: entries - 1 */
+	/**
+	 * A command that takes longer is aborted; 0: as the controller's io_timeout_ns. Found out by
+	 * polls, within a quarter of it.
+	 */
+	uint64_t timeout_ns;
+	/**
+	 * After a reset send again what may have been written already: Write, Write Zeroes, Write
+	 * Uncorrectable, Dataset Management. What only reads, and Flush, is sent again in any case,
+	 * as long as its time is not over.
+	 */
+	bool retry_writes;
 };
 
 /**
@@ -317,6 +347,11 @@ int nsdk_nvme_qpair_submit(struct nsdk_nvme_qpair *qp);
 /**
  * Submit what was collected, then handle completions and run their callbacks. What has been read past
  * the caches is taken back before; where that takes long, a later poll runs the callbacks.
+ *
+ * A command that was given up after its deadline ends with what the controller says of it ("Command
+ * Abort Requested") or, where nobody knows whether it was carried out, with "Path: Command Aborted By
+ * Host". While queues are made again and resets go on, polls do nothing and I/O is refused with
+ * -EAGAIN; the queue pair stays the same over all of it.
  *
  * @param max  completions at most; 0: all there are.
  * @return completions of user I/O handled; -ENODEV gone (all outstanding I/O has been completed

@@ -173,6 +173,11 @@ enum nsdk_nvme_sc_media {
 	NSDK_NVME_SC_COMPARE_FAILURE = 0x85,
 	NSDK_NVME_SC_ACCESS_DENIED = 0x86,
 };
+/* Path related status (Base figure 97) */
+enum nsdk_nvme_sc_path {
+	NSDK_NVME_SC_INTERNAL_PATH = 0x00,
+	NSDK_NVME_SC_ABORTED_BY_HOST = 0x71,
+};
 
 /* ---- Admin commands (Base 5, figure 138) ---- */
 enum nsdk_nvme_admin_opcode {

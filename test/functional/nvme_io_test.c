@@ -71,7 +71,10 @@ static void on_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 static void bring_up(const struct setting *of, const char *more)
 {
 	struct nsdk_mem_opts mem_opts = { .opts_bytes = sizeof(mem_opts), .no_huge = true };
-	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .policy = of->policy };
+	/* Getting well again has tests of its own (nvme_recover_test.c). */
+	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts),
+				       .policy = of->policy,
+				       .max_resets = NSDK_NVME_NO_RESETS };
 	struct nsdk_dma_pool_opts pool_opts = { .opts_bytes = sizeof(pool_opts), .numa_node = -1 };
 	char words[300];
 	void *va;

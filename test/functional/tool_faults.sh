@@ -18,7 +18,8 @@ refuses 'gone during bring-up, --json' 1 'gone|removed|vanished' \
 
 # --- in the middle: one sentence, and the result so far -------------------------------------------
 
-# broken NAME PATTERN DEVICE OPTION...
+# broken NAME PATTERN DEVICE OPTION... (sentences=N: so many, where what is tried is said as well)
+sentences=1
 broken()
 {
 	local name=$1 pattern=$2 filter
@@ -27,7 +28,7 @@ broken()
 	result "$name: the result so far" 1 "$filter" "$@"
 	# The cache model's seed is for those who want to see the same again.
 	sed -i "/the adversary's seed is/d" "$work/err"
-	if [[ $(lines_of "$work/err") == 1 ]] && grep -Eqi "$pattern" "$work/err"; then
+	if [[ $(lines_of "$work/err") == "$sentences" ]] && grep -Eqi "$pattern" "$work/err"; then
 		ok "$name: one sentence"
 	else
 		not_ok "$name: one sentence" "$(said)"
@@ -36,19 +37,33 @@ broken()
 
 broken 'an I/O error' 'LBA [0-9]+ of namespace 1 failed: .' \
 	emu:nvme,size=4m,fault=badstatus@1000 --rw=randrw --iodepth=8 --time_based --runtime=20
-broken 'a fatal status' 'fatal' emu:nvme,size=4m,fault=fatal@1000 --rw=randrw --iodepth=8 \
-	--time_based --runtime=20
+sentences=2
+broken 'a fatal status, and resets do not help' 'resets did not help' \
+	emu:nvme,size=4m,fault=fatal@1000,reset_fails=9 --rw=randrw --iodepth=8 --time_based --runtime=60
+broken 'a command that hangs' 'Command Abort Requested' emu:nvme,size=4m,fault=timeout@1000 \
+	--rw=randrw --iodepth=8 --io_timeout=1 --time_based --runtime=20
+sentences=1
 broken 'gone' 'gone|removed|vanished' emu:nvme,size=4m,fault=gone@1000 --rw=randrw --iodepth=8 \
 	--time_based --runtime=20
 broken 'gone, two jobs' 'gone|removed|vanished' emu:nvme,size=4m,fault=gone@1000 --rw=randrw \
 	--iodepth=8 --numjobs=2 --time_based --runtime=20
 broken 'gone, no-snoop, verified' 'gone|removed|vanished' emu:nvme,size=16m,fault=gone@6000,nosnoop=data \
 	--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=3
-broken 'a command that hangs' 'not completed in 1 s' emu:nvme,size=4m,fault=timeout@1000 \
-	--rw=randrw --iodepth=8 --io_timeout=1 --time_based --runtime=20
 result 'one of two devices fails: the other goes on' 1 \
 	'.[0].status == "failed" and .[1].status == "done" and .[1].ios == 256' \
 	emu:nvme,size=1m,fault=gone@100 emu:nvme,size=1m
+
+# --- what the driver mends by itself ---------------------------------------------------------------
+
+mended='.errors == 0 and .verify_errors == 0 and .status == "done" and .ios == 4096'
+for fault in fatal@1000 fatal@1000,reset_fails=1; do
+	result "fault=$fault is mended" 0 "$mended" emu:nvme,size=16m,nosnoop=all,fault=$fault \
+		--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=5
+	check "fault=$fault: it says so" grep -q 'fatal status (CSTS 00000003h); it is reset' "$work/err"
+done
+result 'two jobs: both go on after a reset' 0 \
+	'.errors == 0 and .verify_errors == 0 and .status == "done"' \
+	emu:nvme,size=16m,fault=fatal@1000 --rw=randrw --iodepth=8 --verify --numjobs=2
 
 # --- signals --------------------------------------------------------------------------------------
 

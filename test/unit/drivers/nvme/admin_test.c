@@ -102,6 +102,10 @@ static void takes_the_controller_out_at_a_deadline(void)
 	struct got got = { 0 };
 	int err;
 
+	nsdk_nvme_detach(ctrlr);
+	fake_reset();
+	fake.max_resets = NSDK_NVME_NO_RESETS;
+	ctrlr = fake_attach();
 	fake.hook = hold_all;
 	NSDK_ASSERT_INT(nsdk_nvme_admin_submit(ctrlr, &unknown, NVME_NS_PER_S, got_cb, &got), 0);
 	do

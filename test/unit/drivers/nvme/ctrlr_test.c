@@ -45,6 +45,7 @@ static void works_with_the_smallest_admin_queue(void)
 
 static void poll_notices_what_happens_to_it(void)
 {
+	fake.max_resets = NSDK_NVME_NO_RESETS;
 	ctrlr = fake_attach();
 	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), 0);
 	fake.cfs = true;
@@ -56,6 +57,7 @@ static void poll_notices_what_happens_to_it(void)
 	NSDK_ASSERT_INT(nsdk_nvme_detach(ctrlr), 0);
 
 	fake_reset();
+	fake.max_resets = NSDK_NVME_NO_RESETS;
 	ctrlr = fake_attach();
 	fake.csts = 0;
 	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_poll(ctrlr), -EIO);
@@ -102,6 +104,7 @@ static void gives_no_queue_pair_once_it_is_out(void)
 {
 	struct nsdk_nvme_qpair *qp;
 
+	fake.max_resets = NSDK_NVME_NO_RESETS;
 	ctrlr = fake_attach();
 	fake.cfs = true;
 	nsdk_nvme_ctrlr_poll(ctrlr);

@@ -76,8 +76,19 @@ static void enable(void)
 		.phase = 1,
 	};
 	fake.aers = 0;
-	if (!fake.never_ready)
+	fake.enables++;
+	if (fake.not_ready)
+		fake.not_ready--;
+	else if (!fake.never_ready)
 		fake.csts |= NSDK_NVME_CSTS_RDY;
+}
+
+void fake_function_reset(void)
+{
+	fake.cc = fake.csts = 0;
+	fake.cfs = false;
+	fake.never_disabled = false;
+	memset(fake.queues, 0, sizeof(fake.queues));
 }
 
 static void write_cc(uint32_t value)

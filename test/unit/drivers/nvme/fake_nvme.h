@@ -52,6 +52,7 @@ struct fake {
 	uint8_t mdts;
 	bool active;             /* the no-snoop engine */
 	struct nsdk_nvme_id_ctrl id;
+	unsigned max_resets;     /* of what fake_attach() says */
 
 	/* Faults. */
 	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
@@ -60,10 +61,11 @@ struct fake {
 	bool removal_asked;      /* the kernel wants the device back */
 	enum fake_action (*hook)(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
 				 uint32_t *dw0);
-	int bus_master_error;
+	int bus_master_error, reset_error, after_reset_error;
+	unsigned not_ready;      /* so many times it does not get ready when it is enabled */
 
 	/* What it saw. */
-	unsigned runs, reg_reads, csts_reads, commands, resets;
+	unsigned runs, reg_reads, csts_reads, commands, resets, after_resets, enables;
 	uint16_t last_cid[FAKE_QUEUES];
 	struct nsdk_nvme_cmd last[FAKE_QUEUES];
 	unsigned doorbells_used; /* runs of fake_run() that found new SQEs in an I/O queue */
@@ -110,6 +112,9 @@ void fake_post(uint16_t qid, struct nsdk_nvme_cpl cpl);
 void fake_complete(uint16_t qid, uint16_t cid, uint16_t status);
 /* Answers one asynchronous event request. */
 void fake_event(uint32_t dw0);
+
+/* What a function level reset does to it. */
+void fake_function_reset(void);
 
 /* Memory as the device sees it; NULL when it is not its memory. */
 void *fake_va(uint64_t iova);

@@ -295,7 +295,8 @@ int __wrap_nsdk_device_reset(struct nsdk_device *dev)
 {
 	fake.resets++;
 	fake.bus_master = false;
-	return 0;
+	fake_function_reset();
+	return fake.reset_error;
 }
 
 /* ---- Coherence ---- */
@@ -311,6 +312,14 @@ int __wrap_nsdk_coherence_create(struct nsdk_device *dev, enum nsdk_policy polic
 	fake.coh = true;
 	*out = (struct nsdk_coherence *)(void *)&coh_stands_for_itself;
 	return 0;
+}
+
+int __wrap_nsdk_coherence_after_reset(struct nsdk_coherence *coh);
+int __wrap_nsdk_coherence_after_reset(struct nsdk_coherence *coh)
+{
+	CU_ASSERT(!fake.bus_master);
+	fake.after_resets++;
+	return fake.after_reset_error;
 }
 
 void __wrap_nsdk_coherence_destroy(struct nsdk_coherence *coh);
@@ -545,8 +554,9 @@ void fake_check_clean(void)
 struct nsdk_nvme_ctrlr *fake_attach(void)
 {
 	struct nsdk_nvme_ctrlr *ctrlr = NULL;
+	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .max_resets = fake.max_resets };
 
-	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), NULL, &ctrlr), 0);
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), &opts, &ctrlr), 0);
 	return ctrlr;
 }
 
