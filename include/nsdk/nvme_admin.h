@@ -12,6 +12,8 @@
 #ifndef NSDK_NVME_ADMIN_H
 #define NSDK_NVME_ADMIN_H
 
+#include <string.h>
+
 #include <nsdk/nvme.h>
 #include <nsdk/nvme_log_spec.h>
 
@@ -165,13 +167,22 @@ const char *nsdk_nvme_io_opcode_name(uint8_t opcode);
 
 /* ---- Commands ---- */
 
+/** A command with nothing but its opcode. */
+static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_of(uint8_t opcode)
+{
+	struct nsdk_nvme_cmd cmd;
+
+	memset(&cmd, 0, sizeof(cmd));
+	cmd.opcode = opcode;
+	return cmd;
+}
+
 /** Identify (Base 5.17): 4096 bytes from the device. */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_identify(uint8_t cns, uint32_t nsid, uint16_t cntid,
 							  uint8_t csi)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_IDENTIFY);
 
-	cmd.opcode = NSDK_NVME_ADMIN_IDENTIFY;
 	cmd.nsid = nsid;
 	cmd.cdw10 = (uint32_t)cntid << 16 | cns;
 	cmd.cdw11 = (uint32_t)csi << 24;
@@ -191,9 +202,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_get_features(uint8_t fid,
 							      enum nsdk_nvme_feature_select select,
 							      uint32_t nsid, uint32_t cdw11)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_GET_FEATURES);
 
-	cmd.opcode = NSDK_NVME_ADMIN_GET_FEATURES;
 	cmd.nsid = nsid;
 	cmd.cdw10 = (uint32_t)select << 8 | fid;
 	cmd.cdw11 = cdw11;
@@ -204,9 +214,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_get_features(uint8_t fid,
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_set_features(uint8_t fid, bool save, uint32_t nsid,
 							      uint32_t value, uint32_t cdw12)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_SET_FEATURES);
 
-	cmd.opcode = NSDK_NVME_ADMIN_SET_FEATURES;
 	cmd.nsid = nsid;
 	cmd.cdw10 = (save ? 1u << 31 : 0) | fid;
 	cmd.cdw11 = value;
@@ -221,9 +230,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_set_features(uint8_t fid, bool 
  */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_ns_create(uint8_t csi)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_NS_MANAGEMENT);
 
-	cmd.opcode = NSDK_NVME_ADMIN_NS_MANAGEMENT;
 	cmd.cdw11 = (uint32_t)csi << 24;
 	return cmd;
 }
@@ -231,9 +239,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_ns_create(uint8_t csi)
 /** Namespace Management, Delete (Base 5.23). @param nsid  NSDK_NVME_NSID_ALL: all of them. */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_ns_delete(uint32_t nsid)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_NS_MANAGEMENT);
 
-	cmd.opcode = NSDK_NVME_ADMIN_NS_MANAGEMENT;
 	cmd.nsid = nsid;
 	cmd.cdw10 = 1;
 	return cmd;
@@ -245,9 +252,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_ns_delete(uint32_t nsid)
  */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_ns_attach(uint32_t nsid, bool detach)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_NS_ATTACHMENT);
 
-	cmd.opcode = NSDK_NVME_ADMIN_NS_ATTACHMENT;
 	cmd.nsid = nsid;
 	cmd.cdw10 = detach ? 1 : 0;
 	return cmd;
@@ -264,9 +270,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_ns_attach(uint32_t nsid, bool d
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_format(uint32_t nsid, uint8_t format, bool mset,
 							uint8_t pi, bool pil, uint8_t ses)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_FORMAT);
 
-	cmd.opcode = NSDK_NVME_ADMIN_FORMAT;
 	cmd.nsid = nsid;
 	cmd.cdw10 = (uint32_t)(format & 0xf) | (mset ? 1u << 4 : 0) | (uint32_t)(pi & 7) << 5 |
 		    (pil ? 1u << 8 : 0) | (uint32_t)(ses & 7) << 9 |
@@ -295,9 +300,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_sanitize(enum nsdk_nvme_sanitiz
 							  bool ause, unsigned passes, bool invert,
 							  bool no_deallocate, uint32_t pattern)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_SANITIZE);
 
-	cmd.opcode = NSDK_NVME_ADMIN_SANITIZE;
 	cmd.cdw10 = (uint32_t)action | (ause ? 1u << 3 : 0) | (uint32_t)(passes & 0xf) << 4 |
 		    (invert ? 1u << 8 : 0) | (no_deallocate ? 1u << 9 : 0);
 	cmd.cdw11 = pattern;
@@ -307,9 +311,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_sanitize(enum nsdk_nvme_sanitiz
 /** Firmware Image Download (Base 5.12). @param bytes, offset_bytes  multiples of 4. */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_fw_download(size_t bytes, uint64_t offset_bytes)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_FW_DOWNLOAD);
 
-	cmd.opcode = NSDK_NVME_ADMIN_FW_DOWNLOAD;
 	cmd.cdw10 = (uint32_t)(bytes / 4 - 1);
 	cmd.cdw11 = (uint32_t)(offset_bytes / 4);
 	return cmd;
@@ -318,9 +321,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_fw_download(size_t bytes, uint6
 /** Firmware Commit (Base 5.11). @param slot  0 … 7. @param action  CA, 0 … 7. @param bpid  0 or 1. */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_fw_commit(uint8_t slot, uint8_t action, uint8_t bpid)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_FW_COMMIT);
 
-	cmd.opcode = NSDK_NVME_ADMIN_FW_COMMIT;
 	cmd.cdw10 = (uint32_t)(slot & 7) | (uint32_t)(action & 7) << 3 | (uint32_t)(bpid & 1) << 31;
 	return cmd;
 }
@@ -330,9 +332,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_security_send(uint32_t nsid, ui
 							       uint16_t spsp, uint8_t nssf,
 							       uint32_t bytes)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_SECURITY_SEND);
 
-	cmd.opcode = NSDK_NVME_ADMIN_SECURITY_SEND;
 	cmd.nsid = nsid;
 	cmd.cdw10 = (uint32_t)secp << 24 | (uint32_t)spsp << 8 | nssf;
 	cmd.cdw11 = bytes;
@@ -353,9 +354,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_security_receive(uint32_t nsid,
 /** Device Self-test (Base 5.9). @param code  1 short, 2 extended, 0xe the vendor's, 0xf abort. */
 static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_self_test(uint32_t nsid, uint8_t code)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_SELF_TEST);
 
-	cmd.opcode = NSDK_NVME_ADMIN_SELF_TEST;
 	cmd.nsid = nsid;
 	cmd.cdw10 = code & 0xf;
 	return cmd;
@@ -369,9 +369,8 @@ static inline struct nsdk_nvme_cmd nsdk_nvme_cmd_get_lba_status(uint32_t nsid, u
 								uint16_t blocks, uint8_t action,
 								uint32_t bytes)
 {
-	struct nsdk_nvme_cmd cmd = { 0 };
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_GET_LBA_STATUS);
 
-	cmd.opcode = NSDK_NVME_ADMIN_GET_LBA_STATUS;
 	cmd.nsid = nsid;
 	cmd.cdw10 = (uint32_t)lba;
 	cmd.cdw11 = (uint32_t)(lba >> 32);
