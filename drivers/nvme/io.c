@@ -132,7 +132,7 @@ static void place(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, struct nsd
 	t->ctx = ctx;
 	cmd->cid = t->cid;
 	*qp->sqe = *cmd;
-	if (NVME_UNLIKELY(cmd->cdw13))
+	if (NVME_UNLIKELY((cmd->cdw2 | cmd->cdw3 | cmd->cdw13 | cmd->cdw14 | cmd->cdw15) != 0))
 		nsdk_nvme_qpair_soil(qp);
 	else if (NVME_UNLIKELY(qp->soiled))
 		slot_cleaned(qp);

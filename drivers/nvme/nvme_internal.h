@@ -276,6 +276,7 @@ struct nsdk_nvme_ns {
 	int refusal;          /* 0, or why this driver does no I/O here */
 	bool gone;            /* not active any more; the object stays until detach */
 	bool listed;          /* rescan.c: it is on the list */
+	bool suspended;       /* a command of our own is changing it */
 	struct nsdk_nvme_id_ns id;
 };
 

@@ -6,9 +6,8 @@
  * memory from under it are refused, and those that change namespaces are followed by a look at them
  * (rescan.c) before their callback runs.
  *
- * On a queue pair there is one thing to watch: the short way of reads and writes does not write the
- * fields of an SQE that no command of the driver uses, as the slots have zeroes there. A raw command may
- * leave something else. So the short ways are closed until each slot has been written whole once more.
+ * On a queue pair a raw command may leave something in the fields of an SQE that the short ways do not
+ * write: io.c sees to that, as for commands of its own.
  */
 #include "nvme_internal.h"
 
@@ -94,10 +93,15 @@ static void suspend(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *c
 	if (cmd->opcode == NSDK_NVME_ADMIN_NS_ATTACHMENT)
 		return;
 	/* A controller may format all of its namespaces whatever was said (FNA bit 0). */
-	for (uint32_t i = 0; i < ctrlr->ns_count; i++)
-		if (ctrlr->namespaces[i]->nsid == cmd->nsid || cmd->nsid == NSDK_NVME_NSID_ALL ||
-		    (cmd->opcode == NSDK_NVME_ADMIN_FORMAT && (ctrlr->id.fna & 3)))
-			nsdk_nvme_ns_close(ctrlr->namespaces[i], -EBUSY);
+	for (uint32_t i = 0; i < ctrlr->ns_count; i++) {
+		struct nsdk_nvme_ns *ns = ctrlr->namespaces[i];
+
+		if (ns->nsid != cmd->nsid && cmd->nsid != NSDK_NVME_NSID_ALL &&
+		    (cmd->opcode != NSDK_NVME_ADMIN_FORMAT || !(ctrlr->id.fna & 3)))
+			continue;
+		ns->suspended = true;
+		nsdk_nvme_ns_close(ns, -EBUSY);
+	}
 }
 
 static void passthru_free(struct nvme_passthru *raw)
@@ -299,8 +303,5 @@ int nsdk_nvme_io_passthru(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		cmd.nsid = ns->nsid;
 	cmd.prp1 = 0;
 	cmd.prp2 = 0;
-	err = nsdk_nvme_issue(qp, &cmd, bytes ? &payload : NULL, bytes, dir, cb, ctx);
-	if (!err && (cmd.cdw2 | cmd.cdw3 | cmd.cdw13 | cmd.cdw14 | cmd.cdw15) != 0)
-		nsdk_nvme_qpair_soil(qp);
-	return err;
+	return nsdk_nvme_issue(qp, &cmd, bytes ? &payload : NULL, bytes, dir, cb, ctx);
 }

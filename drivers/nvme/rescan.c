@@ -51,13 +51,19 @@ static void next_ns(struct nsdk_nvme_ctrlr *ctrlr);
 static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 {
 	uint8_t shift = ns->block_shift;
-	bool known = shift != 0 && !ns->gone;
+	bool known = shift != 0 && !ns->gone, stale = ns->refusal == -ESTALE;
 
 	ns->gone = nsdk_nvme_ns_fill(ns, ctrlr->id_buffer) != 0;
+	ns->suspended = ns->suspended && !ctrlr->rescan.own;
 	if (ns->gone) {
 		nsdk_nvme_ns_close(ns, -ENODEV);
-	} else if (known && shift != ns->block_shift && !ctrlr->rescan.own) {
+	} else if (ns->suspended) {
+		/* The look behind that command is the one that counts. */
+		nsdk_nvme_ns_close(ns, -EBUSY);
+	} else if (known && (stale || shift != ns->block_shift) && !ctrlr->rescan.own) {
 		nsdk_nvme_ns_close(ns, -ESTALE);
+		if (stale)
+			return;
 		nsdk_log(NSDK_LOG_WARN, "nvme",
 			 "%s: somebody else has formatted namespace %u with blocks of %u bytes; attach "
 			 "the controller again to use it", nsdk_device_name(ctrlr->dev), ns->nsid,

@@ -174,14 +174,13 @@ static enum fake_action no_check(const struct nsdk_nvme_cmd *cmd, uint16_t qid, 
  */
 static void nothing_of_a_raw_command_is_left_in_the_ring(void)
 {
-	const struct nsdk_nvme_cmd raw = {
-		.opcode = 0xc0,
-		.nsid = 1,
-		.cdw2 = 0x22222222,
-		.cdw3 = 0x33333333,
-		.cdw13 = 0x13131313,
-		.cdw14 = 0x14141414,
-		.cdw15 = 0x15151515,
+	/* Each dword alone. */
+	static const struct nsdk_nvme_cmd raws[] = {
+		{ .opcode = 0xc0, .nsid = 1, .cdw2 = 0x22222222 },
+		{ .opcode = 0xc0, .nsid = 1, .cdw3 = 0x33333333 },
+		{ .opcode = 0xc0, .nsid = 1, .cdw13 = 0x13131313 },
+		{ .opcode = 0xc0, .nsid = 1, .cdw14 = 0x14141414 },
+		{ .opcode = 0xc0, .nsid = 1, .cdw15 = 0x15151515 },
 	};
 	struct nsdk_nvme_ns *ns;
 	struct fake_done io = { 0 };
@@ -192,14 +191,15 @@ static void nothing_of_a_raw_command_is_left_in_the_ring(void)
 		attach();
 		ns = nsdk_nvme_ns_get(ctrlr, 1);
 		fake.hook = no_check;
-		for (int round = 0; round < 3; round++) {
+		for (int round = 0; round < 5; round++) {
 			bool was_short = qp->short_pieces != 0;
 
-			NSDK_ASSERT_INT(nsdk_nvme_io_passthru(ns, qp, &raw, NULL, 0,
+			NSDK_ASSERT_INT(nsdk_nvme_io_passthru(ns, qp, &raws[round], NULL, 0,
 							      NSDK_DMA_TO_DEVICE, fake_done_cb, &io),
 					0);
 			nsdk_nvme_qpair_poll(qp, 0);
-			CU_ASSERT_EQUAL(fake.last[1].cdw13, 0x13131313);
+			CU_ASSERT_EQUAL(fake.last[1].cdw13, raws[round].cdw13);
+			CU_ASSERT_EQUAL(fake.last[1].cdw2, raws[round].cdw2);
 			/* Reads of one page, of two, and more times than there are slots. */
 			for (int i = 0; i < 20; i++) {
 				NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(2, 64 * (i % 3)), 0,
@@ -210,7 +210,7 @@ static void nothing_of_a_raw_command_is_left_in_the_ring(void)
 			CU_ASSERT_EQUAL(qp->short_pieces != 0, was_short);
 			CU_ASSERT_EQUAL(qp->soiled, 0);
 		}
-		NSDK_ASSERT_INT(io.count, active ? 126 : 63);
+		NSDK_ASSERT_INT(io.count, active ? 210 : 105);
 		if (!active) {
 			fake.hook = NULL;
 			fake_teardown(ctrlr, qp);

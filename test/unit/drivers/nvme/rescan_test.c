@@ -147,6 +147,11 @@ static void somebody_elses_format_closes_a_namespace(void)
 	CU_ASSERT_EQUAL(ns->short_lba_end, 0);
 	CU_ASSERT_EQUAL(ns->two_pages_lba_end, 0);
 	CU_ASSERT(nsdk_unit_log_has("somebody else has formatted namespace 1"));
+	/* It stays closed, and that is said once. */
+	nsdk_unit_log_clear();
+	changed();
+	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
+	CU_ASSERT(!nsdk_unit_log_has("somebody else"));
 }
 
 static struct fake_done done;
@@ -186,6 +191,50 @@ static void our_own_format_opens_it_again(void)
 	NSDK_ASSERT_INT(ns->refusal, 0);
 	CU_ASSERT(ns->block_shift != shift);
 	CU_ASSERT(!ctrlr->rescan.running);
+}
+
+/* A look that somebody else's change began does not take the next one's reason from it. */
+static void our_own_format_behind_an_event(void)
+{
+	const struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_format(1, 1, false, 0, false, 0);
+	struct nsdk_nvme_ns *ns;
+
+	memset(&done, 0, sizeof(done));
+	attach(1);
+	ns = nsdk_nvme_ns_get(ctrlr, 1);
+	fake.hook = formats;
+	fake_event(0x040002);
+	for (int i = 0; i < 100 && !ctrlr->rescan.running; i++)
+		nsdk_nvme_ctrlr_poll(ctrlr);
+	CU_ASSERT_FATAL(ctrlr->rescan.running);
+	NSDK_ASSERT_INT(nsdk_nvme_admin_passthru(ctrlr, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, 0,
+						 fake_done_cb, &done), 0);
+	for (int i = 0; i < 100 && !done.count; i++) {
+		/* The look for the event does not open it. */
+		NSDK_ASSERT_INT(ns->refusal, -EBUSY);
+		nsdk_nvme_ctrlr_poll(ctrlr);
+	}
+	NSDK_ASSERT_INT(done.count, 1);
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	NSDK_ASSERT_INT(ns->block_shift, fake.lba_shift);
+	CU_ASSERT(!nsdk_unit_log_has("somebody else"));
+}
+
+static void our_own_format_is_no_reason_to_close(void)
+{
+	const struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_format(1, 1, false, 0, false, 0);
+	struct nsdk_nvme_ns *ns;
+
+	memset(&done, 0, sizeof(done));
+	attach(1);
+	ns = nsdk_nvme_ns_get(ctrlr, 1);
+	fake.hook = formats;
+	NSDK_ASSERT_INT(nsdk_nvme_admin_passthru(ctrlr, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, 0,
+						 fake_done_cb, &done), 0);
+	for (int i = 0; i < 100 && !done.count; i++)
+		nsdk_nvme_ctrlr_poll(ctrlr);
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	NSDK_ASSERT_INT(ns->block_shift, fake.lba_shift);
 }
 
 static enum fake_action no_identify(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
@@ -233,6 +282,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(is_not_taken_in_by_a_list_out_of_order),
 	NSDK_UNIT_TEST(somebody_elses_format_closes_a_namespace),
 	NSDK_UNIT_TEST(our_own_format_opens_it_again),
+	NSDK_UNIT_TEST(our_own_format_behind_an_event),
+	NSDK_UNIT_TEST(our_own_format_is_no_reason_to_close),
 	NSDK_UNIT_TEST(what_does_not_answer_is_gone),
 	NSDK_UNIT_TEST(a_controller_without_lists_is_asked_for_each),
 	NSDK_UNIT_TEST(removal_ends_a_look),
