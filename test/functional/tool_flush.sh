@@ -25,7 +25,7 @@ else
 		"$good and .flush.flush_cpus == 1 and .flush.batches_shared > 0
 		 and .coherence.batches_shared == .flush.batches_shared
 		 and .flush.lines_by_flush_cpus > 0 and .flush.lines_by_submitters > 0
-		 and (.flush | has("takeovers") and has("flush_cpus_lost"))
+		 and .flush.takeovers >= 0 and .flush.flush_cpus_lost >= 0
 		 and .flush.wbinvd.executed == 0 and .flush.wbinvd.open == false" \
 		$device "${load[@]}" --flush-cpus=1
 	result 'reads alone: taken back by them' 0 "$good and .flush.batches_shared > 0" \
