@@ -10,7 +10,7 @@
  *   short    one piece, at most two pages, not at the very end of the namespace: io.c fills the SQE
  *            and the tracker in one go, a page aligned page in the fewest instructions of all.
  *            Whatever it does not like goes the next way.
- *   general  one command with a PRP list (prp.c), or a scattered payload.
+ *   general  one command with a PRP list (prp.c) or an SGL (sgl.c), or a scattered payload.
  *   split    several commands (split.c), because of MDTS or because of where the pieces lie.
  *
  * Collected SQEs go out with one doorbell, at the next submit or poll. A poll looks at one word of
