@@ -128,8 +128,8 @@ static int create_queues(struct nsdk_nvme_qpair *qp)
 }
 
 /*
- * PRP lists, or SGL segments: a power of two that holds a list of the largest transfer, so none crosses a page; in
- * pages of their own, so that they share no cache line with anything.
+ * PRP lists, or SGL segments: a power of two that holds a list of the largest transfer, so none
+ * crosses a page; in pages of their own, so that they share no cache line with anything.
  */
 static int create_prp_lists(struct nsdk_nvme_qpair *qp)
 {
