@@ -254,7 +254,10 @@ static bool may_be_sent_again(const struct nsdk_nvme_qpair *qp, const struct nsd
 	}
 }
 
-/* Copies the SQEs to be sent again, in their order. @return how many; their trackers are marked as arrived. */
+/*
+ * Copies the SQEs to be sent again, in their order. @return how many; their trackers are marked as
+ * arrived.
+ */
 static uint32_t find_retries(struct nsdk_nvme_qpair *qp)
 {
 	const struct nvme_ring *ring = &qp->ring;

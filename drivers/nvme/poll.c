@@ -269,9 +269,9 @@ static inline int polled(struct nsdk_nvme_qpair *qp, uint32_t handled, const str
 #define NVME_LAPS_BETWEEN_LOOKS 8u
 
 /*
- * The completion ring has come round some times: were there never an empty poll, this is how the clock gets looked
- * at. Out of the compiler's sight where that is possible, or it arranges the registers of the usual way
- * for this one.
+ * The completion ring has come round some times: were there never an empty poll, this is how the clock
+ * gets looked at. Out of the compiler's sight where that is possible, or it arranges the registers of
+ * the usual way for this one.
  */
 __attribute__((always_inline)) static inline void look_soon(struct nsdk_nvme_qpair *qp)
 {
