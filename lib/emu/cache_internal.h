@@ -22,6 +22,7 @@ struct emu_cache_line {
 	uint32_t seen;     /* of those, dropped from the cache by an acquired invalidation */
 	uint32_t taken;    /* … and fenced, so that the CPU's loads come after */
 	uint32_t consumed; /* how many the device has seen the host make use of */
+	uint32_t ahead;    /* of those, how many it has yet to see: they were counted together */
 	/* For lines that several transfers share: bytes that the host made use of and that were not
 	 * dropped since, with a fence. */
 	uint64_t used;

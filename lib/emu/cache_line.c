@@ -197,8 +197,18 @@ void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 {
 	struct emu_cache_line *state = &page->image->lines[line];
 
+	/*
+	 * A device with a thread of its own may be late in seeing it. Then several transfers were counted
+	 * together, below, and this is one of them.
+	 */
+	if (state->ahead > 0) {
+		state->ahead--;
+		return;
+	}
 	if (state->taken == state->writes) {
 		/* A transfer may write a line in several pieces: all are accounted for now. */
+		if (state->consumed != state->writes)
+			state->ahead = state->writes - state->consumed - 1;
 		state->consumed = state->writes;
 		return;
 	}

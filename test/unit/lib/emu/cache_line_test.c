@@ -322,7 +322,22 @@ static void a_missing_fence_is_named(void)
 	NSDK_ASSERT_TEXT(violation.missing, "the fence: nsdk_flush_batch_commit() was not called");
 }
 
+/* The device hears of two uses when the third transfer has begun: the first two were in order. */
+static void late_news_of_uses_is_no_violation(void)
+{
+	line->writes = line->seen = line->taken = 2;
+	emu_cache_line_consumed(&page, LINE, &actor);
+	line->writes = 3;
+	emu_cache_line_consumed(&page, LINE, &actor);
+	CU_ASSERT_EQUAL(all_violations(), 0);
+	/* The third has not been taken back. */
+	emu_cache_line_consumed(&page, LINE, &actor);
+	CU_ASSERT_EQUAL(violations(NSDK_VIOLATION_STALE_CPU_READ), 1);
+	nsdk_unit_log_clear();
+}
+
 static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(late_news_of_uses_is_no_violation),
 	NSDK_UNIT_TEST(a_dirty_line_is_one_that_differs),
 	NSDK_UNIT_TEST(writeback_sends_a_dirty_line_to_memory),
 	NSDK_UNIT_TEST(writeback_leaves_a_stale_line_stale),
