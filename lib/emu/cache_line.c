@@ -10,6 +10,9 @@
 
 #include "cache_internal.h"
 
+/* Uses of one line, one after the other, that a device may be late in seeing. */
+#define MAX_AHEAD 2u
+
 #define MISSING_FENCE "the fence: nsdk_flush_batch_commit() was not called"
 #define MISSING_FRESH "the flush of a fresh page before it was mapped"
 #define MISSING_TO_DEVICE "nsdk_sync_for_device(TO_DEVICE) before the doorbell"
@@ -152,8 +155,11 @@ void emu_cache_line_write(struct emu_cache_page *page, unsigned line, unsigned o
 				 MISSING_LINES);
 	memcpy(page->image->dram + line * NSDK_LINE_BYTES + offset, from, bytes);
 	state->device |= written;
-	state->writes++;
 	owner_chars = strnlen(actor->owner, sizeof(state->owner) - 1);
+	/* Another piece of a transfer that nobody has looked at yet is no other transfer. */
+	if (state->seen == state->writes || strlen(state->owner) != owner_chars ||
+	    memcmp(state->owner, actor->owner, owner_chars) != 0)
+		state->writes++;
 	memcpy(state->owner, actor->owner, owner_chars);
 	state->owner[owner_chars] = '\0';
 	if (dirty)
@@ -198,7 +204,7 @@ void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 	struct emu_cache_line *state = &page->image->lines[line];
 
 	/*
-	 * A device with a thread of its own may be late in seeing it. Then several transfers were counted
+	 * A device with a thread of its own may be late in seeing it. Then a few transfers were counted
 	 * together, below, and this is one of them.
 	 */
 	if (state->ahead > 0) {
@@ -206,9 +212,11 @@ void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 		return;
 	}
 	if (state->taken == state->writes) {
-		/* A transfer may write a line in several pieces: all are accounted for now. */
+		/* All are accounted for now, those whose use is never told of (they failed), too. */
 		if (state->consumed != state->writes)
 			state->ahead = state->writes - state->consumed - 1;
+		if (state->ahead > MAX_AHEAD)
+			state->ahead = MAX_AHEAD;
 		state->consumed = state->writes;
 		return;
 	}
