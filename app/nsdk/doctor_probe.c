@@ -121,6 +121,8 @@ static int finish(struct probe *probe, const char *what, int rc)
 		return rc;
 	}
 	while (!probe->io.done) {
+		/* A controller that fails is reset there, which ends the I/O. What it says was said. */
+		(void)nsdk_nvme_ctrlr_poll(probe->ctrlr);
 		rc = nsdk_nvme_qpair_poll(probe->qp, 0);
 		if (rc < 0) {
 			probe->driver_failed = true;
