@@ -27,7 +27,8 @@ else
 	wait "${load:?}"
 fi
 check "the kernel is rid of the device" until_true 20 test ! -d /sys/bus/pci/devices/$device
-check "another one is plugged in" vm-monitor device_add nvme,id=again,serial=hot,drive=hot,bus=rp0
+# QEMU lets go of the old one's disk a moment after the kernel has.
+check "another one is plugged in" until_true 30 vm-monitor device_add nvme,id=again,serial=hot,drive=hot,bus=rp0
 check "and the kernel finds it" until_true 20 has_disk $device
 perf "and it works" '.ios == 1000' $device --rw=randrw --verify --number_ios=1000
 
