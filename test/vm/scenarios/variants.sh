@@ -18,7 +18,7 @@
 # vm: --drive=id=even,size=64M --device=nvme-ns,bus=odd,drive=even,nsid=3
 # vm: --device=nvme,id=guarded,serial=nsdk-guarded
 # vm: --drive=id=pi,size=64M --device=nvme-ns,bus=guarded,drive=pi,nsid=1,ms=8,pi=1
-# timeout: 240
+# timeout: 480
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/../guest.sh"
