@@ -2,10 +2,24 @@
 /* The controller behind the fake bus: registers, queues, commands. */
 #include "fake_nvme.h"
 
+#include <pthread.h>
 #include <string.h>
 
 struct fake fake;
 _Alignas(4096) uint8_t fake_bar[FAKE_BAR_BYTES];
+
+/* A function level reset has a thread of its own, beside whoever polls: one of them at a time. */
+static pthread_mutex_t machine = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void fake_lock(void)
+{
+	pthread_mutex_lock(&machine);
+}
+
+void fake_unlock(void)
+{
+	pthread_mutex_unlock(&machine);
+}
 
 /* ---- Registers ---- */
 
@@ -26,8 +40,7 @@ static uint32_t read_csts(void)
 	return fake.csts | (fake.cfs ? NSDK_NVME_CSTS_CFS : 0);
 }
 
-uint32_t __wrap_nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
-uint32_t __wrap_nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset)
+static uint32_t read_register(size_t offset)
 {
 	if (vanished())
 		return UINT32_MAX;
@@ -42,6 +55,17 @@ uint32_t __wrap_nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_ba
 		CU_FAIL("a read of a register that is not to be read");
 		return 0;
 	}
+}
+
+uint32_t __wrap_nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
+uint32_t __wrap_nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset)
+{
+	uint32_t value;
+
+	fake_lock();
+	value = read_register(offset);
+	fake_unlock();
+	return value;
 }
 
 uint64_t __wrap_nsdk_device_read64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset);
@@ -85,10 +109,12 @@ static void enable(void)
 
 void fake_function_reset(void)
 {
+	fake_lock();
 	fake.cc = fake.csts = 0;
 	fake.cfs = false;
 	fake.never_disabled = false;
 	memset(fake.queues, 0, sizeof(fake.queues));
+	fake_unlock();
 }
 
 static void write_cc(uint32_t value)
@@ -403,12 +429,18 @@ static void run_queue(uint16_t qid)
 	}
 }
 
-void fake_run(void)
+static bool has_a_turn(void)
 {
 	if (fake.slowness && ++fake.runs % fake.slowness)
-		return;
-	if (fake.gone || !(fake.csts & NSDK_NVME_CSTS_RDY) || !fake.bus_master)
-		return;
-	for (uint16_t qid = 0; qid < FAKE_QUEUES; qid++)
-		run_queue(qid);
+		return false;
+	return !fake.gone && (fake.csts & NSDK_NVME_CSTS_RDY) && fake.bus_master;
+}
+
+void fake_run(void)
+{
+	fake_lock();
+	if (has_a_turn())
+		for (uint16_t qid = 0; qid < FAKE_QUEUES; qid++)
+			run_queue(qid);
+	fake_unlock();
 }

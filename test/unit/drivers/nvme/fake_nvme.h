@@ -113,8 +113,11 @@ void fake_complete(uint16_t qid, uint16_t cid, uint16_t status);
 /* Answers one asynchronous event request. */
 void fake_event(uint32_t dw0);
 
-/* What a function level reset does to it. */
+/* What a function level reset does to it. Any thread. */
 void fake_function_reset(void);
+/* What runs beside a function level reset is done between these; they may be nested. */
+void fake_lock(void);
+void fake_unlock(void);
 
 /* Memory as the device sees it; NULL when it is not its memory. */
 void *fake_va(uint64_t iova);

@@ -293,9 +293,11 @@ void __wrap_nsdk_device_poll(struct nsdk_device *dev)
 int __wrap_nsdk_device_reset(struct nsdk_device *dev);
 int __wrap_nsdk_device_reset(struct nsdk_device *dev)
 {
+	fake_lock();
 	fake.resets++;
 	fake.bus_master = false;
 	fake_function_reset();
+	fake_unlock();
 	return fake.reset_error;
 }
 
