@@ -290,35 +290,6 @@ static uint32_t find_retries(struct nsdk_nvme_qpair *qp)
 	return count;
 }
 
-/* Ends what is not sent again. The device does no DMA for it: its queue was deleted, or it was reset. */
-static void give_up(struct nsdk_nvme_qpair *qp)
-{
-	for (uint32_t i = 0; i < qp->tracker_count; i++) {
-		const struct nvme_tracker *t = &qp->trackers[i];
-
-		if (t->cb && !t->arrived && t->from_device_bytes)
-			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
-						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
-	}
-	/* The device may have written part of these: taken back before their owners look. */
-	nsdk_flush_batch_commit(qp->from_device);
-	for (uint32_t i = 0; i < qp->tracker_count; i++) {
-		struct nvme_tracker *t = &qp->trackers[i];
-		struct nsdk_nvme_cpl cpl = {
-			.sqid = qp->ring.qid,
-			.cid = t->cid,
-			.status = NVME_STATUS_ABORTED_BY_HOST,
-		};
-		nsdk_nvme_cb cb = t->cb;
-
-		if (!cb || t->arrived)
-			continue;
-		t->cb = NULL;
-		qp->completed++;
-		cb(t->ctx, &cpl);
-	}
-}
-
 /* The rings as they were made, and in them what is sent again. */
 static void begin_anew(struct nsdk_nvme_qpair *qp, uint32_t retries)
 {
@@ -383,7 +354,8 @@ int nsdk_nvme_paused(struct nsdk_nvme_qpair *qp)
 		return qp->error;
 	qp->attention |= NVME_POLLING;
 	retries = find_retries(qp);
-	give_up(qp);
+	/* Its queue was deleted, or the device was reset: no DMA for what is not sent again. */
+	nsdk_nvme_qpair_give_up(qp, NVME_STATUS_ABORTED_BY_HOST);
 	ended = (int)(before - nsdk_nvme_qpair_outstanding(qp));
 	begin_anew(qp, retries);
 	qp->attention &= ~(uint64_t)(NVME_PAUSED | NVME_POLLING);

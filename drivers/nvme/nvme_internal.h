@@ -610,6 +610,7 @@ void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error);
 void nsdk_nvme_qpair_drain(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_qpair_deliver_taken(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t status);
+void nsdk_nvme_qpair_give_up(struct nsdk_nvme_qpair *qp, uint16_t status);
 
 /*
  * Rings a doorbell: @p value is the new tail or head.

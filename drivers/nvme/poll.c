@@ -134,6 +134,38 @@ static void deliver(struct nsdk_nvme_qpair *qp, uint32_t count)
 }
 
 /*
+ * Completes with @p status what is outstanding and not marked as arrived. The device does no DMA for it
+ * any more.
+ */
+NVME_COLD void nsdk_nvme_qpair_give_up(struct nsdk_nvme_qpair *qp, uint16_t status)
+{
+	for (uint32_t i = 0; i < qp->tracker_count; i++) {
+		const struct nvme_tracker *t = &qp->trackers[i];
+
+		if (t->cb && !t->arrived && t->from_device_bytes)
+			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
+						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
+	}
+	/* The device may have written part of these: taken back before their owners look. */
+	nsdk_flush_batch_commit(qp->from_device);
+	for (uint32_t i = 0; i < qp->tracker_count; i++) {
+		struct nvme_tracker *t = &qp->trackers[i];
+		struct nsdk_nvme_cpl cpl = {
+			.sqid = qp->ring.qid,
+			.cid = t->cid,
+			.status = status,
+		};
+		nsdk_nvme_cb cb = t->cb;
+
+		if (!cb || t->arrived)
+			continue;
+		t->cb = NULL;
+		qp->completed++;
+		cb(t->ctx, &cpl);
+	}
+}
+
+/*
  * Completes everything outstanding with @p status. The device does no DMA for this queue any more:
  * it is deleted, or the controller has been taken out.
  */
@@ -151,30 +183,7 @@ NVME_COLD void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t st
 		qp->attention &= ~(uint64_t)NVME_TAKING;
 		deliver(qp, qp->arrival_count);
 	}
-	for (uint32_t i = 0; i < qp->tracker_count; i++) {
-		const struct nvme_tracker *t = &qp->trackers[i];
-
-		if (t->cb && t->from_device_bytes)
-			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
-						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
-	}
-	/* The device may have written part of these: taken back before their owners look. */
-	nsdk_flush_batch_commit(qp->from_device);
-	for (uint32_t i = 0; i < qp->tracker_count; i++) {
-		struct nvme_tracker *t = &qp->trackers[i];
-		struct nsdk_nvme_cpl cpl = {
-			.sqid = qp->ring.qid,
-			.cid = t->cid,
-			.status = status,
-		};
-		nsdk_nvme_cb cb = t->cb;
-
-		if (!cb)
-			continue;
-		t->cb = NULL;
-		qp->completed++;
-		cb(t->ctx, &cpl);
-	}
+	nsdk_nvme_qpair_give_up(qp, status);
 	nsdk_nvme_splits_abort(qp, status);
 	qp->attention &= ~(uint64_t)NVME_POLLING;
 }
