@@ -26,6 +26,7 @@
  *	cqs[0].lock	the admin queue and all that admin commands change
  *	cqs[n].lock	one other at a time, but for emu_nvme_freeze() which takes all by number
  *	resv_lock	reservations
+ *	zns_lock	zones
  *	store.extents	one at a time, but for large deallocations which take all by number, and Compare
  *			and Write which takes two
  *	notes		events and the error log
@@ -36,11 +37,12 @@
  *
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
  * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
- * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c and nvme_resv.c I/O
- * commands; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
+ * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c and
+ * nvme_zns*.c I/O commands; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
  * the user may choose.
  */
 #include "nvme_internal.h"
+#include "nvme_zns.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -83,6 +85,7 @@ void emu_nvme_thaw(struct emu_nvme *ctrl)
 void emu_nvme_function_reset(struct emu_nvme *ctrl)
 {
 	emu_nvme_regs_reset(ctrl);
+	emu_nvme_zns_shutdown(ctrl);
 	emu_nvme_config_reset(ctrl);
 }
 
@@ -227,6 +230,9 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	pthread_mutex_init(&ctrl->notes, NULL);
 	pthread_mutex_init(&ctrl->resv_lock, NULL);
 	emu_nvme_resv_create(ctrl);
+	rc = emu_nvme_zns_create(ctrl);
+	if (rc)
+		goto destroy_zones;
 	for (unsigned i = 0; i <= opts.queues; i++)
 		pthread_mutex_init(&ctrl->cqs[i].lock, NULL);
 	emu_nvme_regs_init(ctrl);
@@ -243,6 +249,8 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 destroy_locks:
 	for (unsigned i = 0; i <= opts.queues; i++)
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
+destroy_zones:
+	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);
 	pthread_mutex_destroy(&ctrl->registers);
@@ -266,6 +274,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 		emu_nvme_cq_destroy(ctrl, i);
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 	}
+	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);
 	pthread_mutex_destroy(&ctrl->registers);

@@ -7,19 +7,16 @@
 
 #include <nsdk/version.h>
 
-#include "nvme_internal.h"
+#include "nvme_zns.h"
 
 #define IDENTIFY_BYTES 4096u
 
 /* CNS values that nsdk/nvme_spec.h does without. */
-#define CNS_CSI_ACTIVE_NS_LIST 0x07
 #define CNS_NS_CTRLR_LIST 0x12
 #define CNS_CTRLR_LIST 0x13
 #define CNS_INDEPENDENT_NS 0x08
 #define CNS_CSI_ALLOCATED_NS_LIST 0x1a
 #define CNS_IO_COMMAND_SETS 0x1c
-
-#define CSI_NVM 0u
 
 #define ONCS_SAVE_SELECT (1u << 4)
 #define LPA_COMMANDS (1u << 1)
@@ -110,6 +107,11 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 		   NSDK_NVME_ONCS_WRITE_ZEROES | ONCS_SAVE_SELECT | NSDK_NVME_ONCS_RESERVATIONS |
 		   NSDK_NVME_ONCS_VERIFY | NSDK_NVME_ONCS_COPY;
 	id->fuses = NSDK_NVME_FUSES_COMPARE_AND_WRITE;
+	if (ctrl->zns) {
+		/* What is written is not written again, and what is not needed is reset by the zone. */
+		id->oncs &= (uint16_t)~NSDK_NVME_ONCS_DSM;
+		id->fuses = 0;
+	}
 	id->acwu = (uint16_t)((EMU_NVME_EXTENT_BYTES >> ctrl->lba_shift) - 1);
 	id->ocfs = NSDK_NVME_OCFS_FORMAT(0) | NSDK_NVME_OCFS_FORMAT(1);
 	id->sgls = ctrl->opts.sgl == EMU_NVME_SGL_NONE ? 0 :
@@ -154,6 +156,12 @@ static void fill_independent_namespace(uint8_t *out)
 	out[14] = 1; /* NSTAT: ready */
 }
 
+/* Of all namespaces. */
+static uint8_t csi_of(const struct emu_nvme *ctrl)
+{
+	return ctrl->zns ? NSDK_NVME_CSI_ZNS : NSDK_NVME_CSI_NVM;
+}
+
 static void fill_descriptors(const struct emu_nvme *ctrl, uint32_t nsid, uint8_t *out)
 {
 	out[0] = NIDT_UUID;
@@ -162,16 +170,26 @@ static void fill_descriptors(const struct emu_nvme *ctrl, uint32_t nsid, uint8_t
 	out += 4 + UUID_BYTES;
 	out[0] = NIDT_CSI;
 	out[1] = 1;
-	out[4] = CSI_NVM;
+	out[4] = csi_of(ctrl);
 }
 
-/* The NSIDs above one: of all namespaces, or of those that are attached. */
-static uint16_t fill_list(const struct emu_nvme *ctrl, uint32_t above, bool all, void *out)
+/* Whether there is such a command set here. A zoned namespace has that of NVM as well. */
+static bool knows_csi(const struct emu_nvme *ctrl, unsigned csi)
+{
+	return csi == NSDK_NVME_CSI_NVM || csi == csi_of(ctrl);
+}
+
+/* The NSIDs above one: of all namespaces, or of those that are attached, of any or of one command set. */
+static uint16_t fill_list(const struct emu_nvme *ctrl, uint32_t above, bool all, unsigned csi, void *out)
 {
 	uint32_t *list = out;
 
 	if (above >= NSDK_NVME_NSID_ALL - 1)
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
+	if (!knows_csi(ctrl, csi))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (csi != csi_of(ctrl))
+		return 0;
 	for (uint32_t nsid = above + 1, i = 0;
 	     nsid <= ctrl->opts.namespaces && i < NSDK_NVME_NS_LIST_ENTRIES; nsid++)
 		if (all ? ctrl->namespaces[nsid - 1].allocated : ctrl->namespaces[nsid - 1].attached)
@@ -243,32 +261,37 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 		break;
 	case NSDK_NVME_CNS_ACTIVE_NS_LIST:
 	case NSDK_NVME_CNS_ALLOCATED_NS_LIST:
-		status = fill_list(ctrl, nsid, cns == NSDK_NVME_CNS_ALLOCATED_NS_LIST, out.bytes);
+		status = fill_list(ctrl, nsid, cns == NSDK_NVME_CNS_ALLOCATED_NS_LIST, csi_of(ctrl),
+				   out.bytes);
 		break;
 	case NSDK_NVME_CNS_NS_DESC_LIST:
 		fill_descriptors(ctrl, nsid, out.bytes);
 		break;
 	case NSDK_NVME_CNS_CSI_NS:
 		/* All zero for the NVM command set: no protection. */
-		if (csi != CSI_NVM)
+		if (!knows_csi(ctrl, csi))
 			status = EMU_NVME_GENERIC(INVALID_FIELD);
+		else if (csi == NSDK_NVME_CSI_ZNS)
+			emu_nvme_zns_identify_ns(ctrl, out.bytes);
 		break;
 	case NSDK_NVME_CNS_CSI_CTRLR:
-		if (csi != CSI_NVM)
+		if (!knows_csi(ctrl, csi))
 			status = EMU_NVME_GENERIC(INVALID_FIELD);
-		out.bytes[offsetof(struct nsdk_nvme_id_ctrl_nvm, vsl)] = EMU_NVME_VSL;
+		else if (csi == NSDK_NVME_CSI_ZNS)
+			emu_nvme_zns_identify_ctrlr(ctrl, out.bytes);
+		else
+			out.bytes[offsetof(struct nsdk_nvme_id_ctrl_nvm, vsl)] = EMU_NVME_VSL;
 		break;
-	case CNS_CSI_ACTIVE_NS_LIST:
+	case NSDK_NVME_CNS_CSI_ACTIVE_NS_LIST:
 	case CNS_CSI_ALLOCATED_NS_LIST:
-		status = csi == CSI_NVM ? fill_list(ctrl, nsid, cns == CNS_CSI_ALLOCATED_NS_LIST,
-						    out.bytes) :
-					  EMU_NVME_GENERIC(INVALID_FIELD);
+		status = fill_list(ctrl, nsid, cns == CNS_CSI_ALLOCATED_NS_LIST, csi, out.bytes);
 		break;
 	case CNS_INDEPENDENT_NS:
 		fill_independent_namespace(out.bytes);
 		break;
 	case CNS_IO_COMMAND_SETS:
-		out.bytes[0] = 1; /* combination 0: the NVM command set */
+		/* Combination 0 has all that there are. */
+		out.bytes[0] = (uint8_t)(1u << NSDK_NVME_CSI_NVM | 1u << csi_of(ctrl));
 		break;
 	default:
 		status = EMU_NVME_GENERIC(INVALID_FIELD);

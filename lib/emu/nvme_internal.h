@@ -11,6 +11,7 @@
 
 #include <nsdk/nvme_log_spec.h>
 #include <nsdk/nvme_spec.h>
+#include <nsdk/nvme_zns_spec.h>
 
 #include "emu_internal.h"
 
@@ -26,6 +27,8 @@
 #define EMU_NVME_MSSRL 128u   /* blocks of one source range of Copy */
 #define EMU_NVME_MCL 512u     /* … of all together */
 #define EMU_NVME_MSRC 64u     /* ranges */
+#define EMU_NVME_MAX_ZONES (1u << 20) /* of a namespace */
+#define EMU_NVME_ZONE_EXT_BYTES 64u
 #define EMU_NVME_FIRMWARE_SLOTS 2u
 #define EMU_NVME_IMAGE_BYTES ((size_t)1 << 20)
 #define EMU_NVME_HUNG 8u /* commands of a queue that may hang at a time */
@@ -92,6 +95,12 @@ struct emu_nvme_opts {
 	bool volatile_cache; /* and it loses what it has when power is cut */
 	enum emu_nvme_sgl sgl;
 	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
+	bool zoned; /* all namespaces are */
+	uint64_t zone_bytes, zone_cap_bytes;
+	unsigned max_open, max_active; /* zones; 0: no limit */
+	bool zone_cross;               /* a read may be of several zones */
+	unsigned zones_ro, zones_offline; /* so many at the end are read only, and behind them offline */
+	unsigned zasl;
 	enum emu_nvme_fault fault;
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
@@ -311,6 +320,20 @@ struct emu_nvme_ns {
 	bool changed; /* since the list of those was read */
 };
 
+/* nvme_zns.c: the zones of a namespace. */
+struct emu_nvme_zone {
+	uint8_t state; /* enum nsdk_nvme_zone_state */
+	uint8_t attributes;
+	uint64_t wp;      /* blocks from the zone's start */
+	uint64_t opening; /* it was opened as the so manyth */
+	uint8_t ext[EMU_NVME_ZONE_EXT_BYTES];
+};
+struct emu_nvme_zns {
+	struct emu_nvme_zone *zones;
+	uint32_t open, active;
+	uint64_t openings;
+};
+
 /* nvme_resv.c: reservations. */
 struct emu_nvme_resv {
 	uint32_t generation;
@@ -410,6 +433,10 @@ struct emu_nvme {
 	atomic_bool any_resv;
 	struct emu_nvme_resv resv[EMU_NVME_MAX_NAMESPACES];
 
+	/* Zones, by NSID - 1, under a lock of their own; NULL: none are zoned. */
+	pthread_mutex_t zns_lock;
+	struct emu_nvme_zns *zns;
+
 	/* Events and the error log: any queue adds to them, so they have a lock of their own, the
 	 * last to be taken. */
 	pthread_mutex_t notes;
@@ -457,7 +484,7 @@ struct emu_nvme_req {
 	struct emu_nvme_slot *slot; /* NULL: nothing goes past the caches */
 	const char *owner;
 	uint64_t lba; /* for the error log */
-	uint32_t dw0;
+	uint32_t dw0, dw1;
 	bool nosnoop_data, nosnoop_lists;
 	bool power_fails; /* before any of it lasts */
 	struct emu_nvme_prp prp;
@@ -499,7 +526,7 @@ int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 void emu_nvme_sq_destroy(struct emu_nvme *ctrl, unsigned id);
 bool emu_nvme_cq_has_room(const struct emu_nvme_cq *cq);
 void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
-		   uint16_t cid, uint32_t dw0, uint16_t status);
+		   uint16_t cid, uint64_t dw01, uint16_t status);
 void emu_nvme_interrupt(struct emu_nvme *ctrl, struct emu_nvme_cq *cq);
 /* Complete with Abort Requested a command that was fetched and not carried out. */
 bool emu_nvme_sq_abort(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, uint16_t cid);

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "nvme_internal.h"
+#include "nvme_zns.h"
 
 #define CDW12_DTYPE(cdw12) ((cdw12) >> 20 & 0xf) /* write: directive type */
 
@@ -99,11 +99,19 @@ static uint16_t do_flush(struct emu_nvme_req *req)
 	return req->power_fails ? 0 : count_media(req, emu_nvme_store_flush(&req->ctrl->store));
 }
 
+/* Of zones; after it is known that the blocks are in the namespace. */
+static uint16_t check_read(const struct emu_nvme_req *req, uint64_t slba, uint64_t bytes)
+{
+	return emu_nvme_zns_check_read(req->ctrl, req->cmd->nsid, slba, bytes >> req->ctrl->lba_shift);
+}
+
 static uint16_t do_read(struct emu_nvme_req *req)
 {
 	struct blocks blocks;
 	uint16_t status = command_blocks(req, &blocks);
 
+	if (!status)
+		status = check_read(req, req->lba, blocks.bytes);
 	if (!status)
 		status = data_begin(req, blocks.bytes);
 	if (!status)
@@ -120,6 +128,8 @@ static uint16_t do_compare(struct emu_nvme_req *req)
 	struct blocks blocks;
 	uint16_t status = command_blocks(req, &blocks);
 
+	if (!status)
+		status = check_read(req, req->lba, blocks.bytes);
 	if (!status)
 		status = data_begin(req, blocks.bytes);
 	if (!status)
@@ -178,6 +188,8 @@ static uint16_t do_verify(struct emu_nvme_req *req)
 
 	if (!status && blocks.bytes > (uint64_t)EMU_NVME_PAGE << EMU_NVME_VSL)
 		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (!status)
+		status = check_read(req, req->lba, blocks.bytes);
 	if (!status)
 		status = emu_nvme_store_verify(&req->ctrl->store, blocks.offset, blocks.bytes);
 	return count_media(req, status);
@@ -239,11 +251,17 @@ static uint16_t do_copy(struct emu_nvme_req *req)
 			status = EMU_NVME_SPECIFIC(SIZE_LIMIT);
 		else
 			status = find_blocks(req, slba, nlb + 1u, &from[i]);
+		if (!status)
+			status = check_read(req, slba, from[i].bytes);
 	}
 	if (status)
 		return status;
 	req->lba = (uint64_t)req->cmd->cdw11 << 32 | req->cmd->cdw10;
 	status = find_blocks(req, req->lba, total, &to);
+	if (!status)
+		status = emu_nvme_zns_begin_write(req->ctrl, req->cmd->nsid, &req->lba, total, false);
+	if (status)
+		return status;
 	whole = to;
 	for (unsigned i = 0; i < number && !status; i++) {
 		status = emu_nvme_store_copy(&req->ctrl->store, req, from[i].offset, to.offset,
@@ -252,7 +270,63 @@ static uint16_t do_copy(struct emu_nvme_req *req)
 		if (status)
 			req->dw0 = i;
 	}
+	emu_nvme_zns_end_write(req->ctrl, req->cmd->nsid, req->lba, total, status);
 	return count_media(req, settle(req, status, &whole));
+}
+
+/* A command that writes SLBA and NLB, where it may: at the write pointer of its zone. */
+static uint16_t write_in_zone(struct emu_nvme_req *req, uint16_t (*fn)(struct emu_nvme_req *req))
+{
+	struct emu_nvme *ctrl = req->ctrl;
+	const struct nsdk_nvme_cmd *cmd = req->cmd;
+	bool append = cmd->opcode == NSDK_NVME_ZNS_APPEND;
+	uint64_t count = (cmd->cdw12 & 0xffff) + 1, lba;
+	struct nsdk_nvme_cmd at = *cmd;
+	struct blocks blocks;
+	uint16_t status = command_blocks(req, &blocks);
+
+	if (status)
+		return status;
+	if (append && (emu_nvme_append_exceeds(ctrl, blocks.bytes) ||
+		       (cmd->cdw12 & NSDK_NVME_ZONE_APPEND_PIREMAP)))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	lba = req->lba;
+	status = emu_nvme_zns_begin_write(ctrl, cmd->nsid, &lba, count, append);
+	if (status)
+		return status;
+	at.cdw10 = (uint32_t)lba;
+	at.cdw11 = (uint32_t)(lba >> 32);
+	req->cmd = &at;
+	status = fn(req);
+	req->cmd = cmd;
+	emu_nvme_zns_end_write(ctrl, cmd->nsid, lba, count, status);
+	if (append && !status) {
+		req->dw0 = (uint32_t)lba;
+		req->dw1 = (uint32_t)(lba >> 32);
+	}
+	return status;
+}
+
+/* Those of zoned namespaces, and those that are different there. */
+static int zoned_command(struct emu_nvme_req *req)
+{
+	switch (req->cmd->opcode) {
+	case NSDK_NVME_ZNS_MGMT_SEND:
+		return emu_nvme_zns_mgmt_send(req);
+	case NSDK_NVME_ZNS_MGMT_RECEIVE:
+		return emu_nvme_zns_mgmt_receive(req);
+	case NSDK_NVME_ZNS_APPEND:
+	case NSDK_NVME_NVM_WRITE:
+		return write_in_zone(req, do_write);
+	case NSDK_NVME_NVM_WRITE_ZEROES:
+		return write_in_zone(req, do_write_zeroes);
+	case NSDK_NVME_NVM_WRITE_UNCORRECTABLE:
+		return write_in_zone(req, do_write_uncorrectable);
+	case NSDK_NVME_NVM_DATASET_MANAGEMENT:
+		return EMU_NVME_GENERIC(INVALID_OPCODE);
+	default:
+		return EMU_NVME_LATER;
+	}
 }
 
 /* What is to be said of a command before it is carried out; 0: nothing. */
@@ -288,7 +362,7 @@ static uint16_t check_fused(struct emu_nvme_req *first, struct emu_nvme_req *sec
 	const struct nsdk_nvme_cmd *compare = first->cmd, *write = second->cmd;
 	uint16_t status;
 
-	if (compare->opcode != NSDK_NVME_NVM_COMPARE || write->opcode != NSDK_NVME_NVM_WRITE ||
+	if (first->ctrl->zns || compare->opcode != NSDK_NVME_NVM_COMPARE || write->opcode != NSDK_NVME_NVM_WRITE ||
 	    compare->nsid != write->nsid || compare->cdw10 != write->cdw10 ||
 	    compare->cdw11 != write->cdw11 || (compare->cdw12 & 0xffff) != (write->cdw12 & 0xffff) ||
 	    CDW12_DTYPE(write->cdw12))
@@ -344,13 +418,21 @@ failed:
 
 int emu_nvme_io(struct emu_nvme_req *req)
 {
-	uint16_t status;
+	int status;
 
-	if (!emu_nvme_io_effects(req->cmd->opcode))
+	/* Zones are there for a host that has asked for all command sets. */
+	if (!emu_nvme_io_effects(req->cmd->opcode) &&
+	    !(req->ctrl->zns && req->ctrl->cc & NSDK_NVME_CC_CSS_SETS &&
+	      emu_nvme_zns_effects(req->cmd->opcode)))
 		return EMU_NVME_GENERIC(INVALID_OPCODE);
 	status = check_command(req);
 	if (status)
 		return status;
+	if (req->ctrl->zns) {
+		status = zoned_command(req);
+		if (status != EMU_NVME_LATER)
+			return status;
+	}
 	switch (req->cmd->opcode) {
 	case NSDK_NVME_NVM_FLUSH:
 		return do_flush(req);

@@ -6,7 +6,7 @@
 
 #include <nsdk/env.h>
 
-#include "nvme_internal.h"
+#include "nvme_zns.h"
 
 #define LOG_SUPPORTED 0x00
 #define LOG_FEATURES 0x12
@@ -105,7 +105,7 @@ static size_t fill_smart(struct emu_nvme *ctrl, uint8_t *out)
 	return sizeof(log);
 }
 
-static size_t fill_commands(uint8_t *out)
+static size_t fill_commands(unsigned csi, uint8_t *out)
 {
 	uint32_t effects;
 
@@ -113,6 +113,8 @@ static size_t fill_commands(uint8_t *out)
 		effects = emu_nvme_admin_effects(opcode);
 		memcpy(out + opcode * 4, &effects, 4);
 		effects = emu_nvme_io_effects(opcode);
+		if (csi == NSDK_NVME_CSI_ZNS)
+			effects |= emu_nvme_zns_effects(opcode);
 		memcpy(out + 1024 + opcode * 4, &effects, 4);
 	}
 	return 4096;
@@ -150,7 +152,8 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	if (emu_nvme_data_exceeds(ctrl, dwords * 4))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
-	if (page == NSDK_NVME_LOG_COMMANDS && cmd->cdw14 >> 24)
+	if (page == NSDK_NVME_LOG_COMMANDS && cmd->cdw14 >> 24 &&
+	    (!ctrl->zns || cmd->cdw14 >> 24 != NSDK_NVME_CSI_ZNS))
 		return EMU_NVME_GENERIC(INVALID_FIELD); /* another command set */
 	switch (page) {
 	case LOG_SUPPORTED:
@@ -175,7 +178,7 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 		bytes = emu_nvme_sanitize_log(ctrl, log);
 		break;
 	case NSDK_NVME_LOG_COMMANDS:
-		bytes = fill_commands(log);
+		bytes = fill_commands(cmd->cdw14 >> 24, log);
 		break;
 	default:
 		bytes = fill_features(ctrl, log);

@@ -12,7 +12,7 @@
 
 #include <nsdk/env.h>
 
-#include "nvme_internal.h"
+#include "nvme_zns.h"
 
 #define LBA_FORMAT(cdw10) (((cdw10) & 0xf) | ((cdw10) >> 8 & 0x30))
 #define FORMAT_PROTECTION(cdw10) ((cdw10) & 0x1f0) /* metadata setting, PI, PIL */
@@ -88,6 +88,7 @@ int emu_nvme_format(struct emu_nvme_req *req)
 		for (unsigned i = 0; i < ctrl->opts.namespaces; i++)
 			if (ctrl->namespaces[i].allocated)
 				ctrl->namespaces[i].blocks = emu_nvme_place_blocks(ctrl);
+		emu_nvme_zns_wiped(ctrl, NSDK_NVME_NSID_ALL);
 	}
 	go_on(ctrl);
 	return status;
@@ -113,11 +114,11 @@ static uint16_t create(struct emu_nvme_req *req)
 		status = emu_nvme_data_from_host(req, &wanted, sizeof(wanted));
 	if (status)
 		return status;
-	if (req->cmd->cdw11 >> 24)
+	if (req->cmd->cdw11 >> 24 != (ctrl->zns ? NSDK_NVME_CSI_ZNS : NSDK_NVME_CSI_NVM))
 		return emu_nvme_error(NSDK_NVME_SCT_COMMAND, 0x29); /* another command set */
 	if (wanted.flbas != (ctrl->lba_shift == 12 ? 1 : 0) || wanted.dps)
 		return EMU_NVME_SPECIFIC(INVALID_FORMAT);
-	if (wanted.nsze == 0 || wanted.nmic)
+	if (wanted.nsze == 0 || wanted.nmic || (ctrl->zns && wanted.nsze % emu_nvme_zone_blocks(ctrl)))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	if (wanted.ncap != wanted.nsze)
 		return emu_nvme_error(NSDK_NVME_SCT_COMMAND, THIN_PROVISIONING_NOT_SUPPORTED);
@@ -129,6 +130,7 @@ static uint16_t create(struct emu_nvme_req *req)
 		return EMU_NVME_SPECIFIC(NS_INSUFFICIENT_CAPACITY);
 	/* Nobody does I/O to what is not attached. */
 	ctrl->namespaces[nsid - 1] = (struct emu_nvme_ns){ .blocks = wanted.nsze, .allocated = true };
+	emu_nvme_zns_wiped(ctrl, nsid);
 	req->dw0 = nsid;
 	return 0;
 }
@@ -239,6 +241,7 @@ int emu_nvme_sanitize(struct emu_nvme_req *req)
 	rest(ctrl);
 	status = emu_nvme_store_wipe(&ctrl->store, 0, ctrl->store.bytes);
 	if (!status) {
+		emu_nvme_zns_wiped(ctrl, NSDK_NVME_NSID_ALL);
 		ctrl->sanitize_cdw10 = req->cmd->cdw10;
 		atomic_store_explicit(&ctrl->sanitize_end_ns, nsdk_clock_ns() + SANITIZE_TIME_NS,
 				      memory_order_relaxed);

@@ -12,8 +12,9 @@
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
 struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
-	uint64_t rival, reset_fails;
+	uint64_t rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
+	unsigned zoned, zone_cross;
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -26,7 +27,8 @@ static const char *const delete_words[] = { "works", "fails", "hangs", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
-       READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS, OPTIONS };
+       READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
+       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
 
@@ -56,6 +58,16 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[DELETE_SQ] = { "delete", NSDK_EMU_OPTION_WORD, AT(delete_sq), .words = delete_words },
 	[RESET_FAILS] = { "reset_fails", NSDK_EMU_OPTION_NUMBER, AT(reset_fails), 0, 1000 },
 	[DISABLE_HANGS] = { "disable_hangs", NSDK_EMU_OPTION_WORD, AT(disable_hangs), .words = off_on },
+	[ZONED] = { "zoned", NSDK_EMU_OPTION_WORD, AT(zoned), .words = off_on },
+	[ZONE] = { "zone", NSDK_EMU_OPTION_BYTES, AT(zone), 4096, (uint64_t)1 << 40 },
+	[ZONE_CAP] = { "zone_cap", NSDK_EMU_OPTION_BYTES, AT(zone_cap), 4096, (uint64_t)1 << 40 },
+	[MAX_OPEN] = { "max_open", NSDK_EMU_OPTION_NUMBER, AT(max_open), 0, EMU_NVME_MAX_ZONES },
+	[MAX_ACTIVE] = { "max_active", NSDK_EMU_OPTION_NUMBER, AT(max_active), 0, EMU_NVME_MAX_ZONES },
+	[ZONE_CROSS] = { "zone_cross", NSDK_EMU_OPTION_WORD, AT(zone_cross), .words = off_on },
+	[ZONES_RO] = { "zones_ro", NSDK_EMU_OPTION_NUMBER, AT(zones_ro), 0, EMU_NVME_MAX_ZONES },
+	[ZONES_OFFLINE] = { "zones_offline", NSDK_EMU_OPTION_NUMBER, AT(zones_offline), 0,
+			    EMU_NVME_MAX_ZONES },
+	[ZASL] = { "zasl", NSDK_EMU_OPTION_NUMBER, AT(zasl), 0, 16 },
 };
 
 static int read_fault(const char *text, struct emu_nvme_opts *out)
@@ -99,6 +111,36 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 			 text);
 }
 
+/* What goes together of zones, and what does not. */
+static int check_zones(const struct said *said, const bool *given)
+{
+	if (!said->zoned) {
+		for (unsigned i = ZONE; i <= ZASL; i++)
+			if (given[i])
+				return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+						 "emu:nvme: %s= is for zoned namespaces; say zoned=1 as "
+						 "well", options[i].name);
+		return 0;
+	}
+	if (given[FILE_])
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: zoned=1 keeps its zones in memory, so file=%s cannot be", said->file);
+	if (said->zone % 4096 || said->zone_cap % 4096 || said->zone_cap > said->zone)
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: zone=%llu and zone_cap=%llu: both are multiples of 4096, and the "
+				 "capacity at most the size", (unsigned long long)said->zone,
+				 (unsigned long long)said->zone_cap);
+	if (said->max_active && (said->max_open == 0 || said->max_open > said->max_active))
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: max_active=%llu zones limit those that are open as well: say "
+				 "max_open= from 1 to that", (unsigned long long)said->max_active);
+	if (said->zasl && said->mdts && said->zasl > said->mdts)
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: zasl=%llu is above mdts=%llu", (unsigned long long)said->zasl,
+				 (unsigned long long)said->mdts);
+	return 0;
+}
+
 int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 {
 	struct said said = {
@@ -108,6 +150,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.mqes = 1024,
 		.vwc = 1,
 		.sgl = EMU_NVME_SGL_ANY,
+		.zone = (uint64_t)4 << 20,
 	};
 	bool given[OPTIONS];
 	int rc;
@@ -119,6 +162,11 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 				 "emu:nvme: cpu=%llu is for the model's own thread; say thread=1 as well",
 				 (unsigned long long)said.cpu);
+	if (!given[ZONE_CAP])
+		said.zone_cap = said.zone;
+	rc = check_zones(&said, given);
+	if (rc)
+		return rc;
 	*out = (struct emu_nvme_opts){
 		.size_bytes = given[SIZE] ? said.size : 0,
 		.lba_bytes = said.lba ? 4096 : 512,
@@ -141,6 +189,15 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.delete_sq = (enum emu_nvme_delete)said.delete_sq,
 		.reset_fails = (unsigned)said.reset_fails,
 		.disable_hangs = said.disable_hangs,
+		.zoned = said.zoned,
+		.zone_bytes = said.zone,
+		.zone_cap_bytes = said.zone_cap,
+		.max_open = (unsigned)said.max_open,
+		.max_active = (unsigned)said.max_active,
+		.zone_cross = said.zone_cross,
+		.zones_ro = (unsigned)said.zones_ro,
+		.zones_offline = (unsigned)said.zones_offline,
+		.zasl = (unsigned)said.zasl,
 	};
 	memcpy(out->file, said.file, sizeof(out->file));
 	if (out->size_bytes % out->lba_bytes)

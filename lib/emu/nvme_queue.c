@@ -168,11 +168,12 @@ static bool has_room_for_next(const struct emu_nvme_cq *cq, const struct emu_nvm
 }
 
 void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
-		   uint16_t cid, uint32_t dw0, uint16_t status)
+		   uint16_t cid, uint64_t dw01, uint16_t status)
 {
 	bool nosnoop = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL;
 	struct nsdk_nvme_cpl cpl = {
-		.dw0 = dw0,
+		.dw0 = (uint32_t)dw01,
+		.dw1 = (uint32_t)(dw01 >> 32),
 		.sqhd = (uint16_t)sq->head,
 		.sqid = sq->id,
 		.cid = cid,
@@ -341,7 +342,8 @@ static void complete(struct emu_nvme_req *req, uint16_t status)
 		if (req->slot)
 			req->slot->count = 0;
 	}
-	emu_nvme_post(req->ctrl, req->cq, req->sq, req->cmd->cid, req->dw0, status);
+	emu_nvme_post(req->ctrl, req->cq, req->sq, req->cmd->cid,
+		      (uint64_t)req->dw1 << 32 | req->dw0, status);
 }
 
 /* The host's memory is little endian, and so is every machine NSDK is built for. */

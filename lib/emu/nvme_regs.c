@@ -9,7 +9,7 @@
 #include <nsdk/log.h>
 #include <string.h>
 
-#include "nvme_internal.h"
+#include "nvme_zns.h"
 
 #define REG_CRTO 0x68 /* controller ready timeouts (Base 3.1.3.13) */
 
@@ -163,6 +163,7 @@ static void shut_down(struct emu_nvme *ctrl)
 	       !atomic_compare_exchange_weak(&ctrl->state, &state, EMU_NVME_SHUT))
 		;
 	emu_nvme_store_flush(&ctrl->store);
+	emu_nvme_zns_shutdown(ctrl);
 	ctrl->shut_down = true;
 }
 
@@ -270,6 +271,7 @@ static void write_dword(struct emu_nvme *ctrl, size_t offset, uint32_t value)
 			break;
 		emu_nvme_freeze(ctrl);
 		emu_nvme_regs_reset(ctrl);
+		emu_nvme_zns_shutdown(ctrl);
 		emu_nvme_thaw(ctrl);
 		ctrl->subsystem_reset = true;
 		break;

@@ -46,7 +46,7 @@ static bool holds(const struct emu_nvme_resv *resv, unsigned who)
 bool emu_nvme_resv_forbids(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd)
 {
 	bool reads = cmd->opcode == NSDK_NVME_NVM_READ || cmd->opcode == NSDK_NVME_NVM_COMPARE ||
-		     cmd->opcode == NSDK_NVME_NVM_VERIFY;
+		     cmd->opcode == NSDK_NVME_NVM_VERIFY || cmd->opcode == NSDK_NVME_ZNS_MGMT_RECEIVE;
 	const struct emu_nvme_resv *resv = &ctrl->resv[cmd->nsid - 1];
 	bool forbids = false;
 
