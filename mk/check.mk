@@ -34,7 +34,7 @@ programs = $(foreach test,$(call chosen,$(1),$(all_tests)),$(call with_time,$(B)
 scripts = $(foreach script,$(call chosen,$(1),$(all_scripts)),$(or $(S),./)$(script)$(addprefix @,$(timeout_$(basename $(script)))))
 
 # Which tests have more than one thread to look at.
-tsan_rooms := test/unit/lib/env/% test/unit/lib/reactor/% test/unit/lib/emu/% \
+tsan_rooms := test/unit/lib/env/% test/unit/lib/bus/sigbus% test/unit/lib/reactor/% test/unit/lib/emu/% \
 	test/unit/lib/coherence/% test/unit/lib/mem/% test/unit/drivers/%
 
 .PHONY: check-unit check-functional check-threads check-install check-symbols check-lint \

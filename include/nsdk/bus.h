@@ -25,6 +25,8 @@ struct nsdk_device_opts {
 	struct nsdk_iommu *iommu; /**< NULL: one shared by all devices of the process that say NULL */
 	struct nsdk_ioas *ioas;   /**< NULL: an address space of its own (the safest) */
 	bool bind;                /**< bind to vfio-pci for as long as it is attached, then restore */
+	/** The program has a SIGBUS handler of its own, which calls nsdk_sigbus_handle() */
+	bool no_sigbus_handler;
 };
 
 /**
@@ -60,7 +62,11 @@ int nsdk_device_numa_node(const struct nsdk_device *dev);
 /** The verdict found at attach. */
 const struct nsdk_snoop_verdict *nsdk_device_verdict(const struct nsdk_device *dev);
 
-/** Whether the device has vanished (removed, or its registers read all ones). Cheap; any thread. */
+/**
+ * Whether the device has vanished: the kernel wants it back, its registers read all ones, or they are
+ * no longer mapped (see nsdk_sigbus_handle()). For good: a device that comes back is attached anew.
+ * Cheap; any thread.
+ */
 bool nsdk_device_is_gone(const struct nsdk_device *dev);
 
 /**
@@ -71,6 +77,25 @@ bool nsdk_device_is_gone(const struct nsdk_device *dev);
  * Source: VFIO_PCI_REQ_IRQ_INDEX and VFIO_PCI_ERR_IRQ_INDEX (linux/vfio.h).
  */
 bool nsdk_device_check(struct nsdk_device *dev);
+
+/**
+ * Hand over a SIGBUS. The kernel unmaps the registers of a device whose memory decoding is switched off
+ * or that is powered down, and who touches them then gets this signal. When it is of a BAR that this
+ * library has mapped, the BAR is made to read all ones, the device is marked as gone, and the
+ * instruction can be tried again.
+ *
+ * The library does so by itself: from the first mapping of a hardware device's BAR to the last detach it
+ * has a handler of its own, which passes on to the one that was there before what is not of a BAR. Only
+ * a program that sets a handler of its own after that, or says no_sigbus_handler, has to call this, from
+ * that handler, with what siginfo_t says.
+ *
+ * @param code     si_code of the signal's siginfo_t.
+ * @param address  si_addr of the signal's siginfo_t.
+ * @return true: mended, return from the handler; false: it is not of a BAR.
+ * Threading: any; async-signal-safe; changes errno.
+ * Source: sigaction(2), BUS_ADRERR and BUS_OBJERR.
+ */
+bool nsdk_sigbus_handle(int code, void *address);
 
 /** Read or write config space, little endian, 1, 2 or 4 bytes. @return 0 or -errno. Not for I/O paths. */
 int nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);

@@ -12,9 +12,10 @@
  * reset, out of the address space, closed, and given back to the kernel's driver if we took it. BARs
  * stay mapped until detach.
  *
- * A device that vanishes. Hot-unplug shows as registers that read all ones, or as the kernel asking
- * for the device back. Either marks it as gone, once and for good: reads give all ones without
- * touching it, writes are dropped, and drivers look at nsdk_device_is_gone() where they wait.
+ * A device that vanishes. Hot-unplug shows as registers that read all ones, as a SIGBUS on a BAR
+ * (sigbus.c turns that into registers that read all ones), or as the kernel asking for the device back.
+ * Each marks it as gone, once and for good: reads give all ones without touching it, writes are
+ * dropped, and drivers look at nsdk_device_is_gone() where they wait.
  *
  * Threading. Attach and detach belong to one thread. Register access may come from any thread; who
  * writes which register is the driver's affair. Config space and interrupts are for one thread at a
@@ -79,6 +80,7 @@ int nsdk_device_attach(const char *spec, const struct nsdk_device_opts *opts,
 	dev->ops = ops;
 	dev->bus_name = ops->name;
 	dev->numa_node = -1;
+	dev->no_sigbus_handler = known.no_sigbus_handler;
 	snprintf(dev->name, sizeof(dev->name), "%s", spec);
 	rc = ops->open(dev, args, &known);
 	if (rc != 0)
@@ -133,17 +135,26 @@ const struct nsdk_snoop_verdict *nsdk_device_verdict(const struct nsdk_device *d
 bool nsdk_device_is_gone(const struct nsdk_device *dev)
 {
 	/* A flag and nothing else: no other memory is ordered by it. */
-	return atomic_load_explicit(&dev->gone, memory_order_relaxed);
+	return atomic_load_explicit(&dev->gone, memory_order_relaxed) != 0;
 }
 
 void nsdk_device_set_gone(struct nsdk_device *dev, const char *why)
 {
-	if (!atomic_exchange_explicit(&dev->gone, true, memory_order_relaxed))
+	if ((atomic_fetch_or_explicit(&dev->gone, NSDK_GONE_SAID, memory_order_relaxed) &
+	     NSDK_GONE_SAID) == 0)
 		nsdk_log(NSDK_LOG_ERROR, "bus", "%s is gone: %s", dev->name, why);
+}
+
+/* A signal handler marks a device and cannot log: the next who looks says it. */
+static void say_if_faulted(struct nsdk_device *dev)
+{
+	if (atomic_load_explicit(&dev->gone, memory_order_relaxed) == NSDK_SIGBUS_FAULTED)
+		nsdk_device_set_gone(dev, "the kernel has taken its registers away");
 }
 
 bool nsdk_device_check(struct nsdk_device *dev)
 {
+	say_if_faulted(dev);
 	if (dev->ops->check != NULL && !nsdk_device_is_gone(dev))
 		dev->ops->check(dev);
 	return nsdk_device_is_gone(dev);
@@ -154,6 +165,9 @@ static void check_after_all_ones(struct nsdk_device *dev)
 {
 	uint32_t vendor_id;
 
+	say_if_faulted(dev);
+	if (nsdk_device_is_gone(dev))
+		return;
 	if (dev->ops->cfg_read(dev, PCI_VENDOR_ID, 2, &vendor_id) != 0 || vendor_id == 0xffff)
 		nsdk_device_set_gone(dev, "its registers read all ones");
 }
@@ -326,7 +340,7 @@ uint32_t nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar,
 {
 	uint32_t value = (uint32_t)reg_read(dev, bar, offset, 4);
 
-	if (value == UINT32_MAX && !nsdk_device_is_gone(dev))
+	if (value == UINT32_MAX)
 		check_after_all_ones(dev);
 	return value;
 }
@@ -335,7 +349,7 @@ uint64_t nsdk_device_read64(struct nsdk_device *dev, const struct nsdk_bar *bar,
 {
 	uint64_t value = reg_read(dev, bar, offset, 8);
 
-	if (value == UINT64_MAX && !nsdk_device_is_gone(dev))
+	if (value == UINT64_MAX)
 		check_after_all_ones(dev);
 	return value;
 }

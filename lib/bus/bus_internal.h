@@ -9,7 +9,12 @@
 
 #include <nsdk/bus.h>
 
+#include "sigbus.h"
+
 #define NSDK_MAX_BARS 6
+
+/* In a device's gone: the sentence has been logged. */
+#define NSDK_GONE_SAID 2u
 
 struct nsdk_line_ops; /* lib/coherence/coherence_internal.h */
 
@@ -46,10 +51,11 @@ struct nsdk_device {
 	const struct nsdk_line_ops *line_ops; /* NULL: the CPU's; else the cache model's */
 	struct nsdk_ioas *ioas;
 	bool ioas_owned;                  /* made by the attach, destroyed by the detach */
+	bool no_sigbus_handler;           /* as the opts say */
 	struct nsdk_iommu *iommu;         /* NULL, or held by the attach and released by the detach */
 	struct nsdk_snoop_verdict verdict;
 	int numa_node;
-	atomic_bool gone;
+	atomic_uint gone; /* 0: it is there; else how that is known (sigbus.h), and NSDK_GONE_SAID */
 	char name[256];
 	struct nsdk_bar bars[NSDK_MAX_BARS]; /* mapped ones */
 };

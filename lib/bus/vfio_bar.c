@@ -148,6 +148,11 @@ int nsdk_vfio_bar_map(struct nsdk_device *dev, unsigned index, struct nsdk_bar *
 			       strerror(-rc));
 		goto free_info;
 	}
+	rc = nsdk_sigbus_add(base, (size_t)info->size, !dev->no_sigbus_handler, &dev->gone);
+	if (rc != 0) {
+		nsdk_sys.munmap(base, whole_pages(info->size));
+		goto free_info;
+	}
 	out->base = base;
 	out->bytes = (size_t)info->size;
 free_info:
@@ -160,6 +165,7 @@ void nsdk_vfio_bars_unmap(struct nsdk_device *dev)
 	for (unsigned i = 0; i < NSDK_MAX_BARS; i++) {
 		if (dev->bars[i].base == NULL)
 			continue;
+		nsdk_sigbus_remove((void *)dev->bars[i].base, dev->bars[i].bytes);
 		/* A mapping keeps the device's file open, and an open file keeps the device ours. */
 		nsdk_sys.munmap((void *)dev->bars[i].base, whole_pages(dev->bars[i].bytes));
 		dev->bars[i].base = NULL;

@@ -2,7 +2,9 @@
 #include "nsdk_unit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake_pci.h"
 #include "lib/bus/bus_internal.h"
@@ -211,6 +213,67 @@ static void sixty_four_ones_are_looked_at_too(void)
 	CU_ASSERT_TRUE(nsdk_device_is_gone(dev));
 }
 
+/* What touches the registers from now on gets a SIGBUS, as when the kernel has taken them away. */
+static void take_registers_away(void)
+{
+	CU_ASSERT_FATAL(ftruncate(fake.devices[0].memfd, 0) == 0);
+}
+
+static void registers_that_are_taken_away(void)
+{
+	map_bar0();
+	take_registers_away();
+	CU_ASSERT_FALSE(nsdk_device_is_gone(dev));
+	CU_ASSERT_EQUAL(nsdk_device_read32(dev, &bar, 0x1c), UINT32_MAX);
+	CU_ASSERT_TRUE(nsdk_device_is_gone(dev));
+	NSDK_ASSERT_ONE_SENTENCE("pci:0000:00:03.0 is gone: the kernel has taken its registers away");
+	CU_ASSERT_TRUE(nsdk_device_check(dev));
+	CU_ASSERT_EQUAL(nsdk_device_read64(dev, &bar, 0), UINT64_MAX);
+	nsdk_device_write32(dev, &bar, 0x14, 0);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+}
+
+/* A doorbell has no time to look; the next who does finds out. */
+static void a_doorbell_that_is_taken_away(void)
+{
+	map_bar0();
+	take_registers_away();
+	*(volatile uint32_t *)((volatile char *)bar.base + 0x1000) = 7;
+	CU_ASSERT_TRUE(nsdk_device_is_gone(dev));
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	CU_ASSERT_TRUE(nsdk_device_check(dev));
+	NSDK_ASSERT_ONE_SENTENCE("the kernel has taken its registers away");
+	/* Attached anew, it is another one. */
+	nsdk_device_detach(dev);
+	dev = NULL;
+	CU_ASSERT_FATAL(ftruncate(fake.devices[0].memfd, 16384) == 0);
+	CU_ASSERT_EQUAL_FATAL(fake_attach(0, NULL, &dev), 0);
+	map_bar0();
+	NSDK_ASSERT_INT(nsdk_device_read32(dev, &bar, 0x1000), 0);
+	CU_ASSERT_FALSE(nsdk_device_is_gone(dev));
+}
+
+static void no_handler_for_who_has_one(void)
+{
+	const struct nsdk_device_opts opts = {
+		.opts_bytes = sizeof(opts), .bind = true, .no_sigbus_handler = true};
+	struct sigaction before_it, with_it;
+
+	sigaction(SIGBUS, NULL, &before_it);
+	map_bar0();
+	sigaction(SIGBUS, NULL, &with_it);
+	CU_ASSERT_PTR_NOT_EQUAL(with_it.sa_sigaction, before_it.sa_sigaction);
+	nsdk_device_detach(dev);
+	CU_ASSERT_EQUAL_FATAL(fake_attach(0, &opts, &dev), 0);
+	map_bar0();
+	sigaction(SIGBUS, NULL, &with_it);
+	CU_ASSERT_PTR_EQUAL(with_it.sa_sigaction, before_it.sa_sigaction);
+	take_registers_away();
+	CU_ASSERT_TRUE(nsdk_sigbus_handle(BUS_ADRERR, (char *)bar.base + 0x1c));
+	CU_ASSERT_EQUAL(nsdk_device_read32(dev, &bar, 0x1c), UINT32_MAX);
+	NSDK_ASSERT_ONE_SENTENCE("the kernel has taken its registers away");
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(registers_are_the_devices),
 	NSDK_UNIT_TEST(mapped_once),
@@ -223,6 +286,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(all_ones_of_a_device_that_is_there),
 	NSDK_UNIT_TEST(all_ones_of_a_device_that_is_gone),
 	NSDK_UNIT_TEST(sixty_four_ones_are_looked_at_too),
+	NSDK_UNIT_TEST(registers_that_are_taken_away),
+	NSDK_UNIT_TEST(a_doorbell_that_is_taken_away),
+	NSDK_UNIT_TEST(no_handler_for_who_has_one),
 };
 
 NSDK_UNIT_MAIN("lib/bus/vfio_bar", tests, .before = before, .after = after)
