@@ -67,7 +67,8 @@ static int command(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t 
 		err = nsdk_nvme_check_blocks(ns, lba, blocks);
 	if (err)
 		return err;
-	if (blocks > nsdk_nvme_blocks_max(ns, opcode))
+	if (blocks > nsdk_nvme_blocks_max(ns, opcode) ||
+	    (opcode == NSDK_NVME_NVM_VERIFY && nvme_cut(ns, lba, blocks) < blocks))
 		return nsdk_nvme_split_start(ns, qp, &cmd, NULL, NSDK_DMA_TO_DEVICE, lba, blocks, cb,
 					     ctx);
 	cmd.cdw12 |= blocks - 1;

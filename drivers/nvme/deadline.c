@@ -243,12 +243,15 @@ static bool may_be_sent_again(const struct nsdk_nvme_qpair *qp, const struct nsd
 	case NSDK_NVME_NVM_COMPARE:
 	case NSDK_NVME_NVM_FLUSH:
 	case NSDK_NVME_NVM_VERIFY:
+	case NSDK_NVME_ZNS_MGMT_RECEIVE:
 		return true;
 	case NSDK_NVME_NVM_WRITE:
 	case NSDK_NVME_NVM_WRITE_ZEROES:
 	case NSDK_NVME_NVM_WRITE_UNCORRECTABLE:
 	case NSDK_NVME_NVM_DATASET_MANAGEMENT:
-		return qp->retry_writes;
+		/* In a zone, what has been written cannot be written again. */
+		return qp->retry_writes &&
+		       !atomic_load_explicit(&qp->ctrlr->any_zoned, memory_order_relaxed);
 	default:
 		return false;
 	}

@@ -22,14 +22,15 @@ void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct ns
 }
 
 /* Into the controller's Identify buffer: one at a time. */
-int nsdk_nvme_identify(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid, nvme_admin_cb cb,
-		       void *ctx)
+int nsdk_nvme_identify_csi(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint8_t csi, uint32_t nsid,
+			   nvme_admin_cb cb, void *ctx)
 {
 	struct nsdk_nvme_cmd cmd = {
 		.opcode = NSDK_NVME_ADMIN_IDENTIFY,
 		.nsid = nsid,
 		.prp1 = ctrlr->id_iova,
 		.cdw10 = cns,
+		.cdw11 = (uint32_t)csi << 24,
 	};
 
 	/*
@@ -40,6 +41,17 @@ int nsdk_nvme_identify(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid
 	memset(ctrlr->id_buffer, 0, NVME_PAGE_BYTES);
 	nsdk_sync_for_device(ctrlr->coh, ctrlr->id_buffer, NVME_PAGE_BYTES, NSDK_DMA_FROM_DEVICE);
 	return nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns, cb, ctx);
+}
+
+int nsdk_nvme_identify(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid, nvme_admin_cb cb,
+		       void *ctx)
+{
+	return nsdk_nvme_identify_csi(ctrlr, cns, NSDK_NVME_CSI_NVM, nsid, cb, ctx);
+}
+
+int nsdk_nvme_identify_csi_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint8_t csi, uint32_t nsid)
+{
+	return nsdk_nvme_identify_csi(ctrlr, cns, csi, nsid, nsdk_nvme_init_cb, NULL);
 }
 
 int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid)

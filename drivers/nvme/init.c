@@ -4,6 +4,8 @@
  *
  *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> QUEUES -> NS_LIST <-> NS -> READY
  *
+ * Where there may be zoned namespaces (CAP.CSS) it goes on with NS -> ZNS_LIST -> ZNS_LIMITS -> ZNS -> READY.
+ *
  * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
  * use by then, so it is not asked again; the queues of the queue pairs are made instead:
  *
@@ -155,8 +157,9 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 	nsdk_device_write64(ctrlr->dev, &ctrlr->bar, NSDK_NVME_REG_ACQ, ring->cq_iova);
 	/* The fields first, then the bit that makes them count. */
 	cc = 6u << NSDK_NVME_CC_IOSQES_SHIFT | 4u << NSDK_NVME_CC_IOCQES_SHIFT;
-	if (!(NSDK_NVME_CAP_CSS(ctrlr->cap) & 1u))
-		cc |= 6u << NSDK_NVME_CC_CSS_SHIFT;
+	ctrlr->command_sets = NSDK_NVME_CAP_CSS(ctrlr->cap) & NSDK_NVME_CAP_CSS_SETS;
+	if (ctrlr->command_sets)
+		cc |= NSDK_NVME_CC_CSS_SETS;
 	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc);
 	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc | NSDK_NVME_CC_EN);
 	ctrlr->enabled = true;
@@ -361,6 +364,87 @@ static int step_requeue(struct nsdk_nvme_ctrlr *ctrlr)
 	return err ? err : ready(ctrlr);
 }
 
+/* ---- Zoned namespaces ---- */
+
+/* All namespaces have been identified, as if there were but one command set. */
+static int after_namespaces(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (!ctrlr->command_sets || ctrlr->ns_count == 0)
+		return ready(ctrlr);
+	ctrlr->init.nsid = 0;
+	go_to(ctrlr, NVME_STATE_ZNS_LIST);
+	return -EAGAIN;
+}
+
+static int step_zns_list(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	uint32_t next = 0;
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_csi_start(ctrlr, NSDK_NVME_CNS_CSI_ACTIVE_NS_LIST,
+						   NSDK_NVME_CSI_ZNS, ctrlr->init.nsid);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	/* An error is how most say that they have no such command set. */
+	if (nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
+		err = nsdk_nvme_zns_take_list(ctrlr, ctrlr->init.nsid, &next);
+	if (err)
+		return err;
+	ctrlr->init.nsid = next;
+	if (next == 0 && !atomic_load_explicit(&ctrlr->any_zoned, memory_order_relaxed))
+		return ready(ctrlr);
+	go_to(ctrlr, next ? NVME_STATE_ZNS_LIST : NVME_STATE_ZNS_LIMITS);
+	return -EAGAIN;
+}
+
+static int step_zns_limits(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_csi_start(ctrlr, NSDK_NVME_CNS_CSI_CTRLR, NSDK_NVME_CSI_ZNS, 0);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	nsdk_nvme_zns_limits(ctrlr, nsdk_nvme_cpl_ok(&ctrlr->init.cpl) ? ctrlr->id_buffer : NULL);
+	ctrlr->ns_identified = 0;
+	go_to(ctrlr, NVME_STATE_ZNS);
+	return -EAGAIN;
+}
+
+static int step_zns(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nsdk_nvme_ns *ns;
+	int err;
+
+	while (ctrlr->ns_identified < ctrlr->ns_count &&
+	       !ctrlr->namespaces[ctrlr->ns_identified]->is_zoned)
+		ctrlr->ns_identified++;
+	if (ctrlr->ns_identified == ctrlr->ns_count)
+		return ready(ctrlr);
+	ns = ctrlr->namespaces[ctrlr->ns_identified];
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_csi_start(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_ZNS,
+						   ns->nsid);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	nsdk_nvme_zns_fill(ns, nsdk_nvme_cpl_ok(&ctrlr->init.cpl) ? ctrlr->id_buffer : NULL);
+	ctrlr->ns_identified++;
+	go_to(ctrlr, NVME_STATE_ZNS);
+	return -EAGAIN;
+}
+
+/* ---- Namespaces ---- */
+
 /* The next namespace to identify, 0 when there is none left. */
 static int next_ns(struct nsdk_nvme_ctrlr *ctrlr, uint32_t *nsid)
 {
@@ -395,7 +479,7 @@ static int step_ns(struct nsdk_nvme_ctrlr *ctrlr)
 			return err;
 		if (nsid == 0) {
 			if (ctrlr->init.no_list || ctrlr->init.nsid == 0)
-				return ready(ctrlr);
+				return after_namespaces(ctrlr);
 			/* The page was full: there may be more. */
 			go_to(ctrlr, NVME_STATE_NS_LIST);
 			return -EAGAIN;
@@ -446,6 +530,12 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_ns_list(ctrlr);
 	case NVME_STATE_NS:
 		return step_ns(ctrlr);
+	case NVME_STATE_ZNS_LIST:
+		return step_zns_list(ctrlr);
+	case NVME_STATE_ZNS_LIMITS:
+		return step_zns_limits(ctrlr);
+	case NVME_STATE_ZNS:
+		return step_zns(ctrlr);
 	default:
 		return 0;
 	}

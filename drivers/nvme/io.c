@@ -276,6 +276,7 @@ NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qp
 	if (blocks <= ns->max_blocks)
 		cmd.flags = nsdk_nvme_sgl_choose(qp, payload, bytes);
 	if (blocks > ns->max_blocks ||
+	    (opcode != NSDK_NVME_NVM_WRITE && nvme_cut(ns, lba, blocks) < blocks) ||
 	    (!cmd.flags && nsdk_nvme_payload_reach(payload, bytes, bytes) < bytes)) {
 		cmd.cdw12 = flags;
 		return nsdk_nvme_split_start(ns, qp, &cmd, payload, dir, lba, blocks, cb, ctx);

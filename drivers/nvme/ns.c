@@ -43,6 +43,7 @@ no_memory:
 
 void nsdk_nvme_ns_remove(struct nsdk_nvme_ctrlr *ctrlr, uint32_t index)
 {
+	free(ctrlr->namespaces[index]->zoned);
 	free(ctrlr->namespaces[index]);
 	ctrlr->ns_count--;
 	memmove(&ctrlr->namespaces[index], &ctrlr->namespaces[index + 1],
@@ -73,6 +74,12 @@ static uint64_t lba_end(const struct nsdk_nvme_ns *ns, uint64_t bytes)
 	return blocks && ns->blocks >= blocks ? ns->blocks - blocks + 1 : 0;
 }
 
+/* The index of the format that its blocks have: the upper bits count where there are more than 16. */
+unsigned nsdk_nvme_ns_format(const struct nsdk_nvme_id_ns *id)
+{
+	return (id->flbas & 0xfu) | (id->nlbaf >= 16 ? (id->flbas & 0x60u) >> 1 : 0);
+}
+
 /*
  * Takes Identify Namespace data in. A namespace that cannot be driven stays visible, and refuses
  * I/O. @return 0; -ENOENT it is not active after all.
@@ -84,15 +91,14 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 	size_t max_blocks;
 	unsigned index;
 
-	ns->id = *id;
+	ns->fit = false;
+	if (id != &ns->id)
+		ns->id = *id;
 	if (id->nsze == 0)
 		return -ENOENT;
 	nsdk_nvme_ns_close(ns, 0);
 	ns->blocks = id->nsze;
-	/* The upper bits of the index are defined where there are more than 16 formats. */
-	index = id->flbas & 0xf;
-	if (id->nlbaf >= 16)
-		index |= (id->flbas & 0x60u) >> 1;
+	index = nsdk_nvme_ns_format(id);
 	format = &id->lbaf[index];
 	if (index > id->nlbaf || format->lbads < 9 || format->lbads > 16 ||
 	    id->nsze > UINT64_MAX >> format->lbads) {
@@ -134,6 +140,8 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 	if (ns->two_pages_bytes > ns->ctrlr->max_transfer_bytes)
 		ns->two_pages_bytes = ns->ctrlr->max_transfer_bytes;
 	ns->two_pages_lba_end = lba_end(ns, ns->two_pages_bytes);
+	ns->fit = true;
+	nsdk_nvme_zns_shape(ns);
 	return 0;
 }
 
@@ -165,14 +173,20 @@ uint32_t nsdk_nvme_ns_next(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t after)
 	return index < ctrlr->ns_count ? ctrlr->namespaces[index]->nsid : 0;
 }
 
-struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
+/* The namespace of that id, gone ones too; NULL: there never was one. */
+struct nsdk_nvme_ns *nsdk_nvme_ns_find(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
 {
 	uint32_t index = ns_lower_bound(ctrlr, nsid);
 
-	if (index < ctrlr->ns_count && ctrlr->namespaces[index]->nsid == nsid &&
-	    !ctrlr->namespaces[index]->gone)
-		return ctrlr->namespaces[index];
-	return NULL;
+	return index < ctrlr->ns_count && ctrlr->namespaces[index]->nsid == nsid ?
+		       ctrlr->namespaces[index] : NULL;
+}
+
+struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
+{
+	struct nsdk_nvme_ns *ns = nsdk_nvme_ns_find(ctrlr, nsid);
+
+	return ns && !ns->gone ? ns : NULL;
 }
 
 /* The namespace of that id, gone ones too, or a new one, in its place and closed. @return 0 or -errno. */

@@ -11,6 +11,7 @@
 
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
+#include <nsdk/nvme_zns.h>
 
 #include "lib/coherence/coherence_internal.h"
 #include "lib/mem/mem_internal.h"
@@ -277,6 +278,12 @@ struct nsdk_nvme_ns {
 	bool gone;            /* not active any more; the object stays until detach */
 	bool listed;          /* rescan.c: it is on the list */
 	bool suspended;       /* a command of our own is changing it */
+	bool fit;             /* as a namespace of the NVM command set it can be used */
+	/* Zones (zns.c). */
+	bool is_zoned;
+	bool zoned_listed;    /* rescan.c: it is on the list of those */
+	uint64_t cut_blocks;  /* reads are cut at multiples of it; 0: they need not be */
+	struct nsdk_nvme_zoned *zoned; /* NULL: it never was */
 	struct nsdk_nvme_id_ns id;
 };
 
@@ -324,6 +331,9 @@ enum nvme_state {
 	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
 	NVME_STATE_NS,
+	NVME_STATE_ZNS_LIST,  /* which of them are zoned */
+	NVME_STATE_ZNS_LIMITS,
+	NVME_STATE_ZNS,       /* what their zones are like */
 	NVME_STATE_READY,
 	/* Downwards (shutdown.c) */
 	NVME_STATE_SHUTDOWN,  /* CC.SHN is set, waiting for SHST */
@@ -411,6 +421,9 @@ struct nsdk_nvme_ctrlr {
 	size_t max_transfer_bytes;
 	/* Of commands on blocks that move no data: the most bytes of one, UINT64_MAX: any (blocks.c). */
 	uint64_t verify_max_bytes, zeroes_max_bytes, uncorrectable_max_bytes;
+	size_t max_append_bytes;  /* Zone Append */
+	bool command_sets;        /* enabled with all that there are, so that there may be zoned namespaces */
+	atomic_bool any_zoned;    /* there are, or were */
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 
 	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
@@ -506,7 +519,10 @@ void nsdk_nvme_admin_abort(struct nsdk_nvme_ctrlr *ctrlr);
 /* identify.c */
 int nsdk_nvme_identify(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid, nvme_admin_cb cb,
 		       void *ctx);
+int nsdk_nvme_identify_csi(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint8_t csi, uint32_t nsid,
+			   nvme_admin_cb cb, void *ctx);
 int nsdk_nvme_identify_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint32_t nsid);
+int nsdk_nvme_identify_csi_start(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint8_t csi, uint32_t nsid);
 int nsdk_nvme_identify_ctrlr_done(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_identify_list_done(struct nsdk_nvme_ctrlr *ctrlr, uint32_t *next);
 void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl);
@@ -514,6 +530,8 @@ void nsdk_nvme_init_cb(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct ns
 /* ns.c */
 int nsdk_nvme_ns_add(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid);
 int nsdk_nvme_ns_have(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid, struct nsdk_nvme_ns **out);
+struct nsdk_nvme_ns *nsdk_nvme_ns_find(const struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid);
+unsigned nsdk_nvme_ns_format(const struct nsdk_nvme_id_ns *id);
 void nsdk_nvme_ns_close(struct nsdk_nvme_ns *ns, int error);
 int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id);
 void nsdk_nvme_ns_remove(struct nsdk_nvme_ctrlr *ctrlr, uint32_t index);
@@ -590,6 +608,30 @@ int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t
 /* blocks.c */
 void nsdk_nvme_blocks_limits(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_id_ctrl_nvm *id);
 uint32_t nsdk_nvme_blocks_max(const struct nsdk_nvme_ns *ns, uint8_t opcode);
+
+/* zns.c */
+int nsdk_nvme_zns_mark(struct nsdk_nvme_ns *ns);
+int nsdk_nvme_zns_take_list(struct nsdk_nvme_ctrlr *ctrlr, uint32_t after, uint32_t *next);
+void nsdk_nvme_zns_limits(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_id_ctrl_zns *id);
+bool nsdk_nvme_zns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_zns *id);
+void nsdk_nvme_zns_shape(struct nsdk_nvme_ns *ns);
+uint64_t nsdk_nvme_zone_left(const struct nsdk_nvme_ns *ns, uint64_t lba);
+
+/* Of blocks that are read, as many as one command may be of because of zones. */
+static inline uint32_t nvme_cut(const struct nsdk_nvme_ns *ns, uint64_t lba, uint32_t blocks)
+{
+	uint64_t left = ns->cut_blocks ? ns->cut_blocks - lba % ns->cut_blocks : blocks;
+
+	return left < blocks ? (uint32_t)left : blocks;
+}
+
+/* Whether a command writes, so that where it may begin in a zone follows from those before it. */
+static inline bool nvme_in_order(const struct nsdk_nvme_ns *ns, uint8_t opcode)
+{
+	return ns->is_zoned &&
+	       (opcode == NSDK_NVME_NVM_WRITE || opcode == NSDK_NVME_NVM_WRITE_ZEROES ||
+		opcode == NSDK_NVME_NVM_WRITE_UNCORRECTABLE);
+}
 
 /* fused.c */
 int nsdk_nvme_fused_create(struct nsdk_nvme_qpair *qp);

@@ -8,6 +8,9 @@
  * now if a command of our own did that, as nobody does I/O on it meanwhile; somebody else's change finds
  * I/O of ours under way that counts in blocks of the old size, so there it is closed.
  *
+ * Where there may be zoned namespaces the list of those comes second, and what their zones are like behind
+ * what else each says.
+ *
  * What is asked for during a look is answered by another one behind it.
  */
 #include "nvme_internal.h"
@@ -71,6 +74,35 @@ static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 	}
 }
 
+/* What the zones are like, which may be what is missing for it to be used. */
+static void take_zoned(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns,
+		       const struct nsdk_nvme_id_ns_zns *id)
+{
+	int before = ns->refusal;
+	bool same = nsdk_nvme_zns_fill(ns, id);
+
+	if (before == -EBUSY || before == -ESTALE) {
+		nsdk_nvme_ns_close(ns, before);
+	} else if (!same && !ctrlr->rescan.own) {
+		nsdk_nvme_ns_close(ns, -ESTALE);
+		nsdk_log(NSDK_LOG_WARN, "nvme",
+			 "%s: somebody else has formatted namespace %u with zones of another size; attach "
+			 "the controller again to use it", nsdk_device_name(ctrlr->dev), ns->nsid);
+	}
+}
+
+static void zoned_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	bool good = taken_back(ctrlr, cpl);
+
+	if (cpl)
+		take_zoned(ctrlr, ctx, good ? ctrlr->id_buffer : NULL);
+	if (cpl)
+		next_ns(ctrlr);
+	else
+		finish(ctrlr);
+}
+
 static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
 {
 	struct nsdk_nvme_ns *ns = ctx;
@@ -82,10 +114,12 @@ static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_
 		nsdk_nvme_ns_close(ns, -ENODEV);
 		ns->gone = true;
 	}
-	if (cpl)
-		next_ns(ctrlr);
-	else
+	if (!cpl)
 		finish(ctrlr);
+	else if (ns->gone || !ns->is_zoned ||
+		 nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_ZNS, ns->nsid, zoned_done,
+					ns) != 0)
+		next_ns(ctrlr);
 }
 
 static void next_ns(struct nsdk_nvme_ctrlr *ctrlr)
@@ -108,6 +142,42 @@ static void next_ns(struct nsdk_nvme_ctrlr *ctrlr)
 /* ---- The list ---- */
 
 static void ask_list(struct nsdk_nvme_ctrlr *ctrlr);
+static void ask_zoned(struct nsdk_nvme_ctrlr *ctrlr);
+
+static void zoned_list_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	bool good = taken_back(ctrlr, cpl);
+	uint32_t next = 0;
+
+	/* An error is how most say that they have no such command set. */
+	if (good && nsdk_nvme_zns_take_list(ctrlr, ctrlr->rescan.after, &next) == 0 && next == 0)
+		for (uint32_t i = 0; i < ctrlr->ns_count; i++)
+			ctrlr->namespaces[i]->is_zoned = ctrlr->namespaces[i]->zoned_listed;
+	ctrlr->rescan.after = next;
+	if (!cpl)
+		finish(ctrlr);
+	else if (next)
+		ask_zoned(ctrlr);
+	else
+		next_ns(ctrlr);
+}
+
+static void ask_zoned(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_ACTIVE_NS_LIST, NSDK_NVME_CSI_ZNS,
+				   ctrlr->rescan.after, zoned_list_done, NULL) != 0)
+		finish(ctrlr);
+}
+
+/* The list of all is complete. */
+static void after_list(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	ctrlr->rescan.after = 0;
+	if (ctrlr->command_sets)
+		ask_zoned(ctrlr);
+	else
+		next_ns(ctrlr);
+}
 
 /* @return 0; -EIO it contradicts itself; -ENOMEM, -ENOTSUP. */
 static int take_list(struct nsdk_nvme_ctrlr *ctrlr, bool *full)
@@ -151,7 +221,7 @@ static void list_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsd
 	else if (full)
 		ask_list(ctrlr);
 	else
-		next_ns(ctrlr);
+		after_list(ctrlr);
 }
 
 static void ask_list(struct nsdk_nvme_ctrlr *ctrlr)
@@ -167,10 +237,12 @@ static void start(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->rescan.after = 0;
 	ctrlr->rescan.index = 0;
 	/* Where there is no list, those that were found at bring-up are all that are looked at. */
-	for (uint32_t i = 0; i < ctrlr->ns_count; i++)
+	for (uint32_t i = 0; i < ctrlr->ns_count; i++) {
 		ctrlr->namespaces[i]->listed = ctrlr->init.no_list && !ctrlr->namespaces[i]->gone;
+		ctrlr->namespaces[i]->zoned_listed = false;
+	}
 	if (ctrlr->init.no_list)
-		next_ns(ctrlr);
+		after_list(ctrlr);
 	else
 		ask_list(ctrlr);
 }

@@ -6,7 +6,8 @@
  * A split walks along its I/O and issues commands as trackers come free, in order, so an I/O of any
  * size needs no memory but its own record. It takes at most three quarters of a queue pair's trackers
  * so that other I/O gets through. After an error nothing more is issued; the callback runs when all
- * that was is back. Records are made with the queue pair, as many as it has trackers.
+ * was is back. Writes into a zone (zns.c) go out one at a time, each when the one before is done, since
+ * commands of one queue may overtake each other. Records are made with the queue pair, as many as it has trackers.
  */
 #include "nvme_internal.h"
 
@@ -31,6 +32,7 @@ struct nvme_split {
 	bool has_payload;
 	bool waiting;                /* in line for trackers; then blocks is not 0 */
 	bool failed;
+	bool in_order;               /* one at a time */
 	struct nsdk_nvme_cpl cpl;    /* the first error, else the last one so far */
 };
 
@@ -102,6 +104,7 @@ static int issue_child(struct nvme_split *split)
 	struct nsdk_nvme_qpair *qp = split->qp;
 	struct nsdk_nvme_ns *ns = split->ns;
 	uint32_t blocks = nsdk_nvme_blocks_max(ns, split->opcode);
+	uint32_t left = split->in_order ? split->blocks : nvme_cut(ns, split->lba, split->blocks);
 	struct nsdk_nvme_cmd cmd = {
 		.opcode = split->opcode,
 		.nsid = ns->nsid,
@@ -111,10 +114,10 @@ static int issue_child(struct nvme_split *split)
 	};
 	int err;
 
-	if (blocks > split->blocks)
-		blocks = split->blocks;
+	if (blocks > left)
+		blocks = left;
 	if (split->has_payload) {
-		blocks = child_blocks(qp, ns, &split->payload, split->blocks);
+		blocks = child_blocks(qp, ns, &split->payload, left);
 		/* Its memory has become more scattered, or has been taken away. */
 		if (blocks == 0)
 			return -EFAULT;
@@ -140,7 +143,8 @@ static void advance(struct nvme_split *split)
 {
 	struct nsdk_nvme_qpair *qp = split->qp;
 
-	while (split->blocks && qp->free && qp->split_children < qp->split_children_max) {
+	while (split->blocks && qp->free && qp->split_children < qp->split_children_max &&
+	       !(split->in_order && split->children)) {
 		struct nsdk_nvme_cpl cpl = {
 			.sqid = qp->ring.qid,
 			.status = NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC,
@@ -191,11 +195,13 @@ static void settle(struct nvme_split *split)
 /* Trackers may have come free: those that wait go on, the oldest first. */
 void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp)
 {
-	while (qp->split_waiting) {
-		struct nvme_split *split = qp->split_waiting;
+	struct nvme_split *next;
 
+	for (struct nvme_split *split = qp->split_waiting; split; split = next) {
+		/* It stays in line: only what has nothing more to issue leaves, and then nothing is in flight. */
+		next = split->next;
 		advance(split);
-		if (split->blocks)
+		if (split->blocks && !(split->in_order && split->children))
 			return;
 		settle(split);
 	}
@@ -236,16 +242,17 @@ void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status)
 
 /* Whether block boundaries let PRPs and SGLs say all of it, some way or other. */
 static bool can_be_split(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_ns *ns,
-			 struct nvme_payload payload, uint32_t blocks)
+			 struct nvme_payload payload, uint64_t lba, uint32_t blocks, bool in_order)
 {
 	if (!payload.iov && !(payload.va & 3))
 		return true;
 	while (blocks) {
-		uint32_t step = child_blocks(qp, ns, &payload, blocks);
+		uint32_t step = child_blocks(qp, ns, &payload, in_order ? blocks : nvme_cut(ns, lba, blocks));
 
 		if (step == 0)
 			return false;
 		nsdk_nvme_payload_advance(&payload, (size_t)step << ns->block_shift);
+		lba += step;
 		blocks -= step;
 	}
 	return true;
@@ -262,8 +269,12 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 			  void *ctx)
 {
 	struct nvme_split *split = qp->split_free;
+	bool in_order = nvme_in_order(ns, cmd->opcode);
 
-	if (payload && !can_be_split(qp, ns, *payload, blocks))
+	/* What the controller would refuse of the whole: some of its pieces it would not. */
+	if (in_order && blocks > nsdk_nvme_zone_left(ns, lba))
+		return -EINVAL;
+	if (payload && !can_be_split(qp, ns, *payload, lba, blocks, in_order))
 		return -EINVAL;
 	if (!split || !qp->free)
 		return nsdk_nvme_refuse(qp);
@@ -282,6 +293,7 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		.dir = dir,
 		.opcode = cmd->opcode,
 		.has_payload = payload != NULL,
+		.in_order = in_order,
 	};
 	if (payload)
 		split->payload = *payload;
