@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * PCI functions as sysfs and libpciaccess show them: enumeration, and binding to vfio-pci and back.
+ * PCI functions as sysfs and libpciaccess show them: enumeration, binding to vfio-pci and back, hot-plug.
  */
 #ifndef NSDK_PCI_H
 #define NSDK_PCI_H
@@ -106,6 +106,67 @@ int nsdk_pci_restore(struct nsdk_pci_restore *restore);
  * @return 0; -EBUSY a process of NSDK has it; -ENOENT no kernel driver took it; other -errno. Logged.
  */
 int nsdk_pci_unbind(const struct nsdk_pci_addr *addr);
+
+/* ---- Hot-plug ---- */
+
+/** Hears of PCI functions that come and go. */
+struct nsdk_hotplug;
+
+/** What nsdk_hotplug_create() may be told; all zero is a good default. */
+struct nsdk_hotplug_opts {
+	size_t opts_bytes;     /**< sizeof(struct nsdk_hotplug_opts) */
+	bool existing;         /**< report the functions that are there already as added, too */
+	unsigned buffer_bytes; /**< for the kernel's messages; 0: 1 MiB, or as much as one may have */
+};
+
+/** What has happened. */
+enum nsdk_hotplug_what {
+	NSDK_HOTPLUG_ADDED = 1, /**< a function that was not there is, or another one at its address */
+	NSDK_HOTPLUG_REMOVED,   /**< it is not there any more */
+};
+
+/** To which function. */
+struct nsdk_hotplug_event {
+	enum nsdk_hotplug_what what;   /**< what has happened */
+	struct nsdk_pci_addr addr;     /**< where the function is or was */
+	char bdf[NSDK_PCI_ADDR_CHARS]; /**< the same as text */
+};
+
+/**
+ * Begin to listen. No privilege is needed.
+ *
+ * A removal is reported when the function has left; before that the kernel asks its driver to let go of
+ * it, which nsdk_device_check() is for.
+ *
+ * @param opts  NULL for defaults.
+ * @return 0; -ENOMEM; -errno the kernel gives no such socket, or sysfs cannot be read. Logged.
+ * Threading: one thread at a time for each of these objects.
+ * Source: NETLINK_KOBJECT_UEVENT (linux/netlink.h); Documentation/ABI/stable/sysfs-bus-pci.
+ */
+int nsdk_hotplug_create(const struct nsdk_hotplug_opts *opts, struct nsdk_hotplug **out);
+
+/** Stop listening. NULL is fine. */
+void nsdk_hotplug_destroy(struct nsdk_hotplug *hotplug);
+
+/**
+ * A file to wait on (poll, epoll): when it is readable, or an event was returned last,
+ * nsdk_hotplug_next() is to be called until it returns 0. That, and once before the first wait.
+ */
+int nsdk_hotplug_fd(const struct nsdk_hotplug *hotplug);
+
+/**
+ * The next event; never waits. Messages that were lost because nobody read them lose no event: the
+ * functions are compared with those before. One that came and went in between is not reported, and one
+ * that was replaced is reported as removed and as added.
+ *
+ * A function that was added a moment ago may still be on its way to its driver.
+ *
+ * @return 1 and an event; 0 none for now; -errno, logged, and the next call tries again.
+ */
+int nsdk_hotplug_next(struct nsdk_hotplug *hotplug, struct nsdk_hotplug_event *out);
+
+/** Compare with the next call, whatever the kernel says: where its messages do not arrive (containers). */
+void nsdk_hotplug_rescan(struct nsdk_hotplug *hotplug);
 
 #ifdef __cplusplus
 }

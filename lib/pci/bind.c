@@ -14,11 +14,15 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <nsdk/log.h>
 
 #include "pci_internal.h"
+
+#define PROBE_PAUSE_MS 10u
+#define PROBE_WAIT_MS 1000u
 
 /* How a file of the function is named in messages and written. */
 static int write_attr(const char *bdf, const char *attr, const char *text)
@@ -53,6 +57,30 @@ static int probe(const char *bdf)
 	return rc != 0 ? rc : nsdk_pci_file_write(path, bdf);
 }
 
+/*
+ * Have @p driver take the function. One that was plugged in a moment ago is in sysfs before the kernel
+ * lets drivers near it: a probe then succeeds and finds none, so it is tried again for a while.
+ * @return 0 or -errno.
+ */
+static int probe_for(const char *bdf, const char *driver)
+{
+	const struct timespec pause = {.tv_nsec = PROBE_PAUSE_MS * 1000000L};
+	char now[64];
+
+	for (unsigned waited_ms = 0;; waited_ms += PROBE_PAUSE_MS) {
+		int probed = probe(bdf);
+		int rc = current_driver(bdf, now);
+
+		if (rc != 0 || strcmp(now, driver) == 0)
+			return rc;
+		if (probed != 0)
+			return probed;
+		if (now[0] != '\0' || waited_ms >= PROBE_WAIT_MS)
+			return -EIO;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int unbind_current(const char *bdf)
 {
 	char driver[64];
@@ -67,18 +95,12 @@ static int unbind_current(const char *bdf)
 /* Move the function to @p driver ("": to none) and leave @p override behind. @return 0 or -errno. */
 static int move_to(const char *bdf, const char *driver, const char *override)
 {
-	char now[64];
 	int rc = write_override(bdf, driver);
 
 	if (rc == 0)
 		rc = unbind_current(bdf);
-	if (rc == 0 && driver[0] != '\0') {
-		int probed = probe(bdf);
-
-		rc = current_driver(bdf, now);
-		if (rc == 0 && strcmp(now, driver) != 0)
-			rc = probed != 0 ? probed : -EIO;
-	}
+	if (rc == 0 && driver[0] != '\0')
+		rc = probe_for(bdf, driver);
 	if (rc == 0 && strcmp(override, driver) != 0)
 		rc = write_override(bdf, override);
 	return rc;

@@ -21,6 +21,7 @@ static struct {
 	char driver[64], override[64];
 	const char *native; /* the driver that matches the IDs */
 	const char *stubborn; /* a driver whose probe fails */
+	unsigned late; /* so many probes find no driver, as of a function that is just being added */
 	uint32_t class_code;
 	unsigned writes;
 } kernel;
@@ -66,6 +67,10 @@ int __wrap_nsdk_pci_file_write(const char *path, const char *text)
 		NSDK_ASSERT_TEXT(text, BDF);
 		if (kernel.driver[0] != '\0')
 			return 0;
+		if (kernel.late > 0) {
+			kernel.late--;
+			return 0;
+		}
 		if (strcmp(to, kernel.stubborn) == 0)
 			return -ENXIO;
 		set_driver(to);
@@ -304,6 +309,24 @@ static void unbind_says_when_nobody_takes_it(void)
 	check_state("", "");
 }
 
+static void just_plugged_in(void)
+{
+	struct nsdk_pci_restore restore;
+
+	set_driver("");
+	kernel.late = 3;
+	NSDK_ASSERT_INT(nsdk_pci_bind(&addr, "vfio-pci", &restore), 0);
+	check_state("vfio-pci", "vfio-pci");
+	NSDK_ASSERT_INT(nsdk_pci_restore(&restore), 0);
+	check_state("", "");
+	/* Not for ever. */
+	kernel.late = UINT32_MAX;
+	NSDK_ASSERT_INT(nsdk_pci_bind(&addr, "vfio-pci", &restore), -EIO);
+	NSDK_ASSERT_ONE_SENTENCE("cannot bind " BDF);
+	check_state("", "");
+	check_no_note();
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(temporary_bind_is_undone_exactly),
 	NSDK_UNIT_TEST(an_override_of_before_comes_back),
@@ -321,6 +344,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(every_write_that_fails_is_undone),
 	NSDK_UNIT_TEST(unbind_leaves_a_kernel_driver_alone),
 	NSDK_UNIT_TEST(unbind_says_when_nobody_takes_it),
+	NSDK_UNIT_TEST(just_plugged_in),
 };
 
 NSDK_UNIT_MAIN("lib/pci/bind", tests, .before = before, .after = after)
