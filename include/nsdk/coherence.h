@@ -156,7 +156,9 @@ void nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t bytes);
  * A batch: the ranges of everything that goes out with one doorbell, or comes in with one poll.
  *
  * Owned by one queue, used by one thread, so adding takes no lock. Ranges that touch are merged, and
- * every line gets one operation, the strongest it was added with. One batch may hold ranges of both
+ * every line gets one operation, the strongest it was added with. Only the first range, when it is of
+ * 16 lines or more, is on its way at once while the caller makes the command; lines of it that are added
+ * again before the commit get a second operation. One batch may hold ranges of both
  * ways, to the device and back; its one fence then serves both. Most drivers keep two, one for the
  * submission side and one for the poll, because they commit at different moments.
  */
@@ -174,7 +176,7 @@ void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch);
 
 /**
  * Add a range to be given to the device by the next commit. Nothing when inactive. The CPU must have
- * written it before, and must not write it until it has been taken back.
+ * written it before, and must not write it until it has been taken back: its lines may go out now.
  */
 void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir);

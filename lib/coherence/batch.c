@@ -15,6 +15,10 @@
  * becomes a flight (flight.c), and the lists are free for the next batch at once.
  *
  * When a list is full, the batch is flushed early: line operations now, the fence with the commit.
+ * So does the first range to the device, if it is of some size: its lines are on their way while the
+ * caller is still making the command, instead of waiting for the list to be gone through. A line that
+ * is added again gets an operation again, since something may have been stored beside it meanwhile;
+ * which is why short ranges wait, as descriptors do that share a line.
  *
  * Ranges of both ways may be in one batch. One fence at the commit serves both: fence_for_cpu as soon
  * as anything is taken back, for it orders later stores as well.
@@ -31,6 +35,8 @@
 #include "flusher.h"
 
 #define MAX_RANGES 65536u
+/* A first range of so many lines does not wait for the commit. */
+#define EARLY_LINES 16u
 
 struct range {
 	uintptr_t first;
@@ -57,6 +63,7 @@ struct nsdk_flush_batch {
 	unsigned max_ranges;
 	uint64_t lines;       /* added since the last flush; overlaps count twice */
 	uint64_t large_lines; /* from so many on it is worth planning; UINT64_MAX: nothing to plan with */
+	uint64_t early_span;  /* so many lengths from EARLY_LINES on are sent early */
 	struct nsdk_flight *flight; /* NULL: nothing to plan with */
 	const struct nsdk_line_ops *ops;
 	struct range_list writeback;
@@ -71,6 +78,13 @@ struct nsdk_flush_batch {
 };
 
 _Static_assert(offsetof(struct nsdk_flush_batch, head) == 0, "nsdk_flush_batch_active() looks there");
+
+/* Batches of @p lines and more are planned; a range that alone is as large is not sent early. */
+static void plan_from(struct nsdk_flush_batch *batch, uint64_t lines)
+{
+	batch->large_lines = lines;
+	batch->early_span = lines > EARLY_LINES ? lines - EARLY_LINES : 0;
+}
 
 int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 			    struct nsdk_flush_batch **out)
@@ -97,9 +111,9 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 			goto free_batch;
 		batch->invalidate.ranges = batch->writeback.ranges + max_ranges;
 	}
-	batch->large_lines = UINT64_MAX;
+	plan_from(batch, UINT64_MAX);
 	if (coh->flusher) {
-		batch->large_lines = nsdk_planner_threshold_lines(&coh->flusher->planner);
+		plan_from(batch, nsdk_planner_threshold_lines(&coh->flusher->planner));
 		batch->flight = calloc(1, sizeof(*batch->flight));
 		/* Each list as it is, and the write-backs cut by each of the invalidations. */
 		if (!batch->flight ||
@@ -132,7 +146,7 @@ static void drop_flight(struct nsdk_flush_batch *batch)
 	nsdk_flight_fini(batch->flight);
 	free(batch->flight);
 	batch->flight = NULL;
-	batch->large_lines = UINT64_MAX;
+	plan_from(batch, UINT64_MAX);
 }
 
 void nsdk_flush_batch_destroy(struct nsdk_flush_batch *batch)
@@ -369,6 +383,41 @@ __attribute__((noinline)) static void add_unclean(struct nsdk_flush_batch *batch
 		nsdk_shadow_mark_dirty(&batch->shadow, first, end);
 }
 
+/* Whether no line is known to be clean, as far as that can be told at a glance. */
+static bool none_clean(const struct nsdk_shadow *shadow, uintptr_t first, uintptr_t end)
+{
+	/* Behind the shadow or in front of it, or in one page. */
+	if (first - shadow->va >= shadow->bytes && (first >= shadow->va || end <= shadow->va))
+		return true;
+	return (first ^ (end - 1)) < NSDK_SHADOW_PAGE_BYTES && nsdk_shadow_none_clean(shadow, first, end);
+}
+
+/*
+ * A first range of some size: its line operations now, the fence with the commit. Short on purpose, as
+ * every instruction in front of the first line is time in which nothing moves.
+ */
+__attribute__((noinline)) static void give(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
+					   enum nsdk_dma_dir dir)
+{
+	uintptr_t first = nsdk_line_floor(va), end = nsdk_line_ceil(va, bytes);
+	size_t lines = (end - first) / NSDK_LINE_BYTES;
+
+	/* Of fewer than EARLY_LINES the difference is a large one. */
+	if (lines - EARLY_LINES >= batch->early_span || (batch->lines | batch->unfenced) ||
+	    !none_clean(&batch->shadow, first, end)) {
+		add_unclean(batch, va, bytes, dir);
+	} else if (dir == NSDK_DMA_TO_DEVICE) {
+		batch->ops->writeback((const void *)first, lines);
+		batch->unfenced = true;
+		count(&batch->counts.lines_written_back, lines);
+	} else {
+		/* What add_unclean() says of lines left dirty. */
+		batch->ops->writeback_invalidate((const void *)first, lines);
+		batch->unfenced = true;
+		count(&batch->counts.lines_invalidated, lines);
+	}
+}
+
 void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va, size_t bytes,
 				 enum nsdk_dma_dir dir)
 {
@@ -388,7 +437,7 @@ void nsdk_flush_batch_for_device(struct nsdk_flush_batch *batch, const void *va,
 		batch->bytes_clean += NSDK_SHADOW_PAGE_BYTES;
 		return;
 	}
-	add_unclean(batch, va, bytes, dir);
+	give(batch, va, bytes, dir);
 }
 
 void nsdk_flush_batch_for_cpu(struct nsdk_flush_batch *batch, const void *va, size_t bytes,

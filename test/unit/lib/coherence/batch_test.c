@@ -44,12 +44,37 @@ static unsigned fences(void)
 /* What each line is to get: 0 nothing, 1 a write-back, 2 an invalidation. */
 static unsigned char wanted[FAKE_LINES];
 static bool wanted_for_cpu;
+/* And what it is to have got before the commit already, as part of a first range of some size. */
+static unsigned char wanted_early[FAKE_LINES];
+static bool is_first, is_early;
 
 static void want(unsigned offset, unsigned bytes, unsigned char strength)
 {
 	for (unsigned byte = offset; byte < offset + bytes; byte++)
 		if (wanted[byte / 64] < strength)
 			wanted[byte / 64] = strength;
+}
+
+/* A first range to the device of 16 lines or more does not wait; whether this is one. */
+static void want_early(unsigned offset, unsigned bytes, bool for_device, unsigned char strength)
+{
+	unsigned first = offset / 64, end = (offset + bytes + 63) / 64;
+
+	if (bytes == 0)
+		return;
+	if (is_first && for_device && end - first >= 16) {
+		is_early = true;
+		memset(wanted_early + first, strength, end - first);
+	}
+	is_first = false;
+}
+
+static void want_nothing(void)
+{
+	memset(wanted, 0, sizeof(wanted));
+	memset(wanted_early, 0, sizeof(wanted_early));
+	wanted_for_cpu = is_early = false;
+	is_first = true;
 }
 
 static void add_at_random(void)
@@ -66,25 +91,40 @@ static void add_at_random(void)
 	if (draw(2)) {
 		nsdk_flush_batch_for_device(batch, fake_memory + offset, bytes, dir);
 		want(offset, bytes, dir == NSDK_DMA_TO_DEVICE ? 1 : 2);
+		want_early(offset, bytes, true, dir == NSDK_DMA_TO_DEVICE ? 1 : 2);
 	} else {
 		nsdk_flush_batch_for_cpu(batch, fake_memory + offset, bytes, dir);
 		if (dir != NSDK_DMA_TO_DEVICE && bytes > 0) {
+			want_early(offset, bytes, false, 2);
 			want(offset, bytes, 2);
 			wanted_for_cpu = true;
 		}
 	}
 }
 
-/* Whether what happened is what the naive model wants; once each, unless the batch may be early. */
+/*
+ * Whether what happened is what the naive model wants; once each, unless the batch may be early. What went
+ * out with a first range and was added again has two operations.
+ */
 static bool lines_are_right(bool once)
 {
 	for (unsigned i = 0; i < FAKE_LINES; i++) {
 		unsigned written = fake_lines.writebacks[i], invalidated = fake_lines.invalidates[i];
 		unsigned strongest = invalidated ? 2 : written ? 1 : 0;
 
-		if (strongest != wanted[i] || (once && written + invalidated > 1))
+		if (strongest != wanted[i] || (once && written + invalidated > 1u + (wanted_early[i] != 0)))
 			return false;
 	}
+	return !fake_lines.bad_range;
+}
+
+/* Before the commit: the first range, if it is of some size, and nothing else. */
+static bool early_lines_are_right(void)
+{
+	for (unsigned i = 0; i < FAKE_LINES; i++)
+		if (fake_lines.writebacks[i] != (wanted_early[i] == 1) ||
+		    fake_lines.invalidates[i] != (wanted_early[i] == 2))
+			return false;
 	return !fake_lines.bad_range;
 }
 
@@ -100,15 +140,16 @@ static void against_a_naive_model(bool early, unsigned rounds)
 		make(NSDK_POLICY_NOSNOOP, early ? 1 + draw(5) : 64);
 		for (unsigned commit = 0; commit < 3; commit++) {
 			fake_lines_clear();
-			memset(wanted, 0, sizeof(wanted));
-			wanted_for_cpu = false;
+			want_nothing();
 			writebacks = invalidates = 0;
 			for (unsigned i = 0; i < adds; i++)
 				add_at_random();
 			/* Line operations may be early; the fence is not. */
 			NSDK_ASSERT_INT(fences(), 0);
-			if (!early)
-				NSDK_ASSERT_INT(fake_lines.calls, 0);
+			if (!early) {
+				NSDK_ASSERT_INT(fake_lines.calls, is_early);
+				CU_ASSERT(early_lines_are_right());
+			}
 			nsdk_flush_batch_commit(batch);
 			any = false;
 			for (unsigned i = 0; i < FAKE_LINES; i++) {
@@ -126,7 +167,8 @@ static void against_a_naive_model(bool early, unsigned rounds)
 			NSDK_ASSERT_INT(fake_lines.after_fence, 0);
 			if (!early)
 				NSDK_ASSERT_INT(fake_lines.acquires, wanted_for_cpu);
-			if (wanted_for_cpu && !early)
+			/* What is given needs no acquire. */
+			if (wanted_for_cpu && !early && !is_early)
 				NSDK_ASSERT_INT(fake_lines.before_acquire, 0);
 			commits += any;
 			/* Empty now: another commit has nothing to do. */
@@ -152,6 +194,82 @@ static void a_full_batch_flushes_early_and_fences_once(void)
 {
 	random_state = 2;
 	against_a_naive_model(true, 1500);
+}
+
+static void a_first_range_of_some_size_does_not_wait(void)
+{
+	struct nsdk_coherence_stats stats;
+
+	make(NSDK_POLICY_NOSNOOP, 8);
+	/* Short ones do, and so does what is behind them. */
+	nsdk_flush_batch_for_device(batch, fake_memory, 15 * 64, NSDK_DMA_TO_DEVICE);
+	nsdk_flush_batch_for_device(batch, fake_memory + 8192, 8192, NSDK_DMA_TO_DEVICE);
+	NSDK_ASSERT_INT(fake_lines.calls, 0);
+	nsdk_flush_batch_commit(batch);
+	fake_lines_clear();
+	/* The second waits; and what has been sent is sent again, as its last line may hold more now. */
+	nsdk_flush_batch_for_device(batch, fake_memory, 16 * 64 - 8, NSDK_DMA_TO_DEVICE);
+	NSDK_ASSERT_INT(fake_lines.calls, 1);
+	nsdk_flush_batch_for_device(batch, fake_memory + 8192, 8192, NSDK_DMA_FROM_DEVICE);
+	nsdk_flush_batch_for_device(batch, fake_memory + 16 * 64 - 8, 8, NSDK_DMA_TO_DEVICE);
+	NSDK_ASSERT_INT(fake_lines.calls, 1);
+	NSDK_ASSERT_INT(fences(), 0);
+	nsdk_flush_batch_commit(batch);
+	NSDK_ASSERT_INT(fake_lines.calls, 3);
+	NSDK_ASSERT_INT(fake_lines.writebacks[15], 2);
+	NSDK_ASSERT_INT(fences(), 1);
+	NSDK_ASSERT_INT(fake_lines.after_fence, 0);
+	/* A fence is behind it: the next one does not wait either, whichever way its data goes. */
+	fake_lines_clear();
+	nsdk_flush_batch_for_device(batch, fake_memory, 8192, NSDK_DMA_BIDIRECTIONAL);
+	NSDK_ASSERT_INT(fake_lines.calls, 1);
+	NSDK_ASSERT_INT(fake_lines.invalidates[127], 1);
+	nsdk_flush_batch_commit(batch);
+	NSDK_ASSERT_INT(fences(), 1);
+	nsdk_coherence_stats(coh, &stats);
+	NSDK_ASSERT_INT(stats.batches, 3);
+	NSDK_ASSERT_INT(stats.lines_written_back, 15 + 128 + 16 + 1);
+	NSDK_ASSERT_INT(stats.lines_invalidated, 128 + 128);
+	unmake();
+}
+
+/* In it, in front of it, behind it, over it: lines that are clean are not sent along. */
+static void a_first_range_leaves_out_what_is_clean(void)
+{
+	const uintptr_t memory = (uintptr_t)fake_memory, inside = memory + 4096;
+	struct nsdk_shadow shadow;
+
+	make(NSDK_POLICY_NOSNOOP, 8);
+	CU_ASSERT_EQUAL_FATAL(nsdk_shadow_create(inside, 8192, &shadow), 0);
+	nsdk_coherence_set_shadow(coh, &shadow);
+	nsdk_shadow_mark_clean(&shadow, inside + 640, inside + 704);
+	nsdk_shadow_mark_clean(&shadow, inside + 4096, inside + 8192);
+	for (unsigned first = 0; first <= 4; first++) {
+		for (unsigned pages = 1; first + pages <= 5; pages++) {
+			bool touches = first < 3 && first + pages > 1;
+
+			fake_lines_clear();
+			nsdk_flush_batch_for_device(batch, fake_memory + first * 4096, pages * 4096,
+						    NSDK_DMA_TO_DEVICE);
+			NSDK_ASSERT_INT(fake_lines.calls, !touches);
+			nsdk_flush_batch_commit(batch);
+			for (unsigned i = 0; i < FAKE_LINES; i++) {
+				bool added = i / 64 >= first && i / 64 < first + pages;
+				bool clean = i == 64 + 10 || i / 64 == 2;
+
+				if (fake_lines.writebacks[i] != (added && !clean))
+					CU_FAIL("a clean line was sent, or one that is not was left out");
+			}
+		}
+	}
+	/* One page of it, away from what is clean. */
+	fake_lines_clear();
+	nsdk_flush_batch_for_device(batch, (void *)(inside + 1024), 2048, NSDK_DMA_TO_DEVICE);
+	NSDK_ASSERT_INT(fake_lines.calls, 1);
+	nsdk_flush_batch_commit(batch);
+	nsdk_coherence_drop_shadow(coh, &shadow);
+	unmake();
+	nsdk_shadow_destroy(&shadow);
 }
 
 static void neighbours_become_one_operation(void)
@@ -181,7 +299,7 @@ static void large_batches_are_sorted(void)
 	bool right = true;
 
 	make(NSDK_POLICY_NOSNOOP, 65536);
-	memset(wanted, 0, sizeof(wanted));
+	want_nothing();
 	random_state = 3;
 	for (unsigned i = 0; i < RANGES; i++) {
 		/* 7 and 1000 have no common divisor: every second line once, in a scattered order. */
@@ -305,6 +423,8 @@ static void who_takes_back_owns(void)
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(random_ranges_against_a_naive_model),
 	NSDK_UNIT_TEST(a_full_batch_flushes_early_and_fences_once),
+	NSDK_UNIT_TEST(a_first_range_of_some_size_does_not_wait),
+	NSDK_UNIT_TEST(a_first_range_leaves_out_what_is_clean),
 	NSDK_UNIT_TEST(neighbours_become_one_operation),
 	NSDK_UNIT_TEST(large_batches_are_sorted),
 	NSDK_UNIT_TEST(one_acquire_before_each_flush_that_takes_back),
