@@ -96,8 +96,10 @@ int nsdk_nvme_ctrlr_fail(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *f
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	/* That a device has vanished is the bus's to say. */
-	if (!nsdk_device_is_gone(ctrlr->dev))
+	/* That a device has vanished is the bus's to say, and whatever was found follows from it. */
+	if (nsdk_device_is_gone(ctrlr->dev))
+		error = -ENODEV;
+	else
 		nsdk_fail(error, "nvme", "%s: %s", nsdk_device_name(ctrlr->dev), why);
 	nsdk_nvme_ctrlr_quiesce(ctrlr);
 	/*

@@ -160,16 +160,18 @@ bool nsdk_device_check(struct nsdk_device *dev)
 	return nsdk_device_is_gone(dev);
 }
 
-/* All ones may be a register's value; a function that is there has a vendor ID that is not. */
-static void check_after_all_ones(struct nsdk_device *dev)
+bool nsdk_device_answers(struct nsdk_device *dev)
 {
 	uint32_t vendor_id;
 
 	say_if_faulted(dev);
 	if (nsdk_device_is_gone(dev))
-		return;
-	if (dev->ops->cfg_read(dev, PCI_VENDOR_ID, 2, &vendor_id) != 0 || vendor_id == 0xffff)
-		nsdk_device_set_gone(dev, "its registers read all ones");
+		return false;
+	/* All ones may be a register's value; a function that is there has a vendor ID that is not. */
+	if (dev->ops->cfg_read(dev, PCI_VENDOR_ID, 2, &vendor_id) == 0 && vendor_id != 0xffff)
+		return true;
+	nsdk_device_set_gone(dev, "its registers read all ones");
+	return false;
 }
 
 /* ---- config space ---- */
@@ -180,9 +182,11 @@ static bool cfg_access_is_sane(unsigned offset, unsigned width)
 	       offset <= PCI_CFG_SPACE_EXP_SIZE - width;
 }
 
-static int cfg_failed(const struct nsdk_device *dev, int error, const char *verb, unsigned offset,
+static int cfg_failed(struct nsdk_device *dev, int error, const char *verb, unsigned offset,
 		      unsigned width)
 {
+	if (cfg_access_is_sane(offset, width) && !nsdk_device_answers(dev))
+		return -ENODEV;
 	return nsdk_fail(error, "bus", "cannot %s config space of %s, %u bytes at 0x%x: %s", verb,
 			 dev->name, width, offset, strerror(-error));
 }
@@ -194,7 +198,12 @@ int nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned widt
 	*out = UINT32_MAX;
 	if (cfg_access_is_sane(offset, width))
 		rc = dev->ops->cfg_read(dev, offset, width, out);
-	return rc == 0 ? 0 : cfg_failed(dev, rc, "read", offset, width);
+	if (rc != 0)
+		return cfg_failed(dev, rc, "read", offset, width);
+	/* A byte of ones is nothing unusual. */
+	if (width > 1 && *out == UINT32_MAX >> (32 - 8 * width))
+		(void)nsdk_device_answers(dev);
+	return 0;
 }
 
 int nsdk_device_cfg_write(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t value)
@@ -341,7 +350,7 @@ uint32_t nsdk_device_read32(struct nsdk_device *dev, const struct nsdk_bar *bar,
 	uint32_t value = (uint32_t)reg_read(dev, bar, offset, 4);
 
 	if (value == UINT32_MAX)
-		check_after_all_ones(dev);
+		(void)nsdk_device_answers(dev);
 	return value;
 }
 
@@ -350,7 +359,7 @@ uint64_t nsdk_device_read64(struct nsdk_device *dev, const struct nsdk_bar *bar,
 	uint64_t value = reg_read(dev, bar, offset, 8);
 
 	if (value == UINT64_MAX)
-		check_after_all_ones(dev);
+		(void)nsdk_device_answers(dev);
 	return value;
 }
 

@@ -63,6 +63,9 @@ struct nsdk_device {
 /* Mark as gone; the first caller logs. */
 void nsdk_device_set_gone(struct nsdk_device *dev, const char *why);
 
+/* Whether it is there, for who has been answered with all ones or an error; marks it as gone if not. */
+bool nsdk_device_answers(struct nsdk_device *dev);
+
 /* vfio only: the device fd (the WBINVD gate presents it as proof), or -1. */
 int nsdk_device_fd(const struct nsdk_device *dev);
 

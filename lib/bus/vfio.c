@@ -372,6 +372,8 @@ static int vfio_reset(struct nsdk_device *dev)
 {
 	int rc = nsdk_vfio_reset(dev);
 
+	if (rc != 0 && rc != -EOPNOTSUPP && !nsdk_device_answers(dev))
+		return -ENODEV;
 	return rc == 0 ? 0 : nsdk_fail(rc, "bus", "cannot reset %s: %s", dev->name,
 				       rc == -EOPNOTSUPP ? "it has no function-level reset"
 							 : strerror(-rc));

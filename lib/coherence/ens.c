@@ -59,6 +59,9 @@ static int devctl_read(struct nsdk_ens *ens, uint16_t *out)
 	 */
 	if ((value & 0xffff) == 0xffff) {
 		ens->gone = true;
+		/* The bus has looked, and has said so. */
+		if (nsdk_device_is_gone(ens->dev))
+			return -ENODEV;
 		return nsdk_fail(-ENODEV, "coherence",
 				 "%s: the device no longer answers (Device Control reads 0xffff); "
 				 "check that it is still plugged in and powered",

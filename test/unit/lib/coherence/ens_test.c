@@ -147,10 +147,22 @@ static void all_ones_is_a_device_that_is_gone(void)
 	make(true, true);
 	fake.gone = true;
 	NSDK_ASSERT_INT(nsdk_ens_set(&ens, true, &sticks), -ENODEV);
+	nsdk_ens_restore(&ens);
+	NSDK_ASSERT_INT(fake.writes, 0);
+	/* Which the bus has said. */
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+}
+
+static void all_ones_of_a_device_that_is_there(void)
+{
+	bool sticks;
+
+	make(true, true);
+	fake.devctl = 0xffff;
+	NSDK_ASSERT_INT(nsdk_ens_set(&ens, true, &sticks), -ENODEV);
 	NSDK_ASSERT_ONE_SENTENCE("no longer answers");
 	nsdk_ens_restore(&ens);
 	NSDK_ASSERT_INT(fake.writes, 0);
-	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
 }
 
 static void a_bit_that_cannot_be_restored_is_said(void)
@@ -196,6 +208,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(conventional_pci_is_coherent_and_cannot_be_else),
 	NSDK_UNIT_TEST(pcix_cannot_be_switched_off),
 	NSDK_UNIT_TEST(all_ones_is_a_device_that_is_gone),
+	NSDK_UNIT_TEST(all_ones_of_a_device_that_is_there),
 	NSDK_UNIT_TEST(a_bit_that_cannot_be_restored_is_said),
 	NSDK_UNIT_TEST(every_config_error_comes_out),
 };
