@@ -23,9 +23,12 @@ struct emu_cache_line {
 	uint32_t taken;    /* … and fenced, so that the CPU's loads come after */
 	uint32_t consumed; /* how many the device has seen the host make use of */
 	uint32_t ahead;    /* of those, how many it has yet to see: they were counted together */
-	/* For lines that several transfers share: bytes that the host made use of and that were not
-	 * dropped since, with a fence. */
-	uint64_t used;
+	/* For lines that several transfers share, byte by byte; "dropped" means with a fence. */
+	uint64_t used;          /* the host made use of them, and cannot have dropped them since */
+	uint64_t ready;         /* when they were last written they were not used */
+	uint64_t shown;         /* the CPU sees them because of a drop whose fence is yet to come */
+	uint64_t dropped_once;  /* since the CPU could see what was last written there */
+	uint64_t dropped_twice;
 	char owner[EMU_CACHE_OWNER_CHARS]; /* who wrote last */
 };
 
@@ -125,6 +128,8 @@ void emu_cache_line_write_snooped(struct emu_cache_page *page, unsigned line, un
 				  unsigned bytes, const uint8_t *from);
 void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 			     struct emu_cache_actor *actor);
+/* A fence for the CPU behind line operations. @p dropped: one was an acquired invalidation. */
+void emu_cache_line_fenced(struct emu_cache_page *page, unsigned line, bool dropped);
 void emu_cache_line_part_consumed(struct emu_cache_page *page, unsigned line, unsigned offset,
 				  unsigned bytes, struct emu_cache_actor *actor);
 

@@ -115,9 +115,12 @@ void emu_cache_line_invalidate(struct emu_cache_page *page, unsigned line, bool 
 			       struct emu_cache_actor *actor)
 {
 	struct emu_cache_line *state = &page->image->lines[line];
+	uint64_t hidden;
 
 	emu_cache_line_writeback(page, line, actor);
+	hidden = state->device;
 	emu_cache_line_refresh(page, line);
+	state->shown |= hidden & ~state->device;
 	/* Without the acquire the CPU may have dropped the line before the device wrote it. */
 	if (acquired)
 		state->seen = state->writes;
@@ -155,6 +158,10 @@ void emu_cache_line_write(struct emu_cache_page *page, unsigned line, unsigned o
 				 MISSING_LINES);
 	memcpy(page->image->dram + line * NSDK_LINE_BYTES + offset, from, bytes);
 	state->device |= written;
+	state->ready = (state->ready & ~written) | (~state->used & written);
+	state->shown &= ~written;
+	state->dropped_once &= ~written;
+	state->dropped_twice &= ~written;
 	owner_chars = strnlen(actor->owner, sizeof(state->owner) - 1);
 	/* Another piece of a transfer that nobody has looked at yet is no other transfer. */
 	if (state->seen == state->writes || strlen(state->owner) != owner_chars ||
@@ -227,20 +234,40 @@ void emu_cache_line_consumed(struct emu_cache_page *page, unsigned line,
 				 page->pending & (uint64_t)1 << line ? MISSING_FENCE : MISSING_FOR_CPU);
 }
 
+void emu_cache_line_fenced(struct emu_cache_page *page, unsigned line, bool dropped)
+{
+	struct emu_cache_line *state = &page->image->lines[line];
+
+	/* Loads come after the fence, and it comes after whatever was seen by now. */
+	state->taken = state->seen;
+	if (!dropped)
+		return;
+	state->used = 0;
+	state->dropped_twice |= state->dropped_once;
+	state->dropped_once |= ~(state->shown | state->device);
+	state->shown = 0;
+}
+
 /*
  * The same for a part of a line whose other parts are transfers of their own: entries of a completion
  * queue. Here the host need not take a write back after it came: it drops the line, then looks, and
  * a look that finds the entry has found all of it, even if the device wrote it between the two. So
  * what counts is that the line was dropped at all since the host last used this part of it.
+ *
+ * When that was nobody knows but the host: after it could see the entry, and before the device hears
+ * of it, which may be much later where another thread is the device; by then the host may have dropped
+ * the line for its next look. So a drop between the two may count for the next use, but only if this
+ * one can do without it: there was another between the two, or one between the last use and the write.
  */
 void emu_cache_line_part_consumed(struct emu_cache_page *page, unsigned line, unsigned offset,
 				  unsigned bytes, struct emu_cache_actor *actor)
 {
 	struct emu_cache_line *state = &page->image->lines[line];
 	uint64_t part = bits(offset, bytes);
+	uint64_t spare = state->dropped_twice | (state->dropped_once & state->ready);
 
 	if ((state->used | state->device) & part)
 		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_CPU_READ, page, line,
 				 page->pending & (uint64_t)1 << line ? MISSING_FENCE : MISSING_FOR_CPU);
-	state->used |= part;
+	state->used = (state->used & ~part) | (part & ~spare);
 }

@@ -7,7 +7,7 @@
  * the instruction and the fence. When the thread never fences, they may never have happened.
  *
  * Only a fence for the CPU, after an acquire for the CPU, makes the CPU's later loads see what the
- * device wrote; the other fence orders stores alone. emu_cache_line.taken keeps account of that.
+ * device wrote; the other fence orders stores alone. emu_cache_line_fenced() keeps account of that.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -139,14 +139,9 @@ static void fenced(struct emu_cache_page *page, const struct waiting *op, bool f
 	page->pending &= ~op->lines;
 	if (!for_cpu || !page->image)
 		return;
-	/* Loads come after the fence, and it comes after whatever was seen by now. */
-	for (uint64_t left = op->lines; left != 0; left &= left - 1) {
-		struct emu_cache_line *line = &page->image->lines[__builtin_ctzll(left)];
-
-		line->taken = line->seen;
-		if (op->invalidate && op->acquired)
-			line->used = 0;
-	}
+	for (uint64_t left = op->lines; left != 0; left &= left - 1)
+		emu_cache_line_fenced(page, (unsigned)__builtin_ctzll(left),
+				      op->invalidate && op->acquired);
 }
 
 enum operation { WRITEBACK, INVALIDATE, STREAM };

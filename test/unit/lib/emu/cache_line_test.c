@@ -336,7 +336,133 @@ static void late_news_of_uses_is_no_violation(void)
 	nsdk_unit_log_clear();
 }
 
+/* A completion entry. @p lucky: the CPU can see it at once, as it happens not to hold the line. */
+static void post(bool lucky)
+{
+	data[16]++;
+	write_and_stay_stale(16, 16);
+	if (lucky)
+		emu_cache_line_refresh(&page, LINE);
+}
+
+static void drop(void)
+{
+	emu_cache_line_invalidate(&page, LINE, true, &actor);
+	emu_cache_line_fenced(&page, LINE, true);
+}
+
+/* The device hears that the host has used the entry. @return what is wrong about it. */
+static uint64_t use_is_heard_of(void)
+{
+	uint64_t had = violations(NSDK_VIOLATION_STALE_CPU_READ);
+
+	emu_cache_line_part_consumed(&page, LINE, 16, 16, &actor);
+	CU_ASSERT_EQUAL(all_violations(), violations(NSDK_VIOLATION_STALE_CPU_READ));
+	return violations(NSDK_VIOLATION_STALE_CPU_READ) - had;
+}
+
+static void an_entry_needs_a_drop_since_the_last_one_there(void)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		post(false);
+		drop();
+		NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	}
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+	/* Before it was written will do, once. */
+	drop();
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+	/* Not taken back at all. */
+	drop();
+	post(false);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+}
+
+static void a_drop_counts_only_with_its_acquire_and_fence(void)
+{
+	post(false);
+	drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	emu_cache_line_invalidate(&page, LINE, true, &actor);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+	emu_cache_line_fenced(&page, LINE, false);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+}
+
+/* The host has used the entry and dropped the line for its next look before the device hears of it. */
+static void a_drop_before_the_late_news_of_a_use_counts_for_the_next(void)
+{
+	post(false);
+	drop();
+	drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+	/* The same when the first look began before the entry was written. */
+	drop();
+	post(true);
+	drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+}
+
+/* There is no late news of a look that cannot have seen the entry. */
+static void a_drop_that_shows_the_entry_counts_for_no_other(void)
+{
+	drop();
+	post(false);
+	drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+	/* Its fence came when the entry was there, and still not to be seen. */
+	drop();
+	post(false);
+	emu_cache_line_fenced(&page, LINE, true);
+	drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+}
+
+static void however_late_the_news_no_use_goes_without_a_drop(void)
+{
+	/* Any number before the write, and while the news is late, are good for this and one more. */
+	for (unsigned i = 0; i < 5; i++)
+		drop();
+	post(true);
+	for (unsigned i = 0; i < 5; i++)
+		drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+	/* One is good for one. */
+	post(true);
+	drop();
+	NSDK_ASSERT_INT(use_is_heard_of(), 0);
+	post(true);
+	NSDK_ASSERT_INT(use_is_heard_of(), 1);
+}
+
 static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(an_entry_needs_a_drop_since_the_last_one_there),
+	NSDK_UNIT_TEST(a_drop_counts_only_with_its_acquire_and_fence),
+	NSDK_UNIT_TEST(a_drop_before_the_late_news_of_a_use_counts_for_the_next),
+	NSDK_UNIT_TEST(a_drop_that_shows_the_entry_counts_for_no_other),
+	NSDK_UNIT_TEST(however_late_the_news_no_use_goes_without_a_drop),
 	NSDK_UNIT_TEST(late_news_of_uses_is_no_violation),
 	NSDK_UNIT_TEST(a_dirty_line_is_one_that_differs),
 	NSDK_UNIT_TEST(writeback_sends_a_dirty_line_to_memory),
