@@ -22,8 +22,14 @@ sanitizer_env := $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=1:detect_stack_use_a
 # gcc 12's thread sanitizer does not know where newer kernels put things with full randomisation.
 sanitizer_run := $(if $(findstring thread,$(SANITIZE)),setarch $(ARCH) -R)
 
+# Tests run as many at a time as there are processors, but for these, which run alone:
+#   pages_test            counts the free hugepages, which its neighbours take and give back
+#   tune_test, tool_tune  measure what is quicker, and look at what comes out
+alone := lib/mem/pages_test lib/coherence/tune_test functional/tool_tune.sh
+
 run_tests = $(test_env) $(sanitizer_env) $(sanitizer_run) $(top)/test/run --scale=$(time_scale) \
-	--strip=$(B)/ --strip=$(S) --log-dir=$(B)/test/log
+	--jobs=$(jobs) $(addprefix --alone=/,$(alone)) \
+	--strip=$(B)/ --strip=$(S) --log-dir=$(B)/test/log/$(@:check-%=%)
 
 # The chosen ones of a list of paths: those that match the pattern and, if there is one, FILTER.
 chosen = $(foreach path,$(filter $(1),$(2)),$(if $(FILTER),$(if $(findstring $(FILTER),$(path)),$(path)),\

@@ -72,6 +72,27 @@ END
 program skips << 'END'
 echo 'skip - one: not here'
 END
+# Ends only when a later one has.
+program slow << END
+until [[ -e $tmp/went ]]; do sleep 0.1; done
+echo 'ok - slow'
+END
+program after << END
+touch "$tmp/went"
+echo 'ok - after'
+END
+# One that runs alone must not begin while the other looks for it.
+program shy << END
+touch "$tmp/seen"
+echo 'ok - shy'
+END
+program watchful << END
+for ((i = 0; i < 10; i++)); do
+	[[ ! -e $tmp/seen ]] || { echo 'not ok - watchful: there it is'; exit 1; }
+	sleep 0.1
+done
+echo 'ok - watchful'
+END
 
 expect 'counts, and passes lines on' 0 '1 passed, 0 failed, 1 skipped' 'ok - one' "$tmp/good"
 expect 'a failed test fails, with its log' 1 '1 passed, 1 failed, 0 skipped' 'the detail' "$tmp/bad"
@@ -84,5 +105,19 @@ expect 'testing nothing is a failure' 1 '0 passed, 1 failed, 0 skipped' 'tested 
 expect 'a program that is not there is one' 1 '0 passed, 1 failed, 0 skipped' 'not ok - gone' "$tmp/gone"
 expect 'only skips is not a pass' 1 '0 passed, 0 failed, 1 skipped' 'not here' "$tmp/skips"
 expect 'nothing to run is not a pass' 1 '0 passed, 0 failed, 0 skipped' ''
+expect 'several at once: in order, and each whole' 1 '5 passed, 1 failed, 2 skipped' "ok - one
+skip - two: no reason
+ok - one
+not ok - two: broken
+# the log of bad:
+#   not ok - two: broken
+#   the detail
+ok - slow
+ok - one
+skip - two: no reason
+ok - after
+" --jobs=3 "$tmp/good" "$tmp/bad" "$tmp/slow@90" "$tmp/good" "$tmp/after"
+expect 'one alone, behind all others' 0 '2 passed, 0 failed, 0 skipped' '' \
+	--jobs=3 --alone=/shy "$tmp/shy" "$tmp/watchful"
 expect 'adds up over programs' 1 '3 passed, 1 failed, 2 skipped' '' "$tmp/good" "$tmp/bad" "$tmp/good"
 exit $status
