@@ -58,6 +58,8 @@ struct worker {
 };
 enum { GOT_ABORTED, GOT_BY_HOST, GOT_DELETED, GOT_LOST, GOT_OTHER };
 
+#define BIT(got) (1u << (got))
+
 static struct nsdk_device *dev;
 static struct nsdk_mem *mem;
 static struct nsdk_nvme_ctrlr *ctrlr;
@@ -67,6 +69,7 @@ static uint8_t *arena;
 static struct worker workers[QUEUES];
 static unsigned worker_count;
 static bool nosnoop;
+static unsigned slowness; /* a factor of all times */
 static uint32_t block, slot_blocks;
 
 static uint32_t next_random(uint32_t *state)
@@ -190,7 +193,7 @@ struct setting {
 	unsigned max_resets, slots;
 	unsigned timeout_ms; /* 0: 60; where none may be late on a busy machine, more */
 	unsigned long ios;
-	/* What may come of it, each but for good ones a bit. */
+	/* What may come of it where the machine keeps pace, each but for good ones a bit. */
 	unsigned may, must;
 	bool lost;
 	const char *says; /* in one of the sentences */
@@ -203,9 +206,9 @@ static void bring_up(const struct setting *s)
 	struct nsdk_nvme_opts opts = {
 		.opts_bytes = sizeof(opts),
 		.policy = s->policy,
-		.io_timeout_ns = (s->timeout_ms ? s->timeout_ms : 60) * MS,
-		.admin_timeout_ns = 250 * MS,
-		.ready_timeout_ns = 150 * MS,
+		.io_timeout_ns = (s->timeout_ms ? s->timeout_ms : 60) * slowness * MS,
+		.admin_timeout_ns = 250 * slowness * MS,
+		.ready_timeout_ns = 150 * slowness * MS,
 		.max_resets = s->max_resets,
 	};
 	struct nsdk_nvme_qpair_opts qopts = {
@@ -286,7 +289,7 @@ static bool all_over(void)
 
 static void run_all(const struct setting *s)
 {
-	uint64_t deadline_ns = nsdk_clock_ns() + PATIENCE_NS;
+	uint64_t deadline_ns = nsdk_clock_ns() + PATIENCE_NS * slowness;
 	pthread_t threads[QUEUES];
 	unsigned turns = 0;
 
@@ -304,11 +307,34 @@ static void run_all(const struct setting *s)
 		pthread_join(threads[i], NULL);
 }
 
-/* One rung, and what comes of it. */
-static void climb(const struct setting *s)
+/* Whether it went as it should where nothing takes longer than it may. */
+static bool as_expected(const struct setting *s, unsigned seen)
+{
+	bool expected = (seen & ~s->may) == 0 && (seen & s->must) == s->must;
+
+	if (!expected)
+		fprintf(stderr, "%s: statuses %x, may be %x, must be %x\n", s->device, seen, s->may,
+			s->must);
+	if (s->says && !nsdk_unit_log_has(s->says)) {
+		fprintf(stderr, "%s: nobody says \"%s\"\n", s->device, s->says);
+		expected = false;
+	}
+	for (unsigned i = 0; i < worker_count; i++) {
+		if (workers[i].lost == s->lost && (s->lost || workers[i].started == s->ios))
+			continue;
+		fprintf(stderr, "%s: queue pair %u: %s, %lu of %lu started\n", s->device, i,
+			workers[i].lost ? "lost" : "not lost", workers[i].started, s->ios);
+		expected = false;
+	}
+	return expected;
+}
+
+/* @return whether what came of it is what should. What must hold at any pace is asserted. */
+static bool try(const struct setting *s)
 {
 	unsigned long sum = 0;
 	unsigned seen = 0;
+	bool expected;
 
 	nsdk_unit_log_start();
 	bring_up(s);
@@ -320,27 +346,33 @@ static void climb(const struct setting *s)
 			if (workers[i].by_status[k])
 				seen |= 1u << k;
 		}
-		CU_ASSERT_EQUAL(workers[i].lost, s->lost);
-		if (!s->lost)
-			CU_ASSERT_EQUAL(workers[i].started, s->ios);
-	}
-	/* None lost, none twice. */
-	for (unsigned i = 0; i < worker_count; i++)
+		/* None lost, none twice. */
 		sum -= workers[i].started;
+	}
 	CU_ASSERT_EQUAL(sum, 0);
-	if ((seen & ~s->may) || (seen & s->must) != s->must)
-		fprintf(stderr, "%s: statuses %x, may be %x, must be %x\n", s->device, seen, s->may,
-			s->must);
-	CU_ASSERT_EQUAL(seen & ~s->may, 0);
-	CU_ASSERT_EQUAL(seen & s->must, s->must);
-	if (s->says && !nsdk_unit_log_has(s->says))
-		fprintf(stderr, "%s: nobody says \"%s\"\n", s->device, s->says);
-	CU_ASSERT(!s->says || nsdk_unit_log_has(s->says));
+	CU_ASSERT_EQUAL(seen & BIT(GOT_OTHER), 0);
+	expected = as_expected(s, seen);
 	take_down(s->device);
 	nsdk_unit_log_stop();
+	return expected;
 }
 
-#define BIT(got) (1u << (got))
+/*
+ * One rung, and what comes of it. Times are short so that the test is; a machine that is busy with other
+ * things may miss them, and then the driver climbs further than the fault is worth. So one that goes
+ * wrong is tried again with times that no machine misses.
+ */
+static void climb(const struct setting *s)
+{
+	static const unsigned slownesses[] = { 1, 8, 64 };
+
+	for (unsigned i = 0; i < 3; i++) {
+		slowness = slownesses[i];
+		if (try(s))
+			return;
+	}
+	CU_FAIL("it does not come of it, however much time there is");
+}
 
 #define CONTROLLED(options) "emu:nvme,size=32M,lba=4096," options
 #define BLIND(options) "emu:nvme,size=32M,lba=512,mdts=2,nosnoop=all,seed=7," options
