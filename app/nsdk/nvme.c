@@ -35,6 +35,9 @@ static const char nvme_help[] =
 	"      the device\n"
 	"  flush, admin-passthru, io-passthru\n"
 	"      commands\n"
+	"  zns id-ctrl, zns id-ns, zns report-zones, zns open-zone, zns close-zone, zns finish-zone,\n"
+	"  zns reset-zone, zns offline-zone, zns set-zone-desc, zns zone-append\n"
+	"      zoned namespaces\n"
 	"\n"
 	"What takes data away wants --yes. Each run attaches the controller, which resets it, and gives\n"
 	"it back: a feature that is not saved, and firmware that is not committed, end with the run.\n"
@@ -54,7 +57,9 @@ const struct nvme_sub *const nvme_subs[] = {
 	&nvme_get_feature, &nvme_set_feature, &nvme_create_ns, &nvme_delete_ns, &nvme_attach_ns,
 	&nvme_detach_ns, &nvme_format, &nvme_sanitize, &nvme_device_self_test, &nvme_fw_download,
 	&nvme_fw_commit, &nvme_security_send, &nvme_security_recv, &nvme_reset, &nvme_flush,
-	&nvme_admin_passthru, &nvme_io_passthru, NULL,
+	&nvme_admin_passthru, &nvme_io_passthru, &nvme_zns_id_ctrl, &nvme_zns_id_ns, &nvme_zns_report_zones,
+	&nvme_zns_open_zone, &nvme_zns_close_zone, &nvme_zns_finish_zone, &nvme_zns_reset_zone,
+	&nvme_zns_offline_zone, &nvme_zns_set_zone_desc, &nvme_zns_zone_append, NULL,
 };
 
 /* ---- Helpers ---- */
@@ -368,12 +373,22 @@ static int run_sub(const struct nvme_sub *sub, const struct tool_command *self, 
 static int nvme_main(const struct tool_command *self, int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;
+	char two[40];
 
 	if (word == NULL)
 		return tool_usage(self, "a subcommand is missing, as id-ctrl or smart-log");
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 		fputs(nvme_help, stdout);
 		return TOOL_DONE;
+	}
+	/* Those of zoned namespaces have two words. */
+	if (strcmp(word, "zns") == 0) {
+		if (argc < 3 || argv[2][0] == '-')
+			return tool_usage(self, "zns wants another word, as report-zones");
+		snprintf(two, sizeof(two), "zns %s", argv[2]);
+		word = two;
+		argc--;
+		argv++;
 	}
 	for (const struct nvme_sub *const *sub = nvme_subs; *sub != NULL; sub++)
 		if (strcmp((*sub)->name, word) == 0)

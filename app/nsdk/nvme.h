@@ -33,8 +33,10 @@ struct nvme_values {
 	struct nvme_value fid, select, cdw2, cdw3, cdw10, cdw11, cdw12, cdw13, cdw14, cdw15;
 	struct nvme_value value, file, nsze, ncap, flbas, dps, nmic, anagrp, nvmset, block_size;
 	struct nvme_value controllers, lbaf, ses, pi, pil, ms, action, passes, pattern, slot, bpid;
+	struct nvme_value slba, descs, state;
 	struct nvme_value opcode, flags, prefill, rsvd, code, secp, spsp, nssf, chunk, timeout;
 	bool all, save, rae, raw, read, write, no_dealloc, ause, invert, wait, yes, show, dry_run;
+	bool extended, partial, words, fua, limited_retry;
 };
 
 enum nvme_kind {
@@ -102,6 +104,9 @@ int nvme_usage(struct nvme_run *run, const char *format, ...) __attribute__((for
  */
 int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
 	      struct nsdk_nvme_cpl *cpl);
+/* The same of an I/O command, on a queue pair of its own (nvme_raw.c). */
+int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
+		 struct nsdk_nvme_cpl *cpl);
 /* The same of a log page. */
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes);
 /* Say that a command ended with an error status, if it did. */
@@ -147,5 +152,8 @@ extern const struct nvme_sub nvme_format, nvme_sanitize, nvme_create_ns, nvme_de
 extern const struct nvme_sub nvme_fw_download, nvme_fw_commit, nvme_device_self_test,
 	nvme_security_send, nvme_security_recv, nvme_reset;                     /* nvme_device.c */
 extern const struct nvme_sub nvme_admin_passthru, nvme_io_passthru, nvme_flush; /* nvme_raw.c */
+extern const struct nvme_sub nvme_zns_id_ctrl, nvme_zns_id_ns, nvme_zns_report_zones, nvme_zns_open_zone,
+	nvme_zns_close_zone, nvme_zns_finish_zone, nvme_zns_reset_zone, nvme_zns_offline_zone,
+	nvme_zns_set_zone_desc, nvme_zns_zone_append;                           /* nvme_zns.c */
 
 #endif

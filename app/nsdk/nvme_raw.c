@@ -166,8 +166,8 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 }
 
 /* One command on a queue pair of its own, with its data in DMA memory. */
-static int send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, uint8_t *data, size_t bytes,
-		   struct nsdk_nvme_cpl *cpl)
+int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
+		 struct nsdk_nvme_cpl *cpl)
 {
 	struct nsdk_dma_pool_opts pool_opts = { .opts_bytes = sizeof(pool_opts), .numa_node = -1 };
 	uint64_t timeout_ns = nvme_timeout_ns(run) ? nvme_timeout_ns(run) : IO_TIMEOUT_NS;
@@ -237,7 +237,7 @@ static int run_io(struct nvme_run *run)
 	data = prepare_data(run);
 	if (data == NULL)
 		return TOOL_FAILED;
-	status = send_io(run, &cmd, data, (size_t)run->v.length.number, &cpl);
+	status = nvme_send_io(run, &cmd, data, (size_t)run->v.length.number, &cpl);
 	if (status == TOOL_DONE)
 		show_result(run, "IO", nsdk_nvme_io_opcode_name(cmd.opcode), &cpl, data);
 	free(data);
@@ -294,7 +294,7 @@ static int run_flush(struct nvme_run *run)
 		.nsid = nvme_nsid_or_all(run),
 	};
 	struct nsdk_nvme_cpl cpl;
-	int status = send_io(run, &cmd, NULL, 0, &cpl);
+	int status = nvme_send_io(run, &cmd, NULL, 0, &cpl);
 
 	if (status == TOOL_DONE)
 		printf("NVMe Flush: success\n");

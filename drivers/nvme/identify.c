@@ -33,6 +33,10 @@ int nsdk_nvme_identify_csi(struct nsdk_nvme_ctrlr *ctrlr, uint8_t cns, uint8_t c
 		.cdw11 = (uint32_t)csi << 24,
 	};
 
+	/* Of this controller, whichever it is. */
+	if (cns == NSDK_NVME_CNS_IO_COMMAND_SETS)
+		cmd.cdw10 |= 0xffff0000u;
+
 	/*
 	 * Zeroed, so that a controller which answers "success" without writing is not believed to have
 	 * said what the command before it said. The zeroes are dirty lines: out of the cache with

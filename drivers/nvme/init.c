@@ -4,7 +4,7 @@
  *
  *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> QUEUES -> NS_LIST <-> NS -> READY
  *
- * Where there may be zoned namespaces (CAP.CSS) it goes on with NS -> ZNS_LIST -> ZNS_LIMITS -> ZNS -> READY.
+ * Where there may be zoned namespaces (CAP.CSS) it goes on with NS -> SETS -> ZNS_LIST -> ZNS_LIMITS -> ZNS -> READY.
  *
  * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
  * use by then, so it is not asked again; the queues of the queue pairs are made instead:
@@ -371,6 +371,31 @@ static int after_namespaces(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	if (!ctrlr->command_sets || ctrlr->ns_count == 0)
 		return ready(ctrlr);
+	go_to(ctrlr, NVME_STATE_SETS);
+	return -EAGAIN;
+}
+
+/*
+ * Whether there is that of zoned namespaces. To ask for such namespaces where there is not would be an
+ * error, and each error is one in the controller's log.
+ */
+static int step_sets(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	const uint64_t *sets = ctrlr->id_buffer;
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_csi_start(ctrlr, NSDK_NVME_CNS_IO_COMMAND_SETS, 0, 0);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < NSDK_NVME_IO_COMMAND_SET_COMBINATIONS; i++)
+		if (nsdk_nvme_cpl_ok(&ctrlr->init.cpl) && (sets[i] >> NSDK_NVME_CSI_ZNS & 1))
+			ctrlr->zns = true;
+	if (!ctrlr->zns)
+		return ready(ctrlr);
 	ctrlr->init.nsid = 0;
 	go_to(ctrlr, NVME_STATE_ZNS_LIST);
 	return -EAGAIN;
@@ -389,7 +414,7 @@ static int step_zns_list(struct nsdk_nvme_ctrlr *ctrlr)
 	err = answer(ctrlr);
 	if (err)
 		return err;
-	/* An error is how most say that they have no such command set. */
+	/* An error: the combination with that command set is not in force. */
 	if (nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
 		err = nsdk_nvme_zns_take_list(ctrlr, ctrlr->init.nsid, &next);
 	if (err)
@@ -530,6 +555,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_ns_list(ctrlr);
 	case NVME_STATE_NS:
 		return step_ns(ctrlr);
+	case NVME_STATE_SETS:
+		return step_sets(ctrlr);
 	case NVME_STATE_ZNS_LIST:
 		return step_zns_list(ctrlr);
 	case NVME_STATE_ZNS_LIMITS:

@@ -331,6 +331,7 @@ enum nvme_state {
 	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
 	NVME_STATE_NS,
+	NVME_STATE_SETS,      /* what command sets there are; from here on for zoned namespaces */
 	NVME_STATE_ZNS_LIST,  /* which of them are zoned */
 	NVME_STATE_ZNS_LIMITS,
 	NVME_STATE_ZNS,       /* what their zones are like */
@@ -422,7 +423,8 @@ struct nsdk_nvme_ctrlr {
 	/* Of commands on blocks that move no data: the most bytes of one, UINT64_MAX: any (blocks.c). */
 	uint64_t verify_max_bytes, zeroes_max_bytes, uncorrectable_max_bytes;
 	size_t max_append_bytes;  /* Zone Append */
-	bool command_sets;        /* enabled with all that there are, so that there may be zoned namespaces */
+	bool command_sets;        /* enabled with all that there are */
+	bool zns;                 /* one of them is that of zoned namespaces */
 	atomic_bool any_zoned;    /* there are, or were */
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 

@@ -149,7 +149,7 @@ static void zoned_list_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const stru
 	bool good = taken_back(ctrlr, cpl);
 	uint32_t next = 0;
 
-	/* An error is how most say that they have no such command set. */
+	/* An error: the combination with that command set is not in force. */
 	if (good && nsdk_nvme_zns_take_list(ctrlr, ctrlr->rescan.after, &next) == 0 && next == 0)
 		for (uint32_t i = 0; i < ctrlr->ns_count; i++)
 			ctrlr->namespaces[i]->is_zoned = ctrlr->namespaces[i]->zoned_listed;
@@ -173,7 +173,7 @@ static void ask_zoned(struct nsdk_nvme_ctrlr *ctrlr)
 static void after_list(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	ctrlr->rescan.after = 0;
-	if (ctrlr->command_sets)
+	if (ctrlr->zns)
 		ask_zoned(ctrlr);
 	else
 		next_ns(ctrlr);

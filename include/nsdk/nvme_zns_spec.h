@@ -25,6 +25,9 @@ enum nsdk_nvme_csi {
 #define NSDK_NVME_CC_CSS_SETS (6u << NSDK_NVME_CC_CSS_SHIFT)
 /* Identify: the active namespaces of one command set (Base 5.17.2.8) */
 #define NSDK_NVME_CNS_CSI_ACTIVE_NS_LIST 0x07u
+/* … and combinations of command sets: 512 of 64 bits, a bit for each identifier (Base 5.17.2.21) */
+#define NSDK_NVME_CNS_IO_COMMAND_SETS 0x1cu
+#define NSDK_NVME_IO_COMMAND_SET_COMBINATIONS 512u
 
 /* Commands (ZNS 3, figure 26) */
 enum nsdk_nvme_zns_opcode {

@@ -16,7 +16,6 @@
 #define CNS_CTRLR_LIST 0x13
 #define CNS_INDEPENDENT_NS 0x08
 #define CNS_CSI_ALLOCATED_NS_LIST 0x1a
-#define CNS_IO_COMMAND_SETS 0x1c
 
 #define ONCS_SAVE_SELECT (1u << 4)
 #define LPA_COMMANDS (1u << 1)
@@ -289,7 +288,7 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 	case CNS_INDEPENDENT_NS:
 		fill_independent_namespace(out.bytes);
 		break;
-	case CNS_IO_COMMAND_SETS:
+	case NSDK_NVME_CNS_IO_COMMAND_SETS:
 		/* Combination 0 has all that there are. */
 		out.bytes[0] = (uint8_t)(1u << NSDK_NVME_CSI_NVM | 1u << csi_of(ctrl));
 		break;

@@ -147,6 +147,50 @@ run nvme io-passthru "emu:nvme,file=$work/disk,size=1m" -o 1 -l 512 -w -i "$work
 same 'io-passthru: what it wrote is on the disk' '0 NSDKFW1:9.9-test' \
 	"$status $(dd if="$work/disk" bs=512 skip=5 count=1 status=none | head -c 16)"
 
+# --- zoned namespaces -------------------------------------------------------------------------------
+
+z=emu:nvme,size=16m,zoned=1,zone=2m,zone_cap=1m,max_open=3,max_active=5,zones_ro=1,zones_offline=1
+zns='id-ctrl id-ns report-zones open-zone close-zone finish-zone reset-zone offline-zone set-zone-desc zone-append'
+for sub in $zns; do
+	run nvme zns "$sub" --help
+	same "nvme zns $sub --help" "0 usage: nsdk nvme zns $sub DEVICE [OPTION]..." \
+		"$status $(head -n 1 "$work/out")"
+done
+same 'nvme --help has all of zns' '' "$(run nvme --help; for sub in $zns; do
+	grep -Eq -- "(^|[ ,])zns $sub(,|\$)" "$work/out" || echo "$sub"; done)"
+json 'zns id-ctrl' '.zasl == 3' zns id-ctrl $z,zasl=3
+json 'zns id-ns' '.mor == 2 and .mar == 4 and .lbafe == [{"zsze":4096,"zdes":1},{"zsze":512,"zdes":1}]' \
+	zns id-ns $z
+says 'zns id-ns: the format in use' '^lbafe  0: zsze:0x1000 zdes:1 \(in use\)$' zns id-ns $z -n 1
+json 'zns report-zones' '.nr_zones == 8 and [.zone_list[].slba] == [range(0; 32768; 4096)] and
+	([.zone_list[].cap] | unique) == [2048] and .zone_list[6].state == "READONLY" and
+	.zone_list[7].state == "OFFLINE" and .zone_list[7].wp == 18446744073709551615' zns report-zones $z
+json 'zns report-zones: some of them' '.nr_zones == 6 and [.zone_list[].slba] == [8192, 12288]' \
+	zns report-zones $z -S 1 -s 0x2000 -d 2
+says 'zns report-zones: text' \
+	'^SLBA: 0x1000     WP: 0x1000     Cap: 0x800      State: 0x10 Type: 0x2  Attrs: 0    AttrsInfo: 0   $' \
+	zns report-zones $z
+says 'zns report-zones -v' 'State: READONLY     Type: SEQWRITE_REQ' zns report-zones $z -v
+says 'zns open-zone' '^zns-open-zone: Success zone slba:1000 nsid:1$' zns open-zone $z -s 0x1000
+says 'zns finish-zone' '^zns-finish-zone: Success, action:2 zone:0 all:1 zcapc:0 nsid:1$' zns finish-zone $z -a
+says 'zns reset-zone' '^zns-reset-zone: Success, action:4 zone:2000 all:0' zns reset-zone $z -s 8192 --yes
+says 'zns offline-zone' 'action:5 zone:6000' zns offline-zone $z -s 0x6000 --yes
+head -c 8192 "$work/zeroes" > "$work/data"
+says 'zns zone-append' '^Success appended data to LBA 3000$' zns zone-append $z -s 0x3000 -z 4096 -d "$work/data"
+echo extension > "$work/ext"
+says 'zns set-zone-desc' '^set-zone-desc: Success, zone:3000 nsid:1$' zns set-zone-desc $z -s 0x3000 -d "$work/ext"
+refuses 'zns reset-zone wants --yes' 2 'say --yes' nvme zns reset-zone $z -a
+refuses 'zns close-zone: which?' 2 'start-lba or --select-all' nvme zns close-zone $z
+refuses 'zns close-zone: it is empty' 1 'Invalid Zone State Transition' nvme zns close-zone $z -s 0
+refuses 'zns zone-append: to one that is offline' 1 'Zone Is Offline' \
+	nvme zns zone-append $z -s 0x7000 -d "$work/data"
+refuses 'zns zone-append: half a block' 1 'not whole blocks' nvme zns zone-append $z -s 0 -d "$work/data" -z 100
+refuses 'zns report-zones: beyond the end' 1 'beyond the end of namespace 1' nvme zns report-zones $z -s 32768
+refuses 'zns report-zones: not a zoned one' 1 'namespace 2 is not zoned' nvme zns report-zones $d -n 2
+refuses 'zns report-zones: none at all' 1 'no active namespace 7' nvme zns report-zones $z -n 7
+refuses 'zns: what?' 2 'zns wants another word' nvme zns
+refuses 'zns: no such subcommand' 2 "no subcommand 'zns frobnicate'" nvme zns frobnicate $z
+
 # --- failure ----------------------------------------------------------------------------------------
 
 # Which admin command of a run is the first behind bring-up, is for the driver to change.
