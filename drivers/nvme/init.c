@@ -104,13 +104,16 @@ int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr)
  */
 static int wait_ready(struct nsdk_nvme_ctrlr *ctrlr, bool ready, uint32_t *csts)
 {
+	/* Before the look, as this thread may be held up behind it for as long as it likes. */
+	uint64_t now_ns = nsdk_clock_ns();
+
 	nsdk_device_poll(ctrlr->dev);
 	*csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
 	if (*csts == UINT32_MAX)
 		return nsdk_nvme_ctrlr_gone(ctrlr);
 	if (((*csts & NSDK_NVME_CSTS_RDY) != 0) == ready)
 		return 0;
-	return nsdk_clock_ns() < ctrlr->deadline_ns ? -EAGAIN : -ETIMEDOUT;
+	return now_ns < ctrlr->deadline_ns ? -EAGAIN : -ETIMEDOUT;
 }
 
 static int step_settle(struct nsdk_nvme_ctrlr *ctrlr)

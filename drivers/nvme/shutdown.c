@@ -43,7 +43,7 @@ void nsdk_nvme_shutdown_begin(struct nsdk_nvme_ctrlr *ctrlr)
 	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc | NSDK_NVME_CC_SHN_NORMAL);
 }
 
-static void step_shutdown(struct nsdk_nvme_ctrlr *ctrlr)
+static void step_shutdown(struct nsdk_nvme_ctrlr *ctrlr, uint64_t now_ns)
 {
 	uint32_t csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
 	int result = 0;
@@ -55,7 +55,7 @@ static void step_shutdown(struct nsdk_nvme_ctrlr *ctrlr)
 				   "%s: the controller reports a fatal status in its shutdown; what it "
 				   "had not yet made durable may be lost", nsdk_device_name(ctrlr->dev));
 	} else if ((csts & NSDK_NVME_CSTS_SHST_MASK) != NSDK_NVME_CSTS_SHST_COMPLETE) {
-		if (nsdk_clock_ns() < ctrlr->deadline_ns)
+		if (now_ns < ctrlr->deadline_ns)
 			return;
 		result = nsdk_fail(-ETIMEDOUT, "nvme",
 				   "%s: the controller did not finish its shutdown in time; what it "
@@ -65,7 +65,7 @@ static void step_shutdown(struct nsdk_nvme_ctrlr *ctrlr)
 }
 
 /* @return 0 disabled, or not to be waited for any longer; -EAGAIN. */
-static int step_stop(struct nsdk_nvme_ctrlr *ctrlr)
+static int step_stop(struct nsdk_nvme_ctrlr *ctrlr, uint64_t now_ns)
 {
 	uint32_t csts;
 
@@ -74,7 +74,7 @@ static int step_stop(struct nsdk_nvme_ctrlr *ctrlr)
 	csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
 	if (csts == UINT32_MAX || !(csts & NSDK_NVME_CSTS_RDY))
 		return 0;
-	if (nsdk_clock_ns() < ctrlr->deadline_ns)
+	if (now_ns < ctrlr->deadline_ns)
 		return -EAGAIN;
 	/* One sentence for one fault: what led here has been said, and explains this as well. */
 	if (ctrlr->result == 0)
@@ -92,14 +92,16 @@ static int step_stop(struct nsdk_nvme_ctrlr *ctrlr)
  */
 int nsdk_nvme_shutdown_step(struct nsdk_nvme_ctrlr *ctrlr)
 {
+	/* Before the look, as this thread may be held up behind it for as long as it likes. */
+	uint64_t now_ns = nsdk_clock_ns();
 	int result;
 
 	nsdk_device_poll(ctrlr->dev);
 	if (ctrlr->state == NVME_STATE_SHUTDOWN) {
-		step_shutdown(ctrlr);
+		step_shutdown(ctrlr, now_ns);
 		return -EAGAIN;
 	}
-	if (step_stop(ctrlr) == -EAGAIN)
+	if (step_stop(ctrlr, now_ns) == -EAGAIN)
 		return -EAGAIN;
 	result = ctrlr->result;
 	nsdk_nvme_ctrlr_free(ctrlr);

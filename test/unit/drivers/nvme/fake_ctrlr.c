@@ -33,8 +33,15 @@ static bool vanished(void)
 	return fake.gone;
 }
 
+void fake_looked(void)
+{
+	fake.now_ns += fake.stall_ns;
+	fake.stall_ns = 0;
+}
+
 static uint32_t read_csts(void)
 {
+	fake_looked();
 	if (++fake.csts_reads == fake.cfs_at)
 		fake.cfs = true;
 	return fake.csts | (fake.cfs ? NSDK_NVME_CSTS_CFS : 0);

@@ -62,6 +62,7 @@ struct fake {
 	enum fake_action (*hook)(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
 				 uint32_t *dw0);
 	int bus_master_error, reset_error, after_reset_error;
+	uint64_t stall_ns;       /* the driver is held up behind its next look at the device, once */
 	unsigned not_ready;      /* so many times it does not get ready when it is enabled */
 
 	/* What it saw. */
@@ -112,6 +113,9 @@ void fake_post(uint16_t qid, struct nsdk_nvme_cpl cpl);
 void fake_complete(uint16_t qid, uint16_t cid, uint16_t status);
 /* Answers one asynchronous event request. */
 void fake_event(uint32_t dw0);
+
+/* The driver has looked: time goes by, if a test wants it to. */
+void fake_looked(void);
 
 /* What a function level reset does to it. Any thread. */
 void fake_function_reset(void);

@@ -455,6 +455,7 @@ void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t
 			      enum nsdk_dma_dir dir)
 {
 	fake.syncs_for_cpu++;
+	fake_looked();
 }
 
 void __wrap_nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t bytes);

@@ -103,6 +103,23 @@ static void waits_as_long_as_it_is_told(void)
 	fake_check_clean();
 }
 
+static void looks_before_it_gives_up(void)
+{
+	fake.never_ready = true;
+	NSDK_ASSERT_INT(nsdk_nvme_attach_start(fake_device(), fake_mem(), NULL, &ctrlr), 0);
+	while (!(fake.cc & NSDK_NVME_CC_EN))
+		NSDK_ASSERT_INT(nsdk_nvme_attach_poll(ctrlr), -EAGAIN);
+	fake.stall_ns = 3600000000000ull;
+	NSDK_ASSERT_INT(nsdk_nvme_attach_poll(ctrlr), -EAGAIN);
+	CU_ASSERT_EQUAL(fake.stall_ns, 0);
+	fake.csts |= NSDK_NVME_CSTS_RDY;
+	while (nsdk_nvme_attach_poll(ctrlr) == -EAGAIN)
+		;
+	NSDK_ASSERT_INT(nsdk_nvme_attach_poll(ctrlr), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_detach(ctrlr), 0);
+	fake_check_clean();
+}
+
 static void gives_up_when_it_cannot_be_disabled(void)
 {
 	fake.cc = NSDK_NVME_CC_EN;
@@ -362,6 +379,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(gives_up_when_it_is_never_ready),
 	NSDK_UNIT_TEST(waits_as_long_as_cap_to_says),
 	NSDK_UNIT_TEST(waits_as_long_as_it_is_told),
+	NSDK_UNIT_TEST(looks_before_it_gives_up),
 	NSDK_UNIT_TEST(gives_up_when_it_cannot_be_disabled),
 	NSDK_UNIT_TEST(disables_what_somebody_left_enabled),
 	NSDK_UNIT_TEST(lets_what_is_being_enabled_settle),

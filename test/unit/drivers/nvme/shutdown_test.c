@@ -52,6 +52,24 @@ static void gives_up_at_a_deadline(void)
 	NSDK_ASSERT_ONE_SENTENCE("did not finish its shutdown in time");
 }
 
+static void looks_before_it_gives_up(void)
+{
+	fake.never_shut_down = true;
+	NSDK_ASSERT_INT(nsdk_nvme_detach_start(ctrlr), 0);
+	fake.stall_ns = 3600000000000ull;
+	NSDK_ASSERT_INT(nsdk_nvme_detach_poll(ctrlr), -EAGAIN);
+	fake.csts = NSDK_NVME_CSTS_RDY | NSDK_NVME_CSTS_SHST_COMPLETE;
+	fake.never_disabled = true;
+	NSDK_ASSERT_INT(nsdk_nvme_detach_poll(ctrlr), -EAGAIN);
+	CU_ASSERT_EQUAL(fake.cc & NSDK_NVME_CC_EN, 0);
+	fake.stall_ns = 3600000000000ull;
+	NSDK_ASSERT_INT(nsdk_nvme_detach_poll(ctrlr), -EAGAIN);
+	fake.csts = 0;
+	NSDK_ASSERT_INT(nsdk_nvme_detach_poll(ctrlr), 0);
+	CU_ASSERT_EQUAL(fake.resets, 0);
+	CU_ASSERT_EQUAL(nsdk_unit_log_count(), 0);
+}
+
 /* RTD3E says how long it may take; here 20 s. */
 static void waits_as_long_as_the_controller_wants(void)
 {
@@ -147,6 +165,7 @@ static void can_be_called_off_in_the_middle_of_bring_up(void)
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(tells_the_controller_and_waits),
 	NSDK_UNIT_TEST(gives_up_at_a_deadline),
+	NSDK_UNIT_TEST(looks_before_it_gives_up),
 	NSDK_UNIT_TEST(waits_as_long_as_the_controller_wants),
 	NSDK_UNIT_TEST(reports_a_fatal_status),
 	NSDK_UNIT_TEST(resets_what_will_not_be_disabled),
