@@ -19,6 +19,7 @@
 #include "perf_hist.h"
 #include "perf_sequence.h"
 #include "perf_verify.h"
+#include "perf_zones.h"
 #include "tool.h"
 
 /* ---- What was asked for (perf_opts.c) ---- */
@@ -50,6 +51,7 @@ struct perf_opts {
 	struct tool_amount size;
 	struct tool_amount offset;
 	bool verify;
+	bool zbd; /* --zonemode=zbd */
 	enum nsdk_policy policy;
 	bool policy_given;
 	struct flush_opts flush;
@@ -127,7 +129,10 @@ struct perf_job {
 	uint32_t unit_blocks;
 	struct perf_sequence seq;
 	uint64_t reach;       /* how many of the sequence are visited: all, or --number_ios */
-	uint32_t *generations; /* by index in the sequence; --verify only */
+	uint32_t *generations; /* by index in the sequence, or with zones by unit; --verify only */
+	struct perf_zone *zones; /* --zonemode=zbd only */
+	uint64_t stripes;        /* zones that are written in turn */
+	unsigned zone_commands;  /* in flight that are no I/O */
 
 	struct perf_slot *slots;
 	struct perf_slot **free_slots;
@@ -191,6 +196,7 @@ struct perf_device {
 	uint32_t block_bytes;
 	uint64_t region_lba;    /* of each job, or shared out among them under --verify */
 	uint64_t region_units;
+	struct perf_zones zones;
 	struct perf_pattern pattern;
 	atomic_bool failed;     /* the controller itself: its jobs end */
 	/* Mismatches of all its jobs, the first of them. */

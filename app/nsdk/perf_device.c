@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <nsdk/nvme_zns.h>
+
 #include "perf.h"
 
 static int find_namespace(struct perf_device *device)
@@ -70,6 +72,13 @@ static int find_region(struct perf_device *device)
 			 (unsigned long long)size, (unsigned long long)offset, device->pattern.nsid,
 			 name, (unsigned long long)whole);
 		return -ERANGE;
+	}
+	if (opts->zbd)
+		return perf_zones_region(device, offset, size);
+	if (nsdk_nvme_ns_zoned(device->ns) != NULL && (opts->writes || opts->verify)) {
+		tool_say("namespace %u of %s is zoned, and its zones are written from their start on only: "
+			 "say --zonemode=zbd", device->pattern.nsid, name);
+		return -EINVAL;
 	}
 	device->region_lba = offset / device->block_bytes;
 	device->region_units = size / opts->bs_bytes;

@@ -10,7 +10,8 @@
  * Under --verify nothing is left to chance about what a block should hold: a job has its region for
  * itself, an array knows the generation of each piece of --bs, and no two I/Os are in flight on the
  * same piece. The array is indexed by the place in the sequence of visits, not by the place on the
- * disk, so that a short run on a large disk needs little memory.
+ * disk, so that a short run on a large disk needs little memory. With --zonemode=zbd that is different
+ * (perf_zones.c): the index is the place, since what is read in any order was written in another.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static inline void count(atomic_uint_fast64_t *counter, uint64_t more)
 
 static unsigned outstanding(const struct perf_job *job)
 {
-	return job->slot_count - job->free_count;
+	return job->slot_count - job->free_count + job->zone_commands;
 }
 
 /* ---- Stages ---- */
@@ -140,7 +141,9 @@ static bool choose_run(struct perf_job *job)
 			return false;
 		job->position = 0;
 		job->dir_position[PERF_READ] = 0;
-		job->dir_position[PERF_WRITE] = 0;
+		/* Zones go on where they are: others would be one more that is open. */
+		if (job->zones == NULL)
+			job->dir_position[PERF_WRITE] = 0;
 		job->pass++;
 		/* Under --verify the order stays, since `generations` is indexed by it. */
 		if (!opts->verify)
@@ -152,8 +155,18 @@ static bool choose_run(struct perf_job *job)
 	/* fio's sequential mix: reads and writes each walk through the region on their own. */
 	job->next.index = mixed && !opts->random ? job->dir_position[job->next.dir]++ :
 						   job->position;
+	if (job->zones != NULL)
+		job->next.index = opts->random ? perf_sequence_at(&job->seq, job->next.index) :
+						 perf_zones_unit(&job->device->zones, job->stripes,
+								 job->next.index % job->reach);
 	job->position++;
 	return true;
+}
+
+/* Whatever may have been written is below. */
+static uint64_t read_back_end(const struct perf_job *job)
+{
+	return job->zones != NULL ? job->reach : job->pass_length;
 }
 
 static bool choose_next(struct perf_job *job)
@@ -167,15 +180,17 @@ static bool choose_next(struct perf_job *job)
 		job->next.valid = job->position < job->pass_length;
 		job->next.dir = PERF_WRITE;
 		job->next.index = job->position++;
+		if (job->zones != NULL && job->next.valid)
+			job->next.index = perf_zones_unit(&job->device->zones, job->stripes, job->next.index);
 		break;
 	case PERF_RUN:
 		job->next.valid = choose_run(job);
 		break;
 	case PERF_READ_BACK:
-		while (job->position < job->pass_length &&
+		while (job->position < read_back_end(job) &&
 		       job->generations[job->position] == 0)
 			job->position++;
-		job->next.valid = job->position < job->pass_length;
+		job->next.valid = job->position < read_back_end(job);
 		job->next.dir = PERF_READ;
 		job->next.index = job->position++;
 		break;
@@ -210,6 +225,8 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 
 	slot->in_flight = false;
 	job->free_slots[job->free_count++] = slot;
+	if (job->zones != NULL && slot->dir == PERF_WRITE)
+		perf_zones_wrote(job, slot->index);
 	if (job->gave_up)
 		return; /* counted when it was given up; the queue is being deleted */
 	if (!ok) {
@@ -249,8 +266,16 @@ static int submit_next(struct perf_job *job)
 
 	slot->index = job->next.index;
 	slot->dir = job->next.dir;
-	slot->lba = job->first_lba + perf_sequence_at(&job->seq, slot->index) * job->unit_blocks;
+	if (job->zones != NULL)
+		slot->lba = perf_zones_lba(job, slot->index);
+	else
+		slot->lba = job->first_lba + perf_sequence_at(&job->seq, slot->index) * job->unit_blocks;
 	slot->generation = 0;
+	if (job->zones != NULL && slot->dir == PERF_WRITE) {
+		rc = perf_zones_begin_write(job, slot->index);
+		if (rc != 0)
+			return rc;
+	}
 	if (job->generations != NULL) {
 		generation = &job->generations[slot->index];
 		if ((*generation & GENERATION_BUSY) != 0)
@@ -274,6 +299,12 @@ static int submit_next(struct perf_job *job)
 	if (rc != 0)
 		return rc;
 	slot->in_flight = true;
+	if (job->zones != NULL && slot->dir == PERF_WRITE) {
+		struct perf_zone *zone = &job->zones[slot->index / device->zones.units];
+
+		zone->busy = true;
+		zone->fresh = false;
+	}
 	job->free_count--;
 	job->next.valid = false;
 	job->issued++;
@@ -519,12 +550,23 @@ int perf_job_create(struct perf_job *job)
 	atomic_store(&job->counters.stage, -1);
 	job->unit_blocks = (uint32_t)(opts->bs_bytes / device->block_bytes);
 	job->first_lba = device->region_lba;
-	if (opts->verify)
+	if (device->zones.on && (opts->verify || opts->writes))
+		job->first_lba += clone * device->zones.zones * device->zones.zone_blocks;
+	else if (opts->verify)
 		job->first_lba += clone * units * job->unit_blocks;
 	job->reach = units;
 	if (opts->number_ios != 0 && opts->number_ios < units)
 		job->reach = opts->number_ios;
 	job->pass_length = job->reach;
+	if (device->zones.on) {
+		job->reach = units;
+		/* What is read in any order may be anywhere. */
+		if (opts->random && opts->verify)
+			job->pass_length = units;
+		rc = perf_zones_job_create(job);
+		if (rc != 0)
+			return rc;
+	}
 	job->random_state = perf_mix64(opts->seed ^ (uint64_t)job->number << 32);
 	perf_sequence_init(&job->seq, units, opts->random, perf_mix64(opts->seed + job->number));
 	for (unsigned dir = 0; dir < PERF_DIRS; dir++)
@@ -569,6 +611,8 @@ void perf_job_destroy(struct perf_job *job)
 		nsdk_dma_free(job->device->pool, job->slots[i].buf);
 	free(job->slots);
 	free(job->free_slots);
+	free(job->zones);
+	job->zones = NULL;
 	job->slots = NULL;
 	job->free_slots = NULL;
 	job->slot_count = 0;

@@ -122,6 +122,7 @@ static struct json_object *json_options(const struct perf_run *run)
 	nsdk_json_put_u64(object, "numjobs", opts->numjobs);
 	nsdk_json_put_u64(object, "seed", opts->seed);
 	nsdk_json_put(object, "verify", json_object_new_boolean(opts->verify));
+	nsdk_json_put_text(object, "zonemode", opts->zbd ? "zbd" : "none");
 	return object;
 }
 

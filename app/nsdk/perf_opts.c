@@ -21,6 +21,7 @@ enum {
 	OPT_SIZE,
 	OPT_OFFSET,
 	OPT_VERIFY,
+	OPT_ZONEMODE,
 	OPT_POLICY,
 	OPT_NS,
 	OPT_SEED,
@@ -46,6 +47,7 @@ static const struct option perf_options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "offset", required_argument, NULL, OPT_OFFSET },
 	{ "verify", no_argument, NULL, OPT_VERIFY },
+	{ "zonemode", required_argument, NULL, OPT_ZONEMODE },
 	{ "policy", required_argument, NULL, OPT_POLICY },
 	{ "ns", required_argument, NULL, OPT_NS },
 	{ "seed", required_argument, NULL, OPT_SEED },
@@ -200,6 +202,11 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 	case OPT_VERIFY:
 		opts->verify = true;
 		return TOOL_DONE;
+	case OPT_ZONEMODE:
+		opts->zbd = strcmp(optarg, "zbd") == 0;
+		if (opts->zbd || strcmp(optarg, "none") == 0)
+			return TOOL_DONE;
+		return tool_usage(command, "--zonemode=%s: none or zbd is wanted", optarg);
 	case OPT_POLICY:
 		opts->policy_given = true;
 		if (nsdk_policy_parse(optarg, &opts->policy) == 0)
@@ -250,6 +257,11 @@ static int check_together(const struct tool_command *command, struct perf_opts *
 				  opts->numjobs, opts->device_count, PERF_MAX_JOBS);
 	if (opts->time_based && opts->runtime_ns == 0)
 		return tool_usage(command, "--time_based wants --runtime, to know when to end");
+	if (opts->zbd && opts->writes && (opts->random || (opts->reads && opts->verify)))
+		return tool_usage(command,
+				  "--zonemode=zbd writes zones from their start on, so --rw=%s%s cannot be: "
+				  "write, read, randread%s is wanted", opts->rw,
+				  opts->verify ? " with --verify" : "", opts->verify ? "" : " or rw");
 	if (flush_check(command, &opts->flush) != TOOL_DONE)
 		return TOOL_USAGE;
 	if (!opts->writes)

@@ -47,6 +47,33 @@ result 'an IOMMU of 39 bits' 0 "$good" \
 	emu:nvme,size=4m,iova_bits=39,nosnoop=data --rw=randrw --verify --policy=nosnoop
 result 'the second namespace' 0 "$good and .nsid == 2" \
 	emu:nvme,size=4m,namespaces=2 --rw=randrw --verify --ns=2
+
+# Zones: of a capacity that --bs does not divide; more passes than one; as many as may be open, and no more.
+zoned=emu:nvme,size=16m,zoned=1,zone=1m,zone_cap=772k,max_open=3,max_active=4
+for words in '--rw=write' '--rw=write --bs=128k --numjobs=2' '--rw=read' '--rw=randread --number_ios=300' \
+	'--rw=write --bs=128k --size=5m --runtime=300ms --time_based'; do
+	for path in none:coherent all:nosnoop; do
+		checked='.verify.read_back'
+		[[ $words == *read* ]] && checked='.verify.blocks_checked >= .ios'
+		# shellcheck disable=SC2086
+		result "zones: $words, nosnoop=${path%:*}" 0 \
+			"$good and .options.zonemode == \"zbd\" and .ios > 0 and $checked" \
+			"$zoned,nosnoop=${path%:*}" --zonemode=zbd --verify --iodepth=5 --policy="${path#*:}" $words
+	done
+done
+result 'zones: reads beside writes' 0 "$good and .ios == 4000" \
+	$zoned --zonemode=zbd --rw=rw --iodepth=4 --number_ios=4000 --time_based --runtime=60s
+result 'zones: read as any other' 0 "$good and .ios == 500" $zoned --rw=randread --number_ios=500 --iodepth=4
+refuses 'zones: written as any other' 1 'say --zonemode=zbd' perf $zoned --rw=write
+refuses 'zones: written in any order' 2 'zones from their start on' perf $zoned --zonemode=zbd --rw=randwrite
+refuses 'zones: of what has none' 1 'is for zoned namespaces' perf emu:nvme --zonemode=zbd
+refuses 'zones: more jobs than may be open' 1 'numjobs=4 is more' perf $zoned --zonemode=zbd --rw=write --numjobs=4
+refuses 'zones: not from the start of one' 1 'not at the start' perf $zoned --zonemode=zbd --offset=512k
+refuses 'zones: less than one' 1 'too few' perf $zoned --zonemode=zbd --size=512k
+refuses 'zones: blocks that are larger' 1 'more than the 790528 bytes' perf $zoned --zonemode=zbd --bs=1m
+refuses 'zones: one that cannot be written' 1 'READONLY: give --offset' perf $zoned,zones_ro=1 --zonemode=zbd --rw=write
+refuses 'zones: what mode?' 2 'none or zbd' perf $zoned --zonemode=some
+
 result 'a file behind it' 0 "$good" emu:nvme,size=4m,file="$work/disk" --rw=randrw --verify
 result 'and what an earlier run left there' 0 "$good" \
 	emu:nvme,size=4m,file="$work/disk" --rw=randrw --verify
