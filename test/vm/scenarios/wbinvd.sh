@@ -5,6 +5,7 @@
 # CPUs, and on no other.
 #
 # vm: --iommu=intel --smp=4
+# timeout: 240
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/../guest.sh"
