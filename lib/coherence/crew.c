@@ -90,7 +90,6 @@ static void visit(struct crew_member *member, unsigned number)
 {
 	struct nsdk_crew *crew = member->crew;
 	struct nsdk_crew_job *job = &crew->jobs[number];
-	uint64_t lines;
 	unsigned share;
 
 	/* Announced, then looked again; sequentially consistent, against who closes: see the top. */
@@ -100,12 +99,8 @@ static void visit(struct crew_member *member, unsigned number)
 	/* From here to the leave the job stays as it is, late or not. */
 	if (!take_seat(job))
 		goto leave;
-	while (nsdk_crew_claim(job, &share)) {
-		lines = nsdk_crew_do_share(job, share);
-		/* One writer; a count orders nothing. */
-		lines += atomic_load_explicit(&member->lines, memory_order_relaxed);
-		atomic_store_explicit(&member->lines, lines, memory_order_relaxed);
-	}
+	while (nsdk_crew_claim(job, &share))
+		nsdk_crew_do_share(job, share, &member->lines);
 	nsdk_crew_close_job(job);
 leave:
 	/*

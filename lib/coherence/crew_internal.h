@@ -54,7 +54,7 @@ struct nsdk_crew_job {
 	bool expired;
 	unsigned first_undone;
 	uint64_t all_claimed_ns;
-	uint64_t lines_by_submitter;
+	_Atomic uint64_t lines_by_submitter;
 };
 
 struct crew_member {
@@ -105,8 +105,11 @@ static inline void crew_spin(unsigned *spins)
 /* Claim a share. @return false when all were claimed. */
 bool nsdk_crew_claim(struct nsdk_crew_job *job, unsigned *share);
 
-/* Do its lines, fence and set its mark. @return how many lines that were. */
-uint64_t nsdk_crew_do_share(struct nsdk_crew_job *job, unsigned share);
+/*
+ * Do its lines, fence, add them to @p lines, which has no other writer, and set its mark: who has seen
+ * all marks finds all lines counted.
+ */
+void nsdk_crew_do_share(struct nsdk_crew_job *job, unsigned share, _Atomic uint64_t *lines);
 
 /* No more members come. Those who are announced may still come in or be inside. */
 void nsdk_crew_close_job(struct nsdk_crew_job *job);

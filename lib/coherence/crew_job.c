@@ -32,7 +32,7 @@ static const struct crew_row *row_of(const struct nsdk_crew_job *job, uint64_t l
 	return &job->row[low];
 }
 
-uint64_t nsdk_crew_do_share(struct nsdk_crew_job *job, unsigned share)
+void nsdk_crew_do_share(struct nsdk_crew_job *job, unsigned share, _Atomic uint64_t *lines)
 {
 	uint64_t line = share * job->share_lines, end = line + job->share_lines, count;
 	const struct crew_row *row = row_of(job, line);
@@ -65,9 +65,11 @@ uint64_t nsdk_crew_do_share(struct nsdk_crew_job *job, unsigned share)
 		job->ops->fence_for_cpu();
 	else
 		job->ops->fence_for_device();
+	/* One writer; a count orders nothing, and the mark publishes it. */
+	count += atomic_load_explicit(lines, memory_order_relaxed);
+	atomic_store_explicit(lines, count, memory_order_relaxed);
 	/* Release: the fence orders it on the machine, this keeps the compiler to it. */
 	atomic_store_explicit(&job->done[share], 1, memory_order_release);
-	return count;
 }
 
 bool nsdk_crew_claim(struct nsdk_crew_job *job, unsigned *share)
@@ -186,8 +188,8 @@ int nsdk_crew_start(struct nsdk_crew *crew, const struct nsdk_line_ops *ops,
 	job->all_claimed = false;
 	job->expired = false;
 	job->first_undone = 0;
-	job->lines_by_submitter = 0;
-	/* Relaxed, these three: the opening publishes them. */
+	/* Relaxed, these: the opening publishes them. */
+	atomic_store_explicit(&job->lines_by_submitter, 0, memory_order_relaxed);
 	atomic_store_explicit(&job->next_share, 0, memory_order_relaxed);
 	atomic_store_explicit(&job->seats, (int)seats, memory_order_relaxed);
 	atomic_store_explicit(&job->finished, false, memory_order_relaxed);
@@ -261,7 +263,8 @@ static void finish_job(struct nsdk_crew_job *job)
 	else
 		job->ops->fence_for_device();
 	atomic_fetch_add_explicit(&crew->jobs_done, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&crew->lines_by_submitters, job->lines_by_submitter,
+	atomic_fetch_add_explicit(&crew->lines_by_submitters,
+				  atomic_load_explicit(&job->lines_by_submitter, memory_order_relaxed),
 				  memory_order_relaxed);
 	/* Release: with has_left(), the closing before it. */
 	atomic_store_explicit(&job->finished, true, memory_order_release);
@@ -274,7 +277,7 @@ bool nsdk_crew_poll(struct nsdk_crew_job *job)
 	uint64_t now_ns;
 
 	if (!job->all_claimed && nsdk_crew_claim(job, &share)) {
-		job->lines_by_submitter += nsdk_crew_do_share(job, share);
+		nsdk_crew_do_share(job, share, &job->lines_by_submitter);
 	} else if (!job->all_claimed) {
 		/* From now on each claimer has had its share for as long as we wait. */
 		job->all_claimed = true;
@@ -293,7 +296,7 @@ bool nsdk_crew_poll(struct nsdk_crew_job *job)
 		job->expired = true;
 		tell_of_late_members(job);
 	}
-	job->lines_by_submitter += nsdk_crew_do_share(job, job->first_undone);
+	nsdk_crew_do_share(job, job->first_undone, &job->lines_by_submitter);
 	atomic_fetch_add_explicit(&job->crew->takeovers, 1, memory_order_relaxed);
 	return false;
 }
