@@ -106,8 +106,17 @@ engine "flush lcores in front of a real device" '.flush.flush_cpus == 1' \
 	--policy=nosnoop --flush-cpus=3
 
 # The costs are measured where the gate is open, and kept.
-check "nsdk tune flush measures WBINVD" nsdk tune flush --quick --sizes=4k,1m --cpus=1 --wbinvd=kvm \
-	--device=$device --output="$WORK/tuned.json"
+# On a machine that does other things as well it may have to be asked again, as it says itself.
+measures_wbinvd()
+{
+	for _ in 1 2 3 4 5 6 7 8; do
+		nsdk tune flush --quick --sizes=4k,1m --cpus=1 --wbinvd=kvm --device=$device \
+			--output="$WORK/tuned.json" && return 0
+		grep -q 'too busy to measure' "$WORK/err" || return 1
+	done
+	return 1
+}
+check "nsdk tune flush measures WBINVD" measures_wbinvd
 check "and writes it down" jq -e 'any(.flush.tables[]; .what == "wbinvd")' "$WORK/tuned.json"
 
 finish
