@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Firmware images and self-tests. */
 #include "nvme_host.h"
-
-#include <time.h>
+#include "still_clock.h"
 
 #include <nsdk/nvme_log_spec.h>
 
@@ -11,6 +10,7 @@ static uint8_t *page, *data;
 static void start(void)
 {
 	host_start("size=1M");
+	clock_stop();
 	page = host_pages(HOST_PAGE);
 	data = host_pages(HOST_PAGE);
 }
@@ -104,10 +104,8 @@ static const struct nsdk_nvme_self_test_log *self_tests(void)
 
 static void wait_for_it(void)
 {
-	const struct timespec pause = { .tv_nsec = 5000000 };
-
 	for (unsigned i = 0; i < 2000 && self_tests()->current_operation; i++)
-		nanosleep(&pause, NULL);
+		clock_advance(5000000);
 }
 
 static void self_tests_go_on_and_end(void)
@@ -153,4 +151,10 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_reset_ends_a_short_one),
 };
 
-NSDK_UNIT_MAIN("lib/emu/nvme_firmware", tests, .after = host_stop)
+static void after(void)
+{
+	clock_go();
+	host_stop();
+}
+
+NSDK_UNIT_MAIN("lib/emu/nvme_firmware", tests, .after = after)
