@@ -45,6 +45,10 @@ scripts = $(foreach script,$(call chosen,$(1),$(here_scripts)),$(or $(S),./)$(sc
 # Which tests have more than one thread to look at.
 tsan_rooms := test/unit/lib/env/% test/unit/lib/bus/sigbus% test/unit/lib/reactor/% test/unit/lib/emu/% \
 	test/unit/lib/coherence/% test/unit/lib/mem/% test/unit/drivers/%
+# Of these rooms, those that take long in the thread sanitizer and start no thread.
+one_thread := lib/emu/cache_test lib/coherence/profile_test drivers/nvme/split_test drivers/nvme/prp_test \
+	drivers/nvme/io_test
+threaded := $(filter-out $(one_thread:%=test/unit/%),$(filter $(tsan_rooms),$(all_tests)))
 
 .PHONY: check-unit check-functional check-threads check-install check-symbols check-lint \
 	check-mutants check-ratchet bench
@@ -61,8 +65,8 @@ check-unit: $(call binaries,test/unit/%) $(B)/libnsdk.a $(B)/libnsdk-unit.a
 check-functional: all $(call binaries,test/functional/% test/fuzz/%)
 	@$(run_tests) $(call programs,test/functional/% test/fuzz/%) $(call scripts,test/functional/%)
 
-check-threads: $(call binaries,$(tsan_rooms))
-	@$(run_tests) $(call programs,$(tsan_rooms))
+check-threads: $(call binaries,$(threaded))
+	@$(run_tests) $(call programs,$(threaded))
 endif
 
 check-install: all
