@@ -323,7 +323,10 @@ static void a_submitter_need_not_work(bool for_cpu)
 	create(&two, NEVER_NS);
 	job = start(&all, 1, 2, for_cpu);
 	wait_for_effect(0, LINES);
-	usleep(10 * 1000); /* until the last mark, of which nothing is seen from here */
+	/* Until the last lines are counted, just before the last mark, of which nothing is seen from here. */
+	do
+		nsdk_crew_stats(crew, &stats);
+	while (stats.lines_by_members < LINES);
 	fences = my_fences;
 	before_poll = atomic_load(kind);
 	while (!nsdk_crew_poll(job))

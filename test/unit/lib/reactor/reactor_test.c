@@ -439,7 +439,7 @@ static void a_full_ring_says_so_and_is_emptied(void)
 
 static struct {
 	unsigned turns, ticks;
-	uint64_t began_ns;
+	uint64_t began_ns, ended_ns;
 	struct nsdk_poller *every, *timed;
 } counted;
 
@@ -452,6 +452,7 @@ static int every_turn(void *ctx)
 static int every_millisecond(void *ctx)
 {
 	if (++counted.ticks == 50) {
+		counted.ended_ns = nsdk_clock_ns();
 		nsdk_poller_unregister(counted.every);
 		nsdk_poller_unregister(counted.timed);
 		nsdk_reactors_stop(0);
@@ -461,18 +462,20 @@ static int every_millisecond(void *ctx)
 
 static void put_pollers_on(void *ctx)
 {
+	counted.began_ns = nsdk_clock_ns();
 	CHECK(nsdk_poller_register(NULL, every_turn, NULL, 0, &counted.every) == 0);
 	CHECK(nsdk_poller_register(NULL, every_millisecond, NULL, 1000, &counted.timed) == 0);
-	counted.began_ns = nsdk_clock_ns();
 }
 
 static void check_pollers(void)
 {
 	struct nsdk_reactor_stats stats;
-	uint64_t ns, ticks;
+	uint64_t around_ns = nsdk_clock_ns(), ns, ticks;
 
+	/* What was before and behind the turns may have taken any time, too. */
 	CHECK(nsdk_reactors_run(put_pollers_on, NULL) == 0);
-	ns = nsdk_clock_ns() - counted.began_ns;
+	around_ns = nsdk_clock_ns() - around_ns;
+	ns = counted.ended_ns - counted.began_ns;
 	CHECK(counted.ticks == 50);
 	/* "At most once in so many microseconds"; the two clocks may differ by a little. */
 	CHECK(ns > 49 * 1000 * 1000);
@@ -484,7 +487,7 @@ static void check_pollers(void)
 	/* All of the time is one or the other. */
 	ticks = stats.busy_ticks + stats.idle_ticks;
 	CHECK((double)ticks / (double)nsdk_ticks_per_s() > (double)ns / 1e9 * 0.8);
-	CHECK((double)ticks / (double)nsdk_ticks_per_s() < (double)ns / 1e9 * 1.05 + 0.005);
+	CHECK((double)ticks / (double)nsdk_ticks_per_s() < (double)around_ns / 1e9 * 1.05 + 0.005);
 }
 
 static void periods_are_kept_and_time_is_accounted_for(void)
@@ -494,7 +497,7 @@ static void periods_are_kept_and_time_is_accounted_for(void)
 
 static int spin(void *ctx)
 {
-	uint64_t end = nsdk_clock_ns() + 30 * 1000 * 1000;
+	uint64_t end = nsdk_clock_ns() + 300 * 1000 * 1000;
 
 	while (nsdk_clock_ns() < end)
 		;
@@ -506,7 +509,8 @@ static void check_accounting(void)
 {
 	struct nsdk_reactor_stats before, after;
 	struct nsdk_poller *poller;
-	uint64_t needed = nsdk_ticks_per_s() / 1000 * 25;
+	/* Whatever else there is takes less, on a busy machine as well. */
+	uint64_t needed = nsdk_ticks_per_s() / 1000 * 250;
 	int result;
 
 	for (result = 0; result < 2; result++) {
