@@ -300,6 +300,21 @@ static void the_spread_is_the_quartiles(void)
 	NSDK_ASSERT_INT(point->high_ns, 1024 * WRITEBACK_NS + 2 * FENCE_NS + 3000);
 }
 
+/* On the real machine, which may be too busy for it at times, and is then asked again. */
+static void tune_for_real(const struct nsdk_tune_opts *opts)
+{
+	int err = -EBUSY;
+
+	machine.real = true;
+	for (unsigned i = 0; i < 10 && err == -EBUSY; i++) {
+		nsdk_unit_log_clear();
+		err = nsdk_tune_flush(opts, profile);
+	}
+	if (err == -EBUSY)
+		nsdk_skip("this machine is too busy to measure anything on it");
+	CU_ASSERT_EQUAL_FATAL(err, 0);
+}
+
 static void what_comes_out_can_be_read_again(void)
 {
 	struct nsdk_tune_opts opts = some_opts();
@@ -309,8 +324,7 @@ static void what_comes_out_can_be_read_again(void)
 
 	opts.sizes = NULL;
 	opts.size_count = 0;
-	machine.real = true;
-	NSDK_ASSERT_INT(nsdk_tune_flush(&opts, profile), 0);
+	tune_for_real(&opts);
 	NSDK_ASSERT_INT(profile->flush.tables[0].count, 15);
 	text = nsdk_profile_text(profile);
 	NSDK_ASSERT_INT(nsdk_profile_parse(text, strlen(text), why, sizeof(why), &back), 0);
@@ -331,9 +345,8 @@ static void flush_cpus_are_measured(void)
 
 	if (nsdk_cpumask_weight(&second) == 0)
 		nsdk_skip("there is one CPU");
-	machine.real = true;
 	opts.flush_cpus = second;
-	NSDK_ASSERT_INT(nsdk_tune_flush(&opts, profile), 0);
+	tune_for_real(&opts);
 	/* Another test may have that CPU to itself for a while; then it says so. */
 	if (nsdk_profile_skipped(profile, NSDK_TUNE_CREW)[0] != '\0')
 		nsdk_skip("%s", nsdk_profile_skipped(profile, NSDK_TUNE_CREW));
