@@ -99,20 +99,27 @@ interrupted()
 }
 
 for signal in INT TERM HUP; do
-	interrupted "SIG$signal: the result so far" $signal 3 emu:nvme,size=16m --rw=randrw \
+	interrupted "SIG$signal: the result so far" $signal 20 emu:nvme,size=16m --rw=randrw \
 		--time_based --runtime=50 --iodepth=8
 	same "SIG$signal: not a word" '' "$(without_progress "$work/err")"
 done
-interrupted 'SIGINT: verified, no-snoop' INT 3 emu:nvme,size=16m,nosnoop=all --rw=randrw \
+interrupted 'SIGINT: verified, no-snoop' INT 20 emu:nvme,size=16m,nosnoop=all --rw=randrw \
 	--time_based --runtime=50 --iodepth=8 --verify --policy=nosnoop
 check 'SIGINT: no verify errors, and what was not read back is said' \
 	jq -e '.errors == 0 and .verify_errors == 0 and .verify.read_back == false' "$work/out"
-interrupted 'SIGINT: slow I/O is waited for' INT 3 emu:nvme,size=16m,latency_us=500000 \
+interrupted 'SIGINT: slow I/O is waited for' INT 20 emu:nvme,size=16m,latency_us=500000 \
 	--rw=randread --time_based --runtime=50 --iodepth=4
 check 'SIGINT: and counts' jq -e '.errors == 0' "$work/out"
-interrupted 'SIGINT: a command that hangs is given up at the deadline' INT 6 \
+interrupted 'SIGINT: a command that hangs is given up at the deadline' INT 30 \
 	emu:nvme,size=4m,fault=timeout@1000 --rw=randread --time_based --runtime=50 --stop_timeout=2
 check 'SIGINT: and says so' grep -q 'given up' "$work/err"
+
+# signalled_again PID : one more, unless it has ended
+signalled_again()
+{
+	sleep 0.3
+	! kill -INT "$1" 2> /dev/null
+}
 
 # Two signals: no waiting at all.
 : > "$work/err"
@@ -120,14 +127,13 @@ check 'SIGINT: and says so' grep -q 'given up' "$work/err"
 	--stop_timeout=50 --eta=always --json > "$work/out" 2> "$work/err" &
 pid=$!
 does_io $pid "$work/err" && hangs "$work/err"
-kill -INT $pid
-# Two at once would be one.
-sleep 0.5
-kill -INT $pid
 began=$SECONDS
+kill -INT $pid
+# Two at once would be one, and a busy machine takes its time to deliver the first.
+until_true 60 signalled_again $pid
 wait $pid
 same 'a second SIGINT ends the wait' '1 yes' \
-	"$? $( ((SECONDS - began <= 12)) && echo yes || echo "no, $((SECONDS - began)) s")"
+	"$? $( ((SECONDS - began <= 30)) && echo yes || echo "no, $((SECONDS - began)) s")"
 
 : > "$work/err"
 "$nsdk" perf emu:nvme,size=4m,file="$work/disk",nosnoop=all --rw=randrw --time_based --runtime=50 \
