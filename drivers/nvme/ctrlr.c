@@ -135,6 +135,9 @@ int nsdk_nvme_ctrlr_health(struct nsdk_nvme_ctrlr *ctrlr)
 		return nsdk_nvme_ctrlr_trouble(ctrlr, -EIO,
 					       "the controller reports a fatal status (CSTS %08xh)",
 					       csts);
+	/* Not every bridge answers with ones for a device that is not there: some with zeroes. */
+	if (!(csts & NSDK_NVME_CSTS_RDY) && nsdk_device_check(ctrlr->dev))
+		return nsdk_nvme_ctrlr_gone(ctrlr);
 	if (!(csts & NSDK_NVME_CSTS_RDY))
 		return nsdk_nvme_ctrlr_trouble(ctrlr, -EIO,
 					       "the controller is no longer ready (CSTS %08xh), as if "

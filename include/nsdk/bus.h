@@ -70,10 +70,11 @@ const struct nsdk_snoop_verdict *nsdk_device_verdict(const struct nsdk_device *d
 bool nsdk_device_is_gone(const struct nsdk_device *dev);
 
 /**
- * Ask the kernel whether the device is about to be removed (hot-unplug, unbind) or has failed, and
- * mark it as gone then. The kernel waits with the removal until the device is detached.
+ * Ask the kernel whether the device is about to be removed (hot-unplug, unbind) or has failed, and the
+ * device whether it still answers, and mark it as gone then. The kernel waits with the removal until
+ * the device is detached.
  *
- * @return as nsdk_device_is_gone(). Two system calls: for a timed poller, a few times a second.
+ * @return as nsdk_device_is_gone(). Three system calls: for a timed poller, a few times a second.
  * Source: VFIO_PCI_REQ_IRQ_INDEX and VFIO_PCI_ERR_IRQ_INDEX (linux/vfio.h).
  */
 bool nsdk_device_check(struct nsdk_device *dev);

@@ -152,14 +152,6 @@ static void say_if_faulted(struct nsdk_device *dev)
 		nsdk_device_set_gone(dev, "the kernel has taken its registers away");
 }
 
-bool nsdk_device_check(struct nsdk_device *dev)
-{
-	say_if_faulted(dev);
-	if (dev->ops->check != NULL && !nsdk_device_is_gone(dev))
-		dev->ops->check(dev);
-	return nsdk_device_is_gone(dev);
-}
-
 bool nsdk_device_answers(struct nsdk_device *dev)
 {
 	uint32_t vendor_id;
@@ -172,6 +164,14 @@ bool nsdk_device_answers(struct nsdk_device *dev)
 		return true;
 	nsdk_device_set_gone(dev, "its registers read all ones");
 	return false;
+}
+
+bool nsdk_device_check(struct nsdk_device *dev)
+{
+	say_if_faulted(dev);
+	if (dev->ops->check != NULL && !nsdk_device_is_gone(dev))
+		dev->ops->check(dev);
+	return nsdk_device_is_gone(dev) || !nsdk_device_answers(dev);
 }
 
 /* ---- config space ---- */

@@ -88,11 +88,17 @@ int nsdk_vfio_reset(struct nsdk_device *dev)
 {
 	const struct timespec pause = {.tv_nsec = (long)RESET_PAUSE_NS};
 	struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
-	uint32_t command = 0;
+	uint32_t command = 0, vendor_id = 0;
 	int rc;
 
 	if (!vfio->can_reset)
 		return -EOPNOTSUPP;
+	/* The kernel waits a minute for a function to come back that is not there. */
+	rc = nsdk_vfio_cfg_read(dev, PCI_VENDOR_ID, 2, &vendor_id);
+	if (rc == 0 && vendor_id == 0xffff)
+		rc = -ENODEV;
+	if (rc != 0)
+		return rc;
 	/* Off before the reset, because the kernel puts the Command register back as it was: a function
 	 * that comes up with bus mastering on could repeat what it had under way. */
 	rc = nsdk_vfio_cfg_read(dev, PCI_COMMAND, 2, &command);

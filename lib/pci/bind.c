@@ -265,7 +265,7 @@ int nsdk_pci_restore(struct nsdk_pci_restore *restore)
 	nsdk_pci_addr_format(&restore->addr, bdf);
 	if (restore->changed) {
 		rc = move_to(bdf, restore->driver, restore->driver_override);
-		if (rc == -ENOENT)
+		if (rc == -ENOENT || rc == -ENODEV)
 			rc = 0; /* the function has been unplugged: nothing is left to give back */
 		if (rc != 0)
 			rc = explain_write(rc, bdf, "give back");

@@ -213,6 +213,24 @@ static void sixty_four_ones_are_looked_at_too(void)
 	CU_ASSERT_TRUE(nsdk_device_is_gone(dev));
 }
 
+/* Nobody touches its registers: config space tells. */
+static void one_that_vanishes_unnoticed(void)
+{
+	CU_ASSERT_FALSE(nsdk_device_check(dev));
+	fake.devices[0].vanished = true;
+	CU_ASSERT_FALSE(nsdk_device_is_gone(dev));
+	CU_ASSERT_TRUE(nsdk_device_check(dev));
+	CU_ASSERT_TRUE(nsdk_device_is_gone(dev));
+	NSDK_ASSERT_ONE_SENTENCE("its registers read all ones");
+}
+
+static void one_that_vanishes_before_a_reset(void)
+{
+	fake.devices[0].vanished = true;
+	NSDK_ASSERT_INT(nsdk_device_reset(dev), -ENODEV);
+	NSDK_ASSERT_ONE_SENTENCE("its registers read all ones");
+}
+
 /* What touches the registers from now on gets a SIGBUS, as when the kernel has taken them away. */
 static void take_registers_away(void)
 {
@@ -286,6 +304,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(all_ones_of_a_device_that_is_there),
 	NSDK_UNIT_TEST(all_ones_of_a_device_that_is_gone),
 	NSDK_UNIT_TEST(sixty_four_ones_are_looked_at_too),
+	NSDK_UNIT_TEST(one_that_vanishes_unnoticed),
+	NSDK_UNIT_TEST(one_that_vanishes_before_a_reset),
 	NSDK_UNIT_TEST(registers_that_are_taken_away),
 	NSDK_UNIT_TEST(a_doorbell_that_is_taken_away),
 	NSDK_UNIT_TEST(no_handler_for_who_has_one),
