@@ -58,7 +58,8 @@ static struct nsdk_nvme_cmd zone_cmd(const struct nsdk_nvme_ns *ns, uint8_t opco
 
 static int run_id_ctrl(struct nvme_run *run)
 {
-	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_CSI_CTRLR, 0, 0, NSDK_NVME_CSI_ZNS);
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_CSI_CTRLR, 0, 0,
+							  NSDK_NVME_CSI_ZNS);
 	struct nsdk_nvme_id_ctrl_zns id;
 	struct json_object *object;
 	int status = nvme_send(run, &cmd, &id, sizeof(id), NULL);
@@ -131,7 +132,8 @@ static struct json_object *json_id_ns(const struct nsdk_nvme_id_ns_zns *id, unsi
 static int run_id_ns(struct nvme_run *run)
 {
 	uint32_t nsid = nvme_nsid(run);
-	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_CSI_NS, nsid, 0, NSDK_NVME_CSI_ZNS);
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_CSI_NS, nsid, 0,
+							  NSDK_NVME_CSI_ZNS);
 	struct nsdk_nvme_cmd plain_cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_NS, nsid, 0, 0);
 	struct id_field fields[ID_FIELDS];
 	struct nsdk_nvme_id_ns_zns id;
@@ -155,10 +157,12 @@ static int run_id_ns(struct nvme_run *run)
 	printf("ZNS Command Set Identify Namespace:\n");
 	id_fields(&id, fields);
 	for (unsigned i = 0; i < ID_FIELDS; i++)
-		printf(fields[i].hex ? "%-8s: %#" PRIx64 "\n" : "%-8s: %" PRIu64 "\n", fields[i].name,
+		printf(fields[i].hex ? "%-8s: %#" PRIx64 "\n" : "%-8s: %" PRIu64 "\n",
+		       fields[i].name,
 		       fields[i].value);
 	for (unsigned i = 0; i < formats; i++)
-		printf("lbafe %2u: zsze:%#" PRIx64 " zdes:%u%s\n", i, id.lbafe[i].zsze, id.lbafe[i].zdes,
+		printf("lbafe %2u: zsze:%#" PRIx64 " zdes:%u%s\n", i, id.lbafe[i].zsze,
+		       id.lbafe[i].zdes,
 		       i == in_use ? " (in use)" : "");
 	return TOOL_DONE;
 }
@@ -247,7 +251,8 @@ static bool show_zone(void *ctx, const struct nsdk_nvme_zone *zone)
 		put_zone(showing, zone);
 		return true;
 	}
-	printf("SLBA: %#-10" PRIx64 " WP: %#-10" PRIx64 " Cap: %#-10" PRIx64 " ", zone->zslba, zone->wp,
+	printf("SLBA: %#-10" PRIx64 " WP: %#-10" PRIx64 " Cap: %#-10" PRIx64 " ", zone->zslba,
+	       zone->wp,
 	       zone->zcap);
 	if (showing->run->v.words) {
 		printf("State: %-12s Type: %-14s\n", nsdk_nvme_zone_state_name(zone->state),
@@ -269,7 +274,8 @@ static bool show_zone(void *ctx, const struct nsdk_nvme_zone *zone)
 static int count_zones(struct nvme_run *run, const struct nsdk_nvme_ns *ns, uint64_t *out)
 {
 	struct nsdk_nvme_zone_report_header header;
-	struct nsdk_nvme_cmd cmd = zone_cmd(ns, NSDK_NVME_ZNS_MGMT_RECEIVE, 0, sizeof(header) / 4 - 1,
+	struct nsdk_nvme_cmd cmd = zone_cmd(ns, NSDK_NVME_ZNS_MGMT_RECEIVE, 0,
+					    sizeof(header) / 4 - 1,
 					    NSDK_NVME_ZONE_REPORT | (uint32_t)run->v.state.number << 8);
 	struct nsdk_nvme_cpl cpl;
 	int status = nvme_send_io(run, &cmd, &header, sizeof(header), &cpl);
@@ -303,7 +309,8 @@ static int show_zones(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct show
 	if (nsdk_dma_alloc(pool, REPORT_BYTES, 4096, &buf) != 0 ||
 	    nsdk_nvme_qpair_create(run->ctrlr, NULL, &qp) != 0)
 		goto free_buf;
-	err = nsdk_nvme_zone_report_start(ns, qp, &opts, buf, REPORT_BYTES, show_zone, showing, &report);
+	err = nsdk_nvme_zone_report_start(ns, qp, &opts, buf, REPORT_BYTES, show_zone, showing,
+					  &report);
 	while (err == 0) {
 		err = nsdk_nvme_zone_report_poll(report, &cpl);
 		if (err != -EAGAIN)
@@ -368,7 +375,8 @@ static const struct nvme_option report_options[] = {
 	NSID_OPTION,
 	SLBA_OPTION("from the zone of this block on [0]"),
 	NVME_NUMBER_OPTION("descs", 'd', descs, UINT64_MAX, "so many zones [all]"),
-	NVME_NUMBER_OPTION("state", 'S', state, 7, "0 all, 1 empty, 2 implicitly open, 3 explicitly open, "
+	NVME_NUMBER_OPTION("state", 'S', state, 7,
+			   "0 all, 1 empty, 2 implicitly open, 3 explicitly open, "
 			   "4 closed, 5 full, 6 read only, 7 offline [0]"),
 	NVME_FLAG_OPTION("extended", 'e', extended, "with descriptor extensions"),
 	NVME_FLAG_OPTION("partial", 'p', partial, "what each command says is counted so anyway"),
@@ -407,7 +415,8 @@ static int act(struct nvme_run *run, enum nsdk_nvme_zone_action action)
 	if (status != TOOL_DONE)
 		return status;
 	if (action == NSDK_NVME_ZONE_OPEN)
-		printf("zns-open-zone: Success zone slba:%" PRIx64 " nsid:%u\n", run->v.slba.number, cmd.nsid);
+		printf("zns-open-zone: Success zone slba:%" PRIx64 " nsid:%u\n", run->v.slba.number,
+		       cmd.nsid);
 	else
 		printf("zns-%s: Success, action:%x zone:%" PRIx64 " all:%d zcapc:%u nsid:%u\n",
 		       run->sub->name + strlen("zns "), (unsigned)action, run->v.slba.number, run->v.all,
@@ -527,7 +536,8 @@ static int run_set_desc(struct nvme_run *run)
 			       NSDK_NVME_ZONE_SET_DESC_EXT);
 		status = nvme_send_io(run, &cmd, ext, bytes, &cpl);
 		if (status == TOOL_DONE)
-			printf("set-zone-desc: Success, zone:%" PRIx64 " nsid:%u\n", run->v.slba.number,
+			printf("set-zone-desc: Success, zone:%" PRIx64 " nsid:%u\n",
+			       run->v.slba.number,
 			       cmd.nsid);
 	}
 	free(ext);
@@ -538,7 +548,8 @@ static int run_set_desc(struct nvme_run *run)
 static const struct nvme_option set_desc_options[] = {
 	NSID_OPTION,
 	SLBA_OPTION("first block of the zone, which is to be empty"),
-	NVME_TEXT_OPTION("data", 'd', file, "a file with it, - for the standard input; zeroes follow"),
+	NVME_TEXT_OPTION("data", 'd', file,
+			 "a file with it, - for the standard input; zeroes follow"),
 	TIMEOUT_OPTION,
 	NVME_END,
 };
@@ -570,7 +581,8 @@ static int run_append(struct nvme_run *run)
 		return TOOL_FAILED;
 	/* nvme-cli wants it said; here it may be left out, and can say less. */
 	if (run->v.length.given && run->v.length.number > bytes) {
-		tool_say("%s has %zu bytes, less than --data-size=%" PRIu64, run->v.file.text, bytes,
+		tool_say("%s has %zu bytes, less than --data-size=%" PRIu64, run->v.file.text,
+			 bytes,
 			 run->v.length.number);
 		goto free_data;
 	}
@@ -594,9 +606,11 @@ free_data:
 static const struct nvme_option append_options[] = {
 	NSID_OPTION,
 	NVME_NUMBER_OPTION("zslba", 's', slba, UINT64_MAX, "first block of the zone"),
-	NVME_NUMBER_OPTION("data-size", 'z', length, MAX_APPEND, "bytes of data [those of the file]"),
+	NVME_NUMBER_OPTION("data-size", 'z', length, MAX_APPEND,
+			   "bytes of data [those of the file]"),
 	NVME_TEXT_OPTION("data", 'd', file, "a file with the data, - for the standard input"),
-	NVME_FLAG_OPTION("limited-retry", 'l', limited_retry, "limit the attempts to access the media"),
+	NVME_FLAG_OPTION("limited-retry", 'l', limited_retry,
+			 "limit the attempts to access the media"),
 	NVME_FLAG_OPTION("force-unit-access", 'f', fua, "past the write cache"),
 	TIMEOUT_OPTION,
 	NVME_END,

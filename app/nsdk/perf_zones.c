@@ -45,7 +45,8 @@ static bool look_at(void *ctx, const struct nsdk_nvme_zone *zone)
 	}
 	if (zone->zcap < zones->cap_blocks)
 		zones->cap_blocks = zone->zcap;
-	if (look->writes && zone->state != NSDK_NVME_ZONE_EMPTY && zone->state != NSDK_NVME_ZONE_READ_ONLY)
+	if (look->writes && zone->state != NSDK_NVME_ZONE_EMPTY &&
+	    zone->state != NSDK_NVME_ZONE_READ_ONLY)
 		look->resets[look->count++] = zone->zslba;
 	return true;
 }
@@ -82,7 +83,8 @@ static int report(struct look *look, struct nsdk_nvme_qpair *qp, void *buf)
 	struct nsdk_nvme_cpl cpl = { 0 };
 	int rc;
 
-	rc = nsdk_nvme_zone_report_start(device->ns, qp, &opts, buf, REPORT_BYTES, look_at, look, &out);
+	rc = nsdk_nvme_zone_report_start(device->ns, qp, &opts, buf, REPORT_BYTES, look_at, look,
+					 &out);
 	if (rc == 0)
 		while ((rc = nsdk_nvme_zone_report_poll(out, &cpl)) == -EAGAIN)
 			poll_both(device, qp);
@@ -102,7 +104,8 @@ static int reset_zones(struct look *look, struct nsdk_nvme_qpair *qp)
 
 	for (uint64_t i = 0; i < look->count; i++) {
 		struct waiting waiting = { 0 };
-		int rc = nsdk_nvme_zone_mgmt_send(device->ns, qp, look->resets[i], NSDK_NVME_ZONE_RESET, 0,
+		int rc = nsdk_nvme_zone_mgmt_send(device->ns, qp, look->resets[i],
+						  NSDK_NVME_ZONE_RESET, 0,
 						  on_reset, &waiting);
 
 		while (rc == 0 && !waiting.done)
@@ -212,7 +215,8 @@ int perf_zones_region(struct perf_device *device, uint64_t offset_bytes, uint64_
 		return -EINVAL;
 	}
 	if (writes && zones->at_a_time == 0) {
-		tool_say("--numjobs=%u is more than the zones that %s may have open at a time", opts->numjobs,
+		tool_say("--numjobs=%u is more than the zones that %s may have open at a time",
+			 opts->numjobs,
 			 name);
 		return -EINVAL;
 	}
@@ -298,7 +302,8 @@ static void zone_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 static int change(struct perf_job *job, struct perf_zone *zone, enum nsdk_nvme_zone_action action)
 {
 	uint64_t unit = (uint64_t)(zone - job->zones) * job->device->zones.units;
-	int rc = nsdk_nvme_zone_mgmt_send(job->device->ns, job->qp, perf_zones_lba(job, unit), action, 0,
+	int rc = nsdk_nvme_zone_mgmt_send(job->device->ns, job->qp, perf_zones_lba(job, unit),
+					  action, 0,
 					  zone_done, zone);
 
 	if (rc != 0)

@@ -4,7 +4,9 @@
  *
  *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> QUEUES -> NS_LIST <-> NS -> READY
  *
- * Where there may be zoned namespaces (CAP.CSS) it goes on with NS -> SETS -> ZNS_LIST -> ZNS_LIMITS -> ZNS -> READY.
+ * Where there may be zoned namespaces (CAP.CSS) it goes on with
+ *
+ *	NS -> SETS -> ZNS_LIST -> ZNS_LIMITS -> ZNS -> READY
  *
  * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
  * use by then, so it is not asked again; the queues of the queue pairs are made instead:

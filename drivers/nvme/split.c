@@ -7,7 +7,8 @@
  * size needs no memory but its own record. It takes at most three quarters of a queue pair's trackers
  * so that other I/O gets through. After an error nothing more is issued; the callback runs when all
  * was is back. Writes into a zone (zns.c) go out one at a time, each when the one before is done, since
- * commands of one queue may overtake each other. Records are made with the queue pair, as many as it has trackers.
+ * commands of one queue may overtake each other. Records are made with the queue pair, as many as it
+ * has trackers.
  */
 #include "nvme_internal.h"
 
@@ -198,7 +199,7 @@ void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp)
 	struct nvme_split *next;
 
 	for (struct nvme_split *split = qp->split_waiting; split; split = next) {
-		/* It stays in line: only what has nothing more to issue leaves, and then nothing is in flight. */
+		/* It stays in line: only what has nothing more to issue leaves. */
 		next = split->next;
 		advance(split);
 		if (split->blocks && !(split->in_order && split->children))

@@ -154,7 +154,8 @@ uint64_t nsdk_nvme_zone_left(const struct nsdk_nvme_ns *ns, uint64_t lba)
 
 /* ---- Commands ---- */
 
-static int check_zoned(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpair *qp, nsdk_nvme_cb cb)
+static int check_zoned(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpair *qp,
+		       nsdk_nvme_cb cb)
 {
 	int err = nsdk_nvme_check_command(ns, qp, cb, 0);
 
@@ -163,7 +164,8 @@ static int check_zoned(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_qpa
 
 static int check_zone(const struct nsdk_nvme_ns *ns, uint64_t zslba)
 {
-	return zslba >= ns->blocks || nsdk_nvme_zone_left(ns, zslba) != ns->zoned->zone_blocks ? -EINVAL : 0;
+	return zslba >= ns->blocks || nsdk_nvme_zone_left(ns,
+							  zslba) != ns->zoned->zone_blocks ? -EINVAL : 0;
 }
 
 static struct nsdk_nvme_cmd zone_cmd(const struct nsdk_nvme_ns *ns, uint8_t opcode, uint64_t lba,
@@ -179,7 +181,8 @@ static struct nsdk_nvme_cmd zone_cmd(const struct nsdk_nvme_ns *ns, uint8_t opco
 	};
 }
 
-static int append(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct nvme_payload *payload,
+static int append(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		  const struct nvme_payload *payload,
 		  int iovcnt, uint64_t zslba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
 	size_t bytes = (size_t)blocks << ns->block_shift;
@@ -213,7 +216,8 @@ int nsdk_nvme_zone_append(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, c
 	return append(ns, qp, &payload, 1, zslba, blocks, flags, cb, ctx);
 }
 
-int nsdk_nvme_zone_appendv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+int nsdk_nvme_zone_appendv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+			   const struct iovec *iov,
 			   int iovcnt, uint64_t zslba, uint32_t blocks, uint32_t flags,
 			   nsdk_nvme_cb cb, void *ctx)
 {
@@ -257,11 +261,13 @@ int nsdk_nvme_zone_set_desc_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair 
 		err = check_zone(ns, zslba);
 	if (!err)
 		/* The device only reads it: lines shared with others are written back, not lost. */
-		err = nsdk_nvme_payload_check(qp->ctrlr->map, &payload, ns->zoned->desc_ext_bytes, 1, 3);
+		err = nsdk_nvme_payload_check(qp->ctrlr->map, &payload, ns->zoned->desc_ext_bytes,
+					      1, 3);
 	if (err)
 		return err;
 	cmd = zone_cmd(ns, NSDK_NVME_ZNS_MGMT_SEND, zslba, 0, NSDK_NVME_ZONE_SET_DESC_EXT);
-	return nsdk_nvme_issue(qp, &cmd, &payload, ns->zoned->desc_ext_bytes, NSDK_DMA_TO_DEVICE, cb, ctx);
+	return nsdk_nvme_issue(qp, &cmd, &payload, ns->zoned->desc_ext_bytes, NSDK_DMA_TO_DEVICE,
+			       cb, ctx);
 }
 
 int nsdk_nvme_zone_mgmt_recv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t slba,
@@ -272,7 +278,8 @@ int nsdk_nvme_zone_mgmt_recv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp
 	struct nsdk_nvme_cmd cmd;
 	int err = check_zoned(ns, qp, cb);
 
-	if (!err && (slba >= ns->blocks || (unsigned)filter > NSDK_NVME_ZONES_OFFLINE || bytes % 4 ||
+	if (!err && (slba >= ns->blocks || (unsigned)filter > NSDK_NVME_ZONES_OFFLINE ||
+		     bytes % 4 ||
 		     bytes < sizeof(struct nsdk_nvme_zone_report_header) ||
 		     bytes > qp->ctrlr->max_transfer_bytes))
 		err = -EINVAL;
@@ -282,7 +289,8 @@ int nsdk_nvme_zone_mgmt_recv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp
 		return err;
 	cmd = zone_cmd(ns, NSDK_NVME_ZNS_MGMT_RECEIVE, slba, (uint32_t)(bytes / 4 - 1),
 		       (extended ? NSDK_NVME_ZONE_REPORT_EXTENDED : NSDK_NVME_ZONE_REPORT) |
-			       (uint32_t)filter << 8 | (partial ? NSDK_NVME_ZONE_REPORT_PARTIAL : 0));
+			       (uint32_t)filter << 8 | (partial ? NSDK_NVME_ZONE_REPORT_PARTIAL :
+							0));
 	return nsdk_nvme_issue(qp, &cmd, &payload, bytes, NSDK_DMA_FROM_DEVICE, cb, ctx);
 }
 

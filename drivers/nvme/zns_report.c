@@ -28,7 +28,7 @@ struct nsdk_nvme_zone_report {
 	uint64_t slba;        /* the next command begins there */
 	uint64_t left;        /* zones that may still be told of */
 	uint64_t deadline_ns; /* UINT64_MAX: none */
-	bool in_flight, over;
+	bool in_flight, over, stopped;
 	int result;
 	struct nsdk_nvme_cpl cpl; /* of the command that failed */
 };
@@ -68,7 +68,8 @@ static int take(const struct nsdk_nvme_zone_report *report, const struct nsdk_nv
 	unsigned state = NSDK_NVME_ZONE_STATE(desc->state);
 	uint64_t from = report->slba - report->slba % zoned->zone_blocks;
 
-	if (desc->zslba < from || desc->zslba >= report->ns->blocks || desc->zslba % zoned->zone_blocks)
+	if (desc->zslba < from || desc->zslba >= report->ns->blocks ||
+	    desc->zslba % zoned->zone_blocks)
 		return lie(report, desc->zslba, "has a zone that is not in its place");
 	if ((desc->type & 0xf) != NSDK_NVME_ZONE_SEQWRITE_REQUIRED)
 		return lie(report, desc->zslba, "has a zone of an unknown type");
@@ -132,6 +133,8 @@ static void on_answer(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	if (!nsdk_nvme_cpl_ok(cpl)) {
 		report->cpl = *cpl;
 		end(report, -EIO);
+	} else if (report->stopped) {
+		end(report, -ECANCELED);
 	} else if (tell(report)) {
 		advance(report);
 	}
@@ -207,6 +210,14 @@ int nsdk_nvme_zone_report_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair 
 free_report:
 	free(report);
 	return err;
+}
+
+void nsdk_nvme_zone_report_stop(struct nsdk_nvme_zone_report *report)
+{
+	report->stopped = true;
+	/* What is under way comes back when its queue pair says so, or goes. */
+	if (!report->over && !report->in_flight)
+		end(report, -ECANCELED);
 }
 
 int nsdk_nvme_zone_report_poll(struct nsdk_nvme_zone_report *report, struct nsdk_nvme_cpl *cpl)

@@ -114,10 +114,10 @@ struct nsdk_nvme_zone {
 	uint64_t zslba;      /**< first block */
 	uint64_t zcap;       /**< blocks that can be written */
 	uint64_t wp;         /**< where it goes on; UINT64_MAX where its state gives it no meaning */
-	enum nsdk_nvme_zone_state state;
+	enum nsdk_nvme_zone_state state; /**< one of those */
 	uint8_t type;        /**< NSDK_NVME_ZONE_SEQWRITE_REQUIRED */
-	uint8_t attributes;
-	uint8_t attributes_info;
+	uint8_t attributes;  /**< NSDK_NVME_ZONE_DESC_EXT_VALID and its kin */
+	uint8_t attributes_info; /**< more of these */
 	const void *ext;     /**< desc_ext_bytes; NULL unless extended and valid */
 };
 
@@ -129,8 +129,8 @@ struct nsdk_nvme_zone_report_opts {
 	size_t opts_bytes; /**< sizeof(struct nsdk_nvme_zone_report_opts) */
 	uint64_t slba;     /**< from the zone of this block on */
 	uint64_t max_zones; /**< that many at most; 0: all */
-	enum nsdk_nvme_zone_filter filter;
-	bool extended;
+	enum nsdk_nvme_zone_filter filter; /**< only these */
+	bool extended;     /**< with descriptor extensions */
 	uint64_t timeout_ns; /**< for all of it; 0: only the queue pair's for each command */
 };
 
@@ -153,10 +153,17 @@ int nsdk_nvme_zone_report_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair 
 				size_t bytes, nsdk_nvme_zone_cb fn, void *ctx,
 				struct nsdk_nvme_zone_report **out);
 /**
+ * End a report early: it sends nothing any more, and tells of no more zones. It is polled until it is over
+ * all the same; once it is stopped that may be after its queue pair was destroyed, and not stopped it
+ * must be over before.
+ */
+void nsdk_nvme_zone_report_stop(struct nsdk_nvme_zone_report *report);
+/**
  * One step. Never from inside a callback of the report's queue pair or its own.
  * @param[out] cpl  of the command that failed, all zero where none did; may be NULL.
  * @return -EAGAIN not yet, call again; otherwise it is over and freed: 0; -EIO a command failed, or the
- *         controller contradicts itself (said); -ETIMEDOUT; what a command was refused with.
+ *         controller contradicts itself (said); -ETIMEDOUT; -ECANCELED it was stopped; what a command was
+ *         refused with.
  */
 int nsdk_nvme_zone_report_poll(struct nsdk_nvme_zone_report *report, struct nsdk_nvme_cpl *cpl);
 

@@ -362,7 +362,9 @@ static uint16_t check_fused(struct emu_nvme_req *first, struct emu_nvme_req *sec
 	const struct nsdk_nvme_cmd *compare = first->cmd, *write = second->cmd;
 	uint16_t status;
 
-	if (first->ctrl->zns || compare->opcode != NSDK_NVME_NVM_COMPARE || write->opcode != NSDK_NVME_NVM_WRITE ||
+	if (first->ctrl->zns)
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (compare->opcode != NSDK_NVME_NVM_COMPARE || write->opcode != NSDK_NVME_NVM_WRITE ||
 	    compare->nsid != write->nsid || compare->cdw10 != write->cdw10 ||
 	    compare->cdw11 != write->cdw11 || (compare->cdw12 & 0xffff) != (write->cdw12 & 0xffff) ||
 	    CDW12_DTYPE(write->cdw12))

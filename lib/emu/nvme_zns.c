@@ -134,7 +134,8 @@ static bool is_active(const struct emu_nvme_zone *zone)
 }
 
 /* The one place where a state changes, and with it what is counted. */
-static void change(struct emu_nvme_zns *zns, struct emu_nvme_zone *zone, enum nsdk_nvme_zone_state state)
+static void change(struct emu_nvme_zns *zns, struct emu_nvme_zone *zone,
+		   enum nsdk_nvme_zone_state state)
 {
 	zns->open -= is_open(zone);
 	zns->active -= is_active(zone);
@@ -210,7 +211,8 @@ void emu_nvme_zns_shutdown(struct emu_nvme *ctrl)
 
 /* ---- Reads and writes ---- */
 
-uint16_t emu_nvme_zns_check_read(struct emu_nvme *ctrl, uint32_t nsid, uint64_t lba, uint64_t blocks)
+uint16_t emu_nvme_zns_check_read(struct emu_nvme *ctrl, uint32_t nsid, uint64_t lba,
+				 uint64_t blocks)
 {
 	uint64_t size = emu_nvme_zone_blocks(ctrl);
 	uint16_t status = 0;
@@ -227,7 +229,8 @@ uint16_t emu_nvme_zns_check_read(struct emu_nvme *ctrl, uint32_t nsid, uint64_t 
 	return status;
 }
 
-static uint16_t check_write(const struct emu_nvme *ctrl, const struct emu_nvme_zone *zone, uint64_t at,
+static uint16_t check_write(const struct emu_nvme *ctrl, const struct emu_nvme_zone *zone,
+			    uint64_t at,
 			    uint64_t blocks, bool append)
 {
 	switch (zone->state) {
@@ -247,7 +250,8 @@ static uint16_t check_write(const struct emu_nvme *ctrl, const struct emu_nvme_z
 	return blocks > cap_blocks(ctrl) - zone->wp ? SPECIFIC(ZONE_BOUNDARY_ERROR) : 0;
 }
 
-uint16_t emu_nvme_zns_begin_write(struct emu_nvme *ctrl, uint32_t nsid, uint64_t *lba, uint64_t blocks,
+uint16_t emu_nvme_zns_begin_write(struct emu_nvme *ctrl, uint32_t nsid, uint64_t *lba,
+				  uint64_t blocks,
 				  bool append)
 {
 	uint64_t size, start;
@@ -292,21 +296,21 @@ void emu_nvme_zns_end_write(struct emu_nvme *ctrl, uint32_t nsid, uint64_t lba, 
 static uint16_t reset(struct emu_nvme *ctrl, uint32_t nsid, struct emu_nvme_zone *zone)
 {
 	struct emu_nvme_zns *zns = &ctrl->zns[nsid - 1];
-	uint64_t index = (uint64_t)(zone - zns->zones);
+	uint64_t offset = (nsid - 1) * ctrl->opts.size_bytes +
+			  (uint64_t)(zone - zns->zones) * ctrl->opts.zone_bytes;
 	uint16_t status = 0;
 
 	/* What was written there is zeroes from now on, as DLFEAT says. */
 	if (zone->wp)
-		status = emu_nvme_store_zero(&ctrl->store,
-					     (nsid - 1) * ctrl->opts.size_bytes + index * ctrl->opts.zone_bytes,
-					     ctrl->opts.zone_bytes);
+		status = emu_nvme_store_zero(&ctrl->store, offset, ctrl->opts.zone_bytes);
 	if (!status)
 		make_empty(zns, zone);
 	return status;
 }
 
 /* One zone, by its own address. */
-static uint16_t act(struct emu_nvme *ctrl, uint32_t nsid, struct emu_nvme_zone *zone, unsigned action)
+static uint16_t act(struct emu_nvme *ctrl, uint32_t nsid, struct emu_nvme_zone *zone,
+		    unsigned action)
 {
 	struct emu_nvme_zns *zns = &ctrl->zns[nsid - 1];
 

@@ -138,7 +138,8 @@ uint16_t emu_nvme_zns_mgmt_receive(struct emu_nvme_req *req)
 
 	req->lba = (uint64_t)cmd->cdw11 << 32 | cmd->cdw10;
 	if (action > NSDK_NVME_ZONE_REPORT_EXTENDED || filter > NSDK_NVME_ZONES_OFFLINE ||
-	    bytes < sizeof(struct nsdk_nvme_zone_report_header) || emu_nvme_data_exceeds(ctrl, bytes))
+	    bytes < sizeof(struct nsdk_nvme_zone_report_header) || emu_nvme_data_exceeds(ctrl,
+											 bytes))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	if (req->lba >= ctrl->namespaces[cmd->nsid - 1].blocks)
 		return EMU_NVME_GENERIC(LBA_OUT_OF_RANGE);

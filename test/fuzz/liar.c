@@ -47,6 +47,7 @@ static struct {
 	unsigned piece_count;
 	uint64_t list_iova, list_bytes;
 	bool device_writes;
+	bool reports; /* what it writes is a report of zones */
 	struct held held[HELD_MAX];
 	unsigned held_count;
 	uint64_t now_ns, step_ns;
@@ -272,10 +273,17 @@ static void take_command(struct nsdk_emu_dma *dma, const struct nsdk_nvme_cmd *c
 	case NSDK_NVME_NVM_COPY:
 		bytes = ((cmd->cdw12 & 0xff) + 1) * sizeof(struct nsdk_nvme_copy_range);
 		break;
+	case NSDK_NVME_ZNS_APPEND:
+		bytes = ((cmd->cdw12 & 0xffff) + 1) * block;
+		break;
+	case NSDK_NVME_ZNS_MGMT_RECEIVE:
+		bytes = ((uint64_t)cmd->cdw12 + 1) * 4;
+		break;
 	default:
 		break;
 	}
-	liar.device_writes = cmd->opcode == NSDK_NVME_NVM_READ;
+	liar.reports = cmd->opcode == NSDK_NVME_ZNS_MGMT_RECEIVE;
+	liar.device_writes = cmd->opcode == NSDK_NVME_NVM_READ || liar.reports;
 	if (bytes > 0 && bytes <= (uint64_t)MAX_PIECES * PAGE)
 		(cmd->flags & NSDK_NVME_PSDT_SGL ? name_blocks : name_pages)(dma, cmd, bytes);
 	else if (bytes > 0 && !liar.misled)
@@ -429,6 +437,13 @@ int __wrap_nsdk_emu_dma_write(struct nsdk_emu_dma *dma, uint64_t iova, const voi
 	if (bytes == sizeof(struct nsdk_nvme_cpl) && cq_at(iova))
 		return write_completion(dma, iova, from, nosnoop, owner);
 	if (strncmp(owner, "emu:nvme sqid 0", 15) == 0) {
+		lie = due(LIAR_DATA);
+		if (lie && bytes <= sizeof(copy)) {
+			memcpy(copy, from, bytes);
+			patch(copy, bytes, lie);
+			from = copy;
+		}
+	} else if (liar.reports && is_named(iova, bytes)) {
 		lie = due(LIAR_DATA);
 		if (lie && bytes <= sizeof(copy)) {
 			memcpy(copy, from, bytes);

@@ -25,6 +25,7 @@
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
 #include <nsdk/nvme_admin.h>
+#include <nsdk/nvme_zns.h>
 
 #define SLOTS 12u
 #define SLOT_BYTES ((size_t)40 << 10)
@@ -42,7 +43,8 @@ enum { NOBODY, DEVICE_READS, DEVICE_WRITES };
 
 /* What an operation does, its first byte modulo KINDS. New ones go to the end: inputs are kept. */
 enum kind { READ, WRITE, COMPARE, READV, WRITEV, FLUSH, WRITE_ZEROES, DSM, COMPARE_AND_WRITE, VERIFY,
-	    WRITE_UNCORRECTABLE, COPY, RAW_READ, RAW_ADMIN, COMPAREV, NOTHING, KINDS };
+	    WRITE_UNCORRECTABLE, COPY, RAW_READ, RAW_ADMIN, COMPAREV, NOTHING, ZONE_APPEND, ZONE_SEND,
+	    ZONE_REPORT, KINDS };
 
 struct io {
 	bool busy;
@@ -55,6 +57,10 @@ struct io {
 	uint64_t lba;
 	uint32_t blocks;
 	size_t bytes; /* of its payload, counted from the slot's begin */
+	/* A report of zones: polled until it is over. */
+	struct nsdk_nvme_zone_report *report;
+	struct nsdk_nvme_ns *ns;
+	uint64_t next_zone;
 };
 
 static struct {
@@ -139,6 +145,47 @@ static void on_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	}
 }
 
+/* What comes of a report has been checked by the driver, whatever the device says. */
+static bool on_zone(void *ctx, const struct nsdk_nvme_zone *zone)
+{
+	struct io *io = ctx;
+	const struct nsdk_nvme_zoned *zoned = nsdk_nvme_ns_zoned(io->ns);
+
+	if (!io->busy)
+		liar_found("a zone of a report that is over");
+	if (zoned && !liar_misled() &&
+	    (zone->zslba < io->next_zone || zone->zslba >= nsdk_nvme_ns_blocks(io->ns) ||
+	     zone->zcap > zoned->zone_blocks ||
+	     (zone->wp != UINT64_MAX && (zone->wp < zone->zslba || zone->wp - zone->zslba > zone->zcap))))
+		liar_found("a zone at %llu that cannot be", (unsigned long long)zone->zslba);
+	io->next_zone = zone->zslba + 1;
+	return true;
+}
+
+static int start_report(struct io *io, struct nsdk_nvme_qpair *qp)
+{
+	struct nsdk_nvme_zone_report_opts opts = { .opts_bytes = sizeof(opts) };
+
+	opts.extended = io->flags & 1;
+	opts.slba = io->lba % 256;
+	io->next_zone = 0;
+	return nsdk_nvme_zone_report_start(io->ns, qp, &opts, io->iov[0].iov_base, io->iov[0].iov_len,
+					   on_zone, io, &io->report);
+}
+
+static void look_at_reports(void)
+{
+	for (unsigned i = 0; i < SLOTS; i++) {
+		struct nsdk_nvme_cpl cpl = { 0 };
+
+		if (host.ios[i].report == NULL ||
+		    nsdk_nvme_zone_report_poll(host.ios[i].report, &cpl) == -EAGAIN)
+			continue;
+		host.ios[i].report = NULL;
+		on_done(&host.ios[i], &cpl);
+	}
+}
+
 /* The first or a later namespace; NULL where there is none. */
 static struct nsdk_nvme_ns *namespace_of(const struct io *io)
 {
@@ -150,7 +197,8 @@ static void submit(struct io *io)
 	struct nsdk_nvme_qpair *qp = host.qpairs[io->qpair];
 	struct nsdk_nvme_ns *ns = namespace_of(io);
 	uint32_t flags = io->flags & 1 ? NSDK_NVME_RW_FUA : 0;
-	bool writes = io->kind == READ || io->kind == READV || io->kind == RAW_READ || io->kind == RAW_ADMIN;
+	bool writes = io->kind == READ || io->kind == READV || io->kind == RAW_READ ||
+		      io->kind == RAW_ADMIN || io->kind == ZONE_REPORT;
 	void *first = io->iov[0].iov_base;
 	struct nsdk_nvme_cmd raw = { 0 };
 	int rc;
@@ -233,6 +281,19 @@ static void submit(struct io *io)
 		rc = nsdk_nvme_dsm(ns, qp, first, (unsigned)(io->iov[0].iov_len / 16),
 				   NSDK_NVME_DSM_DEALLOCATE, on_done, io);
 		break;
+	case ZONE_APPEND:
+		rc = nsdk_nvme_zone_append(ns, qp, first, io->lba & ~(uint64_t)127, io->blocks, flags,
+					   on_done, io);
+		break;
+	case ZONE_SEND:
+		rc = nsdk_nvme_zone_mgmt_send(ns, qp, io->lba & ~(uint64_t)127,
+					      (enum nsdk_nvme_zone_action)(io->blocks % 7),
+					      io->flags & 1 ? NSDK_NVME_ZONE_SELECT_ALL : 0, on_done, io);
+		break;
+	case ZONE_REPORT:
+		io->ns = ns;
+		rc = start_report(io, qp);
+		break;
 	default:
 		rc = -EINVAL;
 		break;
@@ -287,6 +348,8 @@ static void begin_io(const uint8_t *op)
 		left *= 2;
 	else if (io->kind == RAW_ADMIN)
 		left = 4096;
+	else if (io->kind == ZONE_REPORT)
+		left = 64 + 64 * (op[2] % 16);
 	/* Nobody checks a raw command against its buffer. */
 	if (offset + left > SLOT_BYTES || (io->kind == RAW_READ && left == 0))
 		return;
@@ -354,8 +417,12 @@ static void destroy_qpair(unsigned index)
 	if (!qp)
 		return;
 	last_time(index);
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (host.ios[i].qpair == index && host.ios[i].report)
+			nsdk_nvme_zone_report_stop(host.ios[i].report);
 	nsdk_nvme_qpair_destroy(qp);
 	host.qpairs[index] = NULL;
+	look_at_reports();
 	all_called_back(index);
 }
 
@@ -386,6 +453,7 @@ static void operate(const uint8_t *op)
 				liar_found("a poll handled more than there was");
 		break;
 	}
+	look_at_reports();
 	qp = host.qpairs[op[1] % QPAIRS];
 	if (qp && nsdk_nvme_qpair_outstanding(qp) > SLOTS)
 		liar_found("%u I/Os are outstanding, of %u", nsdk_nvme_qpair_outstanding(qp), SLOTS);
@@ -434,12 +502,16 @@ static bool attach(const uint8_t *header)
 		.admin_entries = admin[header[2] / 8 % 4],
 	};
 	unsigned which = header[0] / 4 % 4 != 0;
-	char words[200];
+	char words[300];
 
 	snprintf(words, sizeof(words),
 		 "emu:liar,size=1M,lba=%d,mdts=%d,namespaces=%d,mqes=%u,queues=%d,nosnoop=%s,seed=%u",
 		 header[0] & 2 ? 4096 : 512, header[1] % 6, header[1] / 8 % 3 + 1, mqes[header[3] % 8],
 		 header[3] / 8 % 4 + 1, nosnoops[header[0] / 4 % 4], header[4] + 1u);
+	if (header[5] % 4 == 3)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words),
+			 ",zoned=1,zone=64K,max_open=2,max_active=3,zone_cross=%d,zones_ro=%d,zones_offline=%d",
+			 header[5] / 4 % 2, header[5] / 8 % 2, header[5] / 16 % 2);
 	if (nsdk_device_attach(words, NULL, &host.dev))
 		liar_found("%s cannot be made", words);
 	host.region = host.regions[which];

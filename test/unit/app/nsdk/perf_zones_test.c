@@ -9,7 +9,8 @@ static void each_zone_from_its_start(void)
 {
 	static const struct {
 		uint64_t zones, units, stripes;
-	} shapes[] = { { 1, 1, 1 }, { 1, 9, 1 }, { 8, 4, 1 }, { 8, 4, 3 }, { 8, 4, 8 }, { 7, 5, 4 }, { 9, 1, 2 } };
+	} shapes[] = { { 1, 1, 1 }, { 1, 9, 1 }, { 8, 4, 1 }, { 8, 4, 3 }, { 8, 4, 8 }, { 7, 5, 4 },
+		      { 9, 1, 2 } };
 
 	for (unsigned s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
 		struct perf_zones zones = { .zones = shapes[s].zones, .units = shapes[s].units };
@@ -28,7 +29,8 @@ static void each_zone_from_its_start(void)
 		for (uint64_t z = 0; z < zones.zones; z++)
 			CU_ASSERT_EQUAL(next[z], zones.units);
 		CU_ASSERT(most <= shapes[s].stripes);
-		CU_ASSERT(zones.units < 2 || most == (shapes[s].stripes < zones.zones ? shapes[s].stripes :
+		CU_ASSERT(zones.units < 2 || most == (shapes[s].stripes < zones.zones ?
+						      shapes[s].stripes :
 										       zones.zones));
 	}
 }
