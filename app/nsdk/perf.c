@@ -44,6 +44,8 @@ static const char perf_help[] =
 	"  --rwmixread=N       percentage of reads in rw and randrw [50]\n"
 	"  --bs=SIZE           bytes of one I/O [4k]; k, m, g are powers of 1024\n"
 	"  --iodepth=N         I/Os that each job keeps in flight [1]\n"
+	"  --iodepth_batch=N   ring the doorbell for every N of them; 0: once for as many as there\n"
+	"                      are to submit at a time [0]\n"
 	"  --numjobs=N         jobs on each device, clones of each other, each with a queue pair\n"
 	"                      of its own [1]\n"
 	"  --cpus_allowed=LIST CPUs for the jobs, as 0,2-3, dealt out in turn, one each; jobs share\n"
@@ -122,10 +124,7 @@ static int start_env(struct perf_run *run)
 	char *cpus = NULL;
 	int rc = 0;
 
-	/*
-	 * Hardware needs hugepages for its DMA, and lib/mem says so where there are none; EAL's heap,
-	 * of which next to nothing is used here, is not to take one of them, nor to say it first.
-	 */
+	/* Hardware needs hugepages for its DMA, and lib/mem says so where there are none. */
 	env.no_huge = !all_emulated(run);
 	env.cpus = run->opts.cpus_allowed;
 	if (env.cpus == NULL) {

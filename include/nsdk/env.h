@@ -20,7 +20,7 @@ struct nsdk_env_opts {
 	size_t opts_bytes;   /**< sizeof(struct nsdk_env_opts), so that the struct can grow */
 	const char *name;    /**< program name for EAL's messages; NULL: "nsdk" */
 	const char *cpus;    /**< CPU list ("0,2-3"), one lcore each; NULL: the CPU we run on */
-	bool no_huge;        /**< never take hugepages for EAL's own heap */
+	bool no_huge;        /**< say nothing when no hugepages are free: they are not needed */
 	bool verbose;        /**< let EAL's own log through, at NSDK_LOG_DEBUG */
 };
 

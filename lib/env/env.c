@@ -3,8 +3,9 @@
  * Start-up.
  *
  * NSDK takes three things from DPDK's EAL: threads that are pinned to one CPU each (lcores), which
- * the reactors run on; rings, which carry the messages between them; and a heap on the right NUMA
- * node, which those rings lie in. It does not take EAL's device drivers (--no-pci: NSDK drives the
+ * the reactors run on; rings, which carry the messages between them; and a heap, which those rings lie
+ * in. The heap is ordinary memory: it is small, hugepages are few and the DMA pools', and whether EAL gets
+ * the one that was free a moment ago is a race with every other process. It does not take EAL's device drivers (--no-pci: NSDK drives the
  * devices), nor its DMA memory: EAL's heap belongs to one process-wide VFIO container, and has no
  * notion of address spaces or of coherence; that is what lib/mem is for.
  *
@@ -44,8 +45,9 @@
 
 #include "opts.h"
 
-/* EAL's heap takes hugepages from this number of free ones on: it needs one at once, and one a node. */
-#define ENOUGH_HUGEPAGES 2
+/* Of EAL's heap: what it needs for itself, and for the rings of each lcore. */
+#define HEAP_MIB 16u
+#define HEAP_LCORE_MIB 1u
 #define PAGE_2M ((size_t)2 << 20)
 
 /*
@@ -171,7 +173,7 @@ static int choose_cpus(const char *list)
 
 /* --- EAL ------------------------------------------------------------------- */
 
-static bool enough_hugepages(void)
+static bool any_hugepages(void)
 {
 	struct nsdk_hugepage_info info[256];
 	int count = nsdk_env_hugepages(info, 256);
@@ -180,20 +182,17 @@ static bool enough_hugepages(void)
 	for (int i = 0; i < count && i < 256; i++)
 		if (info[i].page_bytes == PAGE_2M)
 			pages += info[i].free_pages;
-	return pages >= ENOUGH_HUGEPAGES;
+	return pages > 0;
 }
 
-static bool use_hugepages(const struct nsdk_env_opts *opts)
+static void look_for_hugepages(const struct nsdk_env_opts *opts)
 {
-	if (opts->no_huge)
-		return false;
-	if (enough_hugepages())
-		return true;
+	if (opts->no_huge || any_hugepages())
+		return;
 	nsdk_log(NSDK_LOG_NOTICE, "env",
-		 "no hugepages are free: messages between lcores cost more TLB misses, and DMA pools must be "
-		 "of small pages, which will do for emulated devices but not for fast hardware; run as root: "
+		 "no hugepages are free: DMA pools must be of small pages, which will do for emulated devices "
+		 "but not for fast hardware; run as root: "
 		 "echo 64 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
-	return false;
 }
 
 /* EAL's arguments, in memory that EAL may write to. */
@@ -226,7 +225,7 @@ static void add_lcores(struct arguments *arguments)
 
 static int make_arguments(struct arguments *arguments, const struct nsdk_env_opts *opts)
 {
-	char prefix[64];
+	char prefix[64], heap[16];
 
 	add_argument(arguments, opts->name && opts->name[0] ? opts->name : "nsdk");
 	add_argument(arguments, "--no-pci");
@@ -237,16 +236,11 @@ static int make_arguments(struct arguments *arguments, const struct nsdk_env_opt
 	snprintf(prefix, sizeof(prefix), "--file-prefix=nsdk-%ld", (long)getpid());
 	add_argument(arguments, prefix);
 	add_lcores(arguments);
-	if (use_hugepages(opts)) {
-		/* Hugepages without files, taken as they are needed. */
-		add_argument(arguments, "--in-memory");
-	} else {
-		/* EAL refuses --no-huge with --in-memory; without hugepages this comes to the same. */
-		add_argument(arguments, "--no-huge");
-		add_argument(arguments, "--no-shconf");
-		add_argument(arguments, "-m");
-		add_argument(arguments, "16");
-	}
+	add_argument(arguments, "--no-huge");
+	add_argument(arguments, "--no-shconf");
+	add_argument(arguments, "-m");
+	snprintf(heap, sizeof(heap), "%u", HEAP_MIB + env.lcore_count * HEAP_LCORE_MIB);
+	add_argument(arguments, heap);
 	for (int i = 0; i < arguments->count; i++)
 		if (!arguments->argv[i])
 			return nsdk_fail(-ENOMEM, "env", "no memory for EAL's arguments");
@@ -274,6 +268,7 @@ static int start_eal(const struct nsdk_env_opts *opts)
 	sigset_t signals;
 	int error, result;
 
+	look_for_hugepages(opts);
 	error = make_arguments(&arguments, opts);
 	if (error)
 		goto free_arguments;

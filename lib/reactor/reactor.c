@@ -130,8 +130,7 @@ static int reactor_create(unsigned lcore, struct nsdk_reactor **out)
 	if (!reactor->ring) {
 		free(reactor);
 		return nsdk_fail(-ENOMEM, "reactor",
-				 "no memory in DPDK's heap for a ring of messages (%s); free some hugepages or "
-				 "set no_huge",
+				 "no memory in DPDK's heap for a ring of messages (%s); use fewer lcores",
 				 rte_strerror(rte_errno));
 	}
 	*out = reactor;
