@@ -43,6 +43,7 @@ struct perf_opts {
 	unsigned rwmixread; /* percent; 100 or 0 where only one is done */
 	uint64_t bs_bytes;
 	unsigned iodepth;
+	unsigned iodepth_batch; /* 0: whatever there is to submit at a time */
 	unsigned numjobs;
 	const char *cpus_allowed; /* NULL: choose */
 	uint64_t runtime_ns;      /* 0: none */

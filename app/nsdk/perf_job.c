@@ -315,7 +315,7 @@ static int submit_next(struct perf_job *job)
 
 static int submit_all(struct perf_job *job, uint64_t now)
 {
-	int submitted = 0;
+	int batch = (int)job->run->opts.iodepth_batch, submitted = 0;
 
 	/* A time limit is looked at once a round, but not before anything was done. */
 	if (now >= job->deadline_ticks && job->issued > 0)
@@ -330,6 +330,8 @@ static int submit_all(struct perf_job *job, uint64_t now)
 		if (rc != 0)
 			return rc;
 		submitted++;
+		if (batch != 0 && submitted % batch == 0)
+			nsdk_nvme_qpair_submit(job->qp); /* an error is the next poll's as well */
 	}
 	return submitted;
 }

@@ -119,6 +119,7 @@ static struct json_object *json_options(const struct perf_run *run)
 	nsdk_json_put_u64(object, "rwmixread", opts->rwmixread);
 	nsdk_json_put_u64(object, "bs", opts->bs_bytes);
 	nsdk_json_put_u64(object, "iodepth", opts->iodepth);
+	nsdk_json_put_u64(object, "iodepth_batch", opts->iodepth_batch);
 	nsdk_json_put_u64(object, "numjobs", opts->numjobs);
 	nsdk_json_put_u64(object, "seed", opts->seed);
 	nsdk_json_put(object, "verify", json_object_new_boolean(opts->verify));

@@ -29,6 +29,7 @@ enum {
 	OPT_STOP_TIMEOUT,
 	OPT_ETA,
 	OPT_COHERENCE_CHECK,
+	OPT_IODEPTH_BATCH,
 	OPT_FLUSH, /* FLUSH_OPTS of them */
 };
 
@@ -39,6 +40,8 @@ static const struct option perf_options[] = {
 	{ "bs", required_argument, NULL, OPT_BS },
 	{ "blocksize", required_argument, NULL, OPT_BS },
 	{ "iodepth", required_argument, NULL, OPT_IODEPTH },
+	{ "iodepth_batch", required_argument, NULL, OPT_IODEPTH_BATCH },
+	{ "iodepth_batch_submit", required_argument, NULL, OPT_IODEPTH_BATCH },
 	{ "numjobs", required_argument, NULL, OPT_NUMJOBS },
 	{ "cpus_allowed", required_argument, NULL, OPT_CPUS_ALLOWED },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
@@ -184,6 +187,8 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_bs(command, &opts->bs_bytes);
 	case OPT_IODEPTH:
 		return parse_unsigned(command, "iodepth", 1, 65535, &opts->iodepth);
+	case OPT_IODEPTH_BATCH:
+		return parse_unsigned(command, "iodepth_batch", 0, 65535, &opts->iodepth_batch);
 	case OPT_NUMJOBS:
 		return parse_unsigned(command, "numjobs", 1, PERF_MAX_JOBS, &opts->numjobs);
 	case OPT_CPUS_ALLOWED:

@@ -82,6 +82,7 @@ int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	nsdk_sync_for_device(ctrlr->coh, admin->sqe, sizeof(*admin->sqe), NSDK_DMA_TO_DEVICE);
 	if (++admin->sqe == admin->ring.sq_end)
 		admin->sqe = admin->ring.sq;
+	nsdk_nvme_shadow_admin(ctrlr, 0, (uint32_t)(admin->sqe - admin->ring.sq));
 	nvme_doorbell(admin->ring.sq_doorbell, (uint32_t)(admin->sqe - admin->ring.sq));
 	return 0;
 }
@@ -150,8 +151,10 @@ int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr)
 		if (err)
 			break;
 	}
-	if (handled)
+	if (handled) {
+		nsdk_nvme_shadow_admin(ctrlr, 1, (uint32_t)(admin->cqe - admin->ring.cq));
 		nvme_doorbell(admin->ring.cq_doorbell, (uint32_t)(admin->cqe - admin->ring.cq));
+	}
 	admin->polling = false;
 
 	if (!err) {

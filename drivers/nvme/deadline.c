@@ -299,6 +299,7 @@ static void begin_anew(struct nsdk_nvme_qpair *qp, uint32_t retries)
 	struct nvme_ring *ring = &qp->ring;
 
 	nsdk_nvme_ring_clear(qp->ctrlr, ring);
+	nsdk_nvme_shadow_begin(qp);
 	qp->cqe = ring->cq;
 	qp->phase = 0;
 	qp->sqe_unsent = ring->sq;

@@ -2,7 +2,7 @@
 /*
  * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
  *
- *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> QUEUES -> NS_LIST <-> NS -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> QUEUES -> NS_LIST <-> NS -> READY
  *
  * Where there may be zoned namespaces (CAP.CSS) it goes on with
  *
@@ -11,7 +11,7 @@
  * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
  * use by then, so it is not asked again; the queues of the queue pairs are made instead:
  *
- *	SETTLE -> DISABLE -> ENABLE -> QUEUES -> REQUEUE -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> SHADOW -> QUEUES -> REQUEUE -> READY
  */
 #include "nvme_internal.h"
 
@@ -61,7 +61,9 @@ int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->vs = nvme_read32(ctrlr, NSDK_NVME_REG_VS);
 	cc = nvme_read32(ctrlr, NSDK_NVME_REG_CC);
 	csts = nvme_read32(ctrlr, NSDK_NVME_REG_CSTS);
-	if (ctrlr->cap == UINT64_MAX || csts == UINT32_MAX)
+	/* Not every bridge answers with ones for a device that is not there: some with zeroes. */
+	if (ctrlr->cap == UINT64_MAX || csts == UINT32_MAX ||
+	    (ctrlr->cap == 0 && nsdk_device_check(ctrlr->dev)))
 		return nsdk_nvme_ctrlr_gone(ctrlr);
 	if (NSDK_NVME_CAP_MQES(ctrlr->cap) < 1)
 		return nsdk_fail(-ENOTSUP, "nvme",
@@ -148,6 +150,7 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	if (ctrlr->recovery.own)
 		nsdk_nvme_admin_restart(ctrlr);
+	ctrlr->shadow.on = false;
 
 	/* All queues and the Identify buffer are in place: the device may start DMA now. */
 	err = nsdk_device_set_bus_master(ctrlr->dev, true);
@@ -191,7 +194,7 @@ static int step_enable(struct nsdk_nvme_ctrlr *ctrlr)
 			      csts);
 	if (err)
 		return err;
-	go_to(ctrlr, ctrlr->recovery.own ? NVME_STATE_QUEUES : NVME_STATE_IDENTIFY);
+	go_to(ctrlr, ctrlr->recovery.own ? NVME_STATE_SHADOW : NVME_STATE_IDENTIFY);
 	return -EAGAIN;
 }
 
@@ -249,7 +252,7 @@ static int step_identify(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	/* Asked for only where it can matter: some may not like the question. */
 	go_to(ctrlr, ctrlr->vs >= 0x00010400 && (ctrlr->id.oncs & NVME_ONCS_LIMITED) ?
-			     NVME_STATE_LIMITS : NVME_STATE_QUEUES);
+			     NVME_STATE_LIMITS : NVME_STATE_SHADOW);
 	return -EAGAIN;
 }
 
@@ -267,6 +270,33 @@ static int step_limits(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	if (nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
 		nsdk_nvme_blocks_limits(ctrlr, ctrlr->id_buffer);
+	go_to(ctrlr, NVME_STATE_SHADOW);
+	return -EAGAIN;
+}
+
+/* Doorbell Buffer Config (Base 5.8): before there are I/O queues that it would be about. */
+static int step_shadow(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!ctrlr->init.submitted && !nsdk_nvme_shadow_wanted(ctrlr)) {
+		go_to(ctrlr, NVME_STATE_QUEUES);
+		return -EAGAIN;
+	}
+	if (!once(ctrlr)) {
+		struct nsdk_nvme_cmd cmd;
+
+		err = nsdk_nvme_shadow_cmd(ctrlr, &cmd);
+		if (!err)
+			err = nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns,
+						     nsdk_nvme_init_cb, NULL);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	/* One that offers it and then does not want it has registers as well. */
+	ctrlr->shadow.on = nsdk_nvme_cpl_ok(&ctrlr->init.cpl);
 	go_to(ctrlr, NVME_STATE_QUEUES);
 	return -EAGAIN;
 }
@@ -302,6 +332,8 @@ static int step_queues(struct nsdk_nvme_ctrlr *ctrlr)
 		ctrlr->io_queues = sqs;
 	if (ctrlr->io_queues > cqs)
 		ctrlr->io_queues = cqs;
+	if (ctrlr->shadow.on && fit > nsdk_nvme_shadow_fit(ctrlr))
+		fit = nsdk_nvme_shadow_fit(ctrlr);
 	if (ctrlr->io_queues > fit)
 		ctrlr->io_queues = (uint32_t)fit;
 
@@ -552,6 +584,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_identify(ctrlr);
 	case NVME_STATE_LIMITS:
 		return step_limits(ctrlr);
+	case NVME_STATE_SHADOW:
+		return step_shadow(ctrlr);
 	case NVME_STATE_QUEUES:
 		return step_queues(ctrlr);
 	case NVME_STATE_REQUEUE:

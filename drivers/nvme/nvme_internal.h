@@ -92,6 +92,17 @@ struct nvme_ring {
 	uint16_t qid;
 };
 
+/*
+ * One of an I/O queue's doorbells with shadow doorbells in use (shadow.c). The indices are 16 bits there, in
+ * dwords.
+ */
+struct nvme_doorbell {
+	volatile uint32_t *reg;          /* wakes the controller up */
+	volatile uint32_t *shadow;       /* NULL: not in use */
+	const volatile uint32_t *event;  /* how far the controller has looked */
+	uint16_t told;                   /* what was left there last */
+};
+
 /* ---- Payloads (prp.c) ---- */
 
 /* A place in the user's memory: in one piece, or in a list of pieces. */
@@ -144,6 +155,7 @@ enum nvme_attention {
 	NVME_TAKING = 128, /* no-snoop: … taken back, and its callbacks wait */
 	NVME_LOOK = 256,   /* the completion ring has come round: time for a look at the clock */
 	NVME_PAUSED = 512, /* its queues are being made again: nothing is sent or taken */
+	NVME_SHADOW = 1024, /* doorbells are left in memory, and the controller may have to be told */
 };
 
 /* A completion that was collected, no-snoop only. */
@@ -228,6 +240,7 @@ struct nsdk_nvme_qpair {
 	uint32_t split_children;         /* commands of splits in flight */
 	uint32_t split_children_max;     /* so that a split leaves trackers to the others */
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
+	struct nvme_doorbell sq_bell, cq_bell; /* NVME_SHADOW */
 	/* Compare and Write (fused.c): both commands count among those of splits. */
 	struct nvme_fused *fused, *fused_free;
 	/* Deadlines (deadline.c). */
@@ -327,6 +340,7 @@ enum nvme_state {
 	NVME_STATE_ENABLE,    /* CC.EN is 1, waiting for RDY */
 	NVME_STATE_IDENTIFY,
 	NVME_STATE_LIMITS,    /* what the NVM command set's own Identify data says */
+	NVME_STATE_SHADOW,    /* shadow doorbells */
 	NVME_STATE_QUEUES,
 	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
@@ -426,6 +440,12 @@ struct nsdk_nvme_ctrlr {
 	bool command_sets;        /* enabled with all that there are */
 	bool zns;                 /* one of them is that of zoned namespaces */
 	atomic_bool any_zoned;    /* there are, or were */
+	/* Shadow doorbells: two pages of DMA memory, NULL when there was no use for them. */
+	struct nvme_shadow {
+		uint8_t *doorbells, *events;
+		uint64_t iova;
+		atomic_bool on;      /* the controller has them, until it is reset */
+	} shadow;
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 
 	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
@@ -475,6 +495,16 @@ void nsdk_nvme_ring_clear(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_ring *ring)
 void nsdk_nvme_ring_destroy(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_ring *ring);
 int nsdk_nvme_dma_get(struct nsdk_nvme_ctrlr *ctrlr, size_t bytes, size_t align_bytes,
 		      const char *what, void **va, uint64_t *iova);
+
+/* shadow.c */
+bool nsdk_nvme_shadow_wanted(const struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_shadow_cmd(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmd *out);
+void nsdk_nvme_shadow_destroy(struct nsdk_nvme_ctrlr *ctrlr);
+uint32_t nsdk_nvme_shadow_fit(const struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_shadow_clear(const struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_shadow_begin(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_shadow_told(struct nvme_doorbell *bell);
+void nsdk_nvme_shadow_admin(struct nsdk_nvme_ctrlr *ctrlr, unsigned which, uint32_t value);
 
 /* qpair.c */
 enum nvme_queue_step { NVME_CREATE_CQ, NVME_CREATE_SQ, NVME_DELETE_SQ, NVME_DELETE_CQ };

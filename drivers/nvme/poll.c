@@ -79,6 +79,8 @@ static inline void send(struct nsdk_nvme_qpair *qp)
 			send_flushed(qp);
 	} else {
 		send_snooped(qp);
+		if (qp->attention & NVME_SHADOW)
+			nsdk_nvme_shadow_told(&qp->sq_bell);
 	}
 }
 
@@ -243,6 +245,8 @@ NVME_NOINLINE static int polled_attentively(struct nsdk_nvme_qpair *qp, uint32_t
 {
 	int count = (int)handled;
 
+	if (qp->attention & NVME_SHADOW)
+		nsdk_nvme_shadow_told(&qp->cq_bell);
 	if (NVME_UNLIKELY(qp->attention & NVME_SPLITS))
 		count += splits_polled(qp);
 	qp->attention &= ~(uint64_t)NVME_POLLING;

@@ -54,6 +54,7 @@ struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum 
 		cmd.prp1 = ring->cq_iova;
 		cmd.cdw10 |= (ring->entries - 1) << 16;
 		cmd.cdw11 = 1; /* contiguous, no interrupt */
+		nsdk_nvme_shadow_clear(qp);
 		break;
 	case NVME_CREATE_SQ:
 		cmd.opcode = NSDK_NVME_ADMIN_CREATE_SQ;
@@ -264,6 +265,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	err = nsdk_nvme_ring_create(ctrlr, qid, own.entries, &qp->ring);
 	if (err)
 		goto free_qp;
+	nsdk_nvme_shadow_begin(qp);
 	qp->sqe = qp->sqe_unsent = qp->ring.sq;
 	qp->cqe = qp->ring.cq;
 	err = create_trackers(qp);

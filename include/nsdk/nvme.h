@@ -39,6 +39,7 @@ struct nsdk_nvme_opts {
 	uint64_t admin_timeout_ns;     /**< for one admin command; 0: 10 s */
 	uint64_t io_timeout_ns;        /**< of queue pairs that say none; 0: 30 s */
 	unsigned max_resets;           /**< when it fails; counted anew after 60 s; 0: 3 */
+	bool plain_doorbells;          /**< no shadow doorbells where the controller offers them */
 };
 
 /** No deadline: timeout_ns and io_timeout_ns. */

@@ -251,6 +251,8 @@ int emu_nvme_admin(struct emu_nvme_req *req)
 		return emu_nvme_format(req);
 	case NSDK_NVME_ADMIN_SANITIZE:
 		return emu_nvme_sanitize(req);
+	case NSDK_NVME_ADMIN_DBBUF_CONFIG:
+		return emu_nvme_dbbuf_config(req);
 	default:
 		return EMU_NVME_GENERIC(INVALID_OPCODE);
 	}

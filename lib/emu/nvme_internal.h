@@ -94,6 +94,7 @@ struct emu_nvme_opts {
 	bool write_cache;
 	bool volatile_cache; /* and it loses what it has when power is cut */
 	enum emu_nvme_sgl sgl;
+	bool dbbuf; /* shadow doorbells are offered */
 	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
 	bool zoned; /* all namespaces are */
 	uint64_t zone_bytes, zone_cap_bytes;
@@ -210,6 +211,11 @@ struct emu_nvme_pending {
 	bool alone;    /* nothing had been announced behind it */
 };
 
+/* Where a doorbell and its event index are in the host's memory (nvme_dbbuf.c); zeroes: in the register. */
+struct emu_nvme_shadow {
+	uint64_t doorbell_iova, event_iova;
+};
+
 struct emu_nvme_sq {
 	bool exists;
 	uint16_t id;
@@ -234,6 +240,9 @@ struct emu_nvme_sq {
 		uint64_t due_ns; /* not 0: it completes then after all */
 	} hung[EMU_NVME_HUNG];
 	uint32_t hung_count;
+	struct emu_nvme_shadow shadow;
+	bool awake; /* it looks at the doorbell in memory */
+	unsigned idle_turns;
 	char owner[EMU_NVME_OWNER_CHARS];
 };
 
@@ -273,6 +282,7 @@ struct emu_nvme_cq {
 	uint64_t bad_head;
 	uint64_t iova;
 	struct emu_nvme_sq *sqs;
+	struct emu_nvme_shadow shadow;
 	struct emu_nvme_slot *slots; /* NULL with nosnoop=none */
 	uint8_t *scratch;            /* EMU_NVME_EXTENT_BYTES */
 	struct emu_nvme_counters counters;
@@ -411,6 +421,7 @@ struct emu_nvme {
 	struct emu_nvme_sq *sqs; /* opts.queues + 1 of each */
 	struct emu_nvme_cq *cqs;
 	_Atomic unsigned cqs_used; /* none that exists is above */
+	struct emu_nvme_shadow shadow; /* both pages; under the lock of queue 0 */
 	unsigned frozen;           /* completion queues that emu_nvme_freeze() has locked */
 
 	/* Interrupts; changed with all queues at rest. */
@@ -581,6 +592,16 @@ int emu_nvme_fw_commit(struct emu_nvme_req *req);
 size_t emu_nvme_firmware_log(const struct emu_nvme *ctrl, void *out);
 void emu_nvme_self_test_reset(struct emu_nvme *ctrl);
 int emu_nvme_self_test(struct emu_nvme_req *req);
+
+/* ---- Shadow doorbells (nvme_dbbuf.c), under the queue's lock ---- */
+
+int emu_nvme_dbbuf_config(struct emu_nvme_req *req);
+/* A queue begins, or goes on with its doorbells in memory. */
+void emu_nvme_dbbuf_sq(struct emu_nvme *ctrl, struct emu_nvme_sq *sq);
+void emu_nvme_dbbuf_cq(struct emu_nvme *ctrl, struct emu_nvme_cq *cq);
+/* What the host has left there; of queues with a shadow. */
+uint32_t emu_nvme_dbbuf_tail(struct emu_nvme *ctrl, struct emu_nvme_sq *sq);
+uint32_t emu_nvme_dbbuf_head(struct emu_nvme *ctrl, struct emu_nvme_cq *cq);
 size_t emu_nvme_self_test_log(struct emu_nvme *ctrl, void *out);
 
 void emu_nvme_features_reset(struct emu_nvme *ctrl);

@@ -14,7 +14,7 @@ struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
 	uint64_t rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
-	unsigned zoned, zone_cross;
+	unsigned zoned, zone_cross, dbbuf;
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -28,7 +28,8 @@ static const char *const off_on[] = { "0", "1", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
        READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
-       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, OPTIONS };
+       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF,
+       OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
 
@@ -68,6 +69,7 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[ZONES_OFFLINE] = { "zones_offline", NSDK_EMU_OPTION_NUMBER, AT(zones_offline), 0,
 			    EMU_NVME_MAX_ZONES },
 	[ZASL] = { "zasl", NSDK_EMU_OPTION_NUMBER, AT(zasl), 0, 16 },
+	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
 };
 
 static int read_fault(const char *text, struct emu_nvme_opts *out)
@@ -184,6 +186,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.write_cache = said.vwc,
 		.volatile_cache = said.volatile_cache,
 		.sgl = (enum emu_nvme_sgl)said.sgl,
+		.dbbuf = said.dbbuf,
 		.rival = (unsigned)said.rival,
 		.abort = (enum emu_nvme_abort)said.abort,
 		.delete_sq = (enum emu_nvme_delete)said.delete_sq,

@@ -75,6 +75,7 @@ int emu_nvme_cq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	cq->scratch = scratch;
 	snprintf(cq->owner, sizeof(cq->owner), "emu:nvme cqid %u", id);
 	atomic_store_explicit(&ctrl->doorbells[2 * id + 1], 0, memory_order_relaxed);
+	emu_nvme_dbbuf_cq(ctrl, cq);
 	used = atomic_load(&ctrl->cqs_used);
 	if (used <= id)
 		atomic_store(&ctrl->cqs_used, id + 1);
@@ -127,6 +128,7 @@ int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	sq->fused = false;
 	snprintf(sq->owner, sizeof(sq->owner), "emu:nvme sqid %u", id);
 	atomic_store_explicit(&ctrl->doorbells[2 * id], 0, memory_order_relaxed);
+	emu_nvme_dbbuf_sq(ctrl, sq);
 	sq->next = ctrl->cqs[cqid].sqs;
 	ctrl->cqs[cqid].sqs = sq;
 	return 0;
@@ -236,7 +238,9 @@ static bool take_head(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
 {
 	/* Acquire, against the host's doorbell: it read the entries before, so they may be written
 	 * again after. */
-	uint32_t head = atomic_load_explicit(&ctrl->doorbells[2 * cq->id + 1], memory_order_acquire);
+	uint32_t head = cq->shadow.doorbell_iova ? emu_nvme_dbbuf_head(ctrl, cq) :
+						   atomic_load_explicit(&ctrl->doorbells[2 * cq->id + 1],
+									memory_order_acquire);
 	uint32_t posted = cq->tail >= cq->head ? cq->tail - cq->head :
 						 cq->tail + cq->entries - cq->head;
 	uint32_t taken;
@@ -259,7 +263,9 @@ static bool take_head(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
 static void take_tail(struct emu_nvme *ctrl, struct emu_nvme_sq *sq)
 {
 	/* Acquire, against the host's doorbell: the entries up to it are complete. */
-	uint32_t tail = atomic_load_explicit(&ctrl->doorbells[2 * sq->id], memory_order_acquire);
+	uint32_t tail = sq->shadow.doorbell_iova ? emu_nvme_dbbuf_tail(ctrl, sq) :
+						   atomic_load_explicit(&ctrl->doorbells[2 * sq->id],
+									memory_order_acquire);
 
 	if (tail == sq->tail || tail == sq->bad_tail)
 		return;

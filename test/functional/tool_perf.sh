@@ -40,6 +40,16 @@ result 'the main job, no-snoop' 0 \
 	emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --number_ios=20000 --iodepth=32
 result 'split I/O: mdts=1' 0 "$good and .ios == 64" \
 	emu:nvme,size=4m,mdts=1,nosnoop=all --rw=randrw --bs=64k --verify --policy=nosnoop --iodepth=8
+# A device with doorbells in memory sleeps when nothing new is in them: one that is not woken up when it
+# has to be never completes.
+for n in 1 2 31; do
+	result "doorbells in memory, $n at a time" 0 "$good" emu:nvme,size=4m,dbbuf=1 --rw=randrw --verify \
+		--iodepth=$n --iodepth_batch=$((n % 3)) --number_ios=3000 --io_timeout=5s
+	result "doorbells in memory, $n at a time, a device of its own mind" 0 "$good" \
+		emu:nvme,size=4m,dbbuf=1,thread=1,mqes=64 --rw=randrw --verify --iodepth=$n --number_ios=1000
+done
+result 'doorbells in memory are not for the no-snoop path' 0 "$good" \
+	emu:nvme,size=4m,dbbuf=1,nosnoop=all --rw=randrw --verify --policy=nosnoop --iodepth=8
 result 'a single I/O queue' 0 "$good" emu:nvme,size=1m,queues=1 --rw=randrw --verify --iodepth=4
 result 'a model with a thread of its own' 0 "$good" \
 	emu:nvme,size=4m,thread=1,nosnoop=data --rw=randrw --verify --policy=nosnoop --iodepth=8

@@ -120,6 +120,7 @@ void fake_function_reset(void)
 	fake.cc = fake.csts = 0;
 	fake.cfs = false;
 	fake.never_disabled = false;
+	fake.shadow = fake.events = NULL;
 	memset(fake.queues, 0, sizeof(fake.queues));
 	fake_unlock();
 }
@@ -132,6 +133,7 @@ static void write_cc(uint32_t value)
 	if ((value & NSDK_NVME_CC_EN) && !(before & NSDK_NVME_CC_EN))
 		enable();
 	if (!(value & NSDK_NVME_CC_EN) && !fake.never_disabled) {
+		fake.shadow = fake.events = NULL;
 		fake.csts = 0;
 		fake.cfs = false;
 		memset(fake.queues, 0, sizeof(fake.queues));
@@ -317,6 +319,10 @@ static uint16_t admin_command(const struct nsdk_nvme_cmd *cmd, uint32_t *dw0)
 		*dw0 = fake.queues_granted << 16 | fake.queues_granted;
 		return 0;
 	case NSDK_NVME_ADMIN_CREATE_CQ:
+		/* What was left there for a queue of that number before would be taken for commands. */
+		if (fake.shadow && queue)
+			CU_ASSERT(fake.shadow[2 * qid] == 0 && fake.shadow[2 * qid + 1] == 0 &&
+				  fake.events[2 * qid] == 0 && fake.events[2 * qid + 1] == 0);
 		if (!queue || queue->cq_exists || cmd->cdw11 != 1)
 			return NSDK_NVME_STATUS(1, NSDK_NVME_SC_INVALID_QID);
 		queue->cq_exists = true;
@@ -344,6 +350,17 @@ static uint16_t admin_command(const struct nsdk_nvme_cmd *cmd, uint32_t *dw0)
 		queue->cq_exists = false;
 		/* Doorbells start at 0 when the queue is made again. */
 		memset(fake_bar + NSDK_NVME_REG_DOORBELLS + 8 * qid, 0, 8);
+		return 0;
+	case NSDK_NVME_ADMIN_DBBUF_CONFIG:
+		fake.dbbuf_configs++;
+		if (fake.dbbuf_refusals && fake.dbbuf_refusals--)
+			return NSDK_NVME_STATUS(0, NSDK_NVME_SC_INTERNAL_ERROR);
+		CU_ASSERT_EQUAL(cmd->prp1 % 4096 + cmd->prp2 % 4096, 0);
+		fake.shadow = (uint32_t *)(void *)fake_va(cmd->prp1);
+		fake.events = (uint32_t *)(void *)fake_va(cmd->prp2);
+		CU_ASSERT_FATAL(fake.shadow != NULL && fake.events != NULL);
+		for (unsigned i = 0; i < 1024; i++)
+			CU_ASSERT(fake.shadow[i] == 0 && fake.events[i] == 0);
 		return 0;
 	default:
 		return NSDK_NVME_STATUS(0, NSDK_NVME_SC_INVALID_OPCODE);
@@ -403,6 +420,11 @@ static void run_queue(uint16_t qid)
 	if (!queue->sq_exists)
 		return;
 	memcpy(&tail, fake_bar + NSDK_NVME_REG_DOORBELLS + 8 * qid, sizeof(tail));
+	/* The admin queue's are in both (Base 5.8), from the first that is rung behind the command on. */
+	if (fake.shadow && qid == 0 && tail != queue->sq_head)
+		CU_ASSERT_EQUAL(fake.shadow[0], tail);
+	if (fake.shadow && qid != 0)
+		tail = fake.shadow[2 * qid];
 	CU_ASSERT_FATAL(tail < queue->sq_entries);
 	if (qid != 0 && tail != queue->sq_head)
 		fake.doorbells_used++;

@@ -53,6 +53,7 @@ struct fake {
 	bool active;             /* the no-snoop engine */
 	struct nsdk_nvme_id_ctrl id;
 	unsigned max_resets;     /* of what fake_attach() says */
+	bool plain_doorbells;    /* likewise */
 
 	/* Faults. */
 	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
@@ -63,6 +64,7 @@ struct fake {
 				 uint32_t *dw0);
 	int bus_master_error, reset_error, after_reset_error;
 	uint64_t stall_ns;       /* the driver is held up behind its next look at the device, once */
+	unsigned dbbuf_refusals; /* so many times it does not take shadow doorbells */
 	unsigned not_ready;      /* so many times it does not get ready when it is enabled */
 
 	/* What it saw. */
@@ -78,6 +80,8 @@ struct fake {
 	/* State. */
 	uint32_t cc, csts, aqa;
 	uint64_t asq, acq;
+	uint32_t *shadow, *events; /* shadow doorbells and their event indices, where it was told */
+	unsigned dbbuf_configs;
 	bool bus_master, attached, coh, pool;
 	int buffers, batches, allocations;
 	struct fake_queue queues[FAKE_QUEUES];

@@ -557,7 +557,8 @@ void fake_check_clean(void)
 struct nsdk_nvme_ctrlr *fake_attach(void)
 {
 	struct nsdk_nvme_ctrlr *ctrlr = NULL;
-	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .max_resets = fake.max_resets };
+	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .max_resets = fake.max_resets,
+				       .plain_doorbells = fake.plain_doorbells };
 
 	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), &opts, &ctrlr), 0);
 	return ctrlr;
