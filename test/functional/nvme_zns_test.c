@@ -659,6 +659,49 @@ static void formats(void)
 	take_down();
 }
 
+/*
+ * After a reset what only reads is sent again; what writes into a zone is not, though the queue pair would have it
+ * so: if it had been carried out it could not be carried out again.
+ */
+static void writes_are_not_sent_again(void)
+{
+	static const struct setting faulty = { "emu:nvme,lba=512,fault=fatal@2," ZONES, NSDK_POLICY_COHERENT, false,
+					       false };
+	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .retry_writes = true };
+	uint64_t deadline_ns = nsdk_clock_ns() + PATIENCE_NS;
+	struct done done[5] = { { 0 } };
+	bool all = false;
+
+	if (!worn)
+		return;
+	bring_up(&faulty);
+	CU_ASSERT_EQUAL(nsdk_nvme_qpair_destroy(qp), 0);
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(ctrlr, &opts, &qp), 0);
+	fill(arena, 8 * (size_t)block);
+	for (unsigned i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(nsdk_nvme_write(ns, qp, arena, i * size, 8, 0, on_done, &done[i]), 0);
+	CU_ASSERT_EQUAL(nsdk_nvme_read(ns, qp, back, 0, 8, 0, on_done, &done[4]), 0);
+	while (!all && nsdk_clock_ns() < deadline_ns) {
+		CU_ASSERT_FATAL(nsdk_nvme_qpair_poll(qp, 0) >= 0);
+		CU_ASSERT_FATAL(nsdk_nvme_ctrlr_poll(ctrlr) >= 0);
+		all = !nsdk_nvme_ctrlr_recovering(ctrlr);
+		for (unsigned i = 0; i < 5; i++)
+			all = all && done[i].count;
+	}
+	CU_ASSERT(all);
+	for (unsigned i = 0; i < 5; i++) {
+		NSDK_ASSERT_INT(done[i].count, 1);
+		NSDK_ASSERT_INT(done[i].status, i < 2 || i == 4 ? 0 :
+				NSDK_NVME_STATUS(NSDK_NVME_SCT_PATH, NSDK_NVME_SC_ABORTED_BY_HOST));
+	}
+	CU_ASSERT(memcmp(arena, back, 8 * (size_t)block) == 0);
+	/* What is there is told by a report. */
+	CU_ASSERT_EQUAL(pointer_of(1), size + 8);
+	CU_ASSERT_EQUAL(pointer_of(2), 2 * size);
+	CU_ASSERT_EQUAL(write_blocks(2 * size, 8), 0);
+	take_down();
+}
+
 /* Queues that append to the same zones, from threads of their own. */
 enum { WRITERS = 3, APPENDS_EACH = 300 };
 
@@ -772,6 +815,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(take_appends),
 	NSDK_UNIT_TEST(are_managed),
 	NSDK_UNIT_TEST(formats),
+	NSDK_UNIT_TEST(writes_are_not_sent_again),
 	NSDK_UNIT_TEST(threads_append),
 	NSDK_UNIT_TEST(ordinary_ones_are_not),
 };

@@ -59,7 +59,7 @@ while read -r line; do
 	"not ok - "*) not_ok "${line#not ok - }" "$(said)" ;;
 	esac
 done <"$WORK/out"
-same "all of it ran" 11 "$(grep -c '^ok - nvme zones' "$WORK/out")"
+same "all of it ran" 12 "$(grep -c '^ok - nvme zones' "$WORK/out")"
 
 for policy in coherent nosnoop; do
 	perf "zones are written and verified, $policy" '.ios == 6144 and .verify.read_back' \
