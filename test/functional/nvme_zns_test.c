@@ -660,8 +660,8 @@ static void formats(void)
 }
 
 /*
- * After a reset what only reads is sent again; what writes into a zone is not, though the queue pair would have it
- * so: if it had been carried out it could not be carried out again.
+ * After a reset what only reads is sent again; what writes into a zone is not, though the queue pair would
+ * have it so: if it had been carried out it could not be carried out again.
  */
 static void writes_are_not_sent_again(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Zones as the model has them: commands, states, limits, reports, what resets do, what options are refused. */
+/* Zones as the model has them: commands, states, limits, reports, resets, options. */
 #include "nvme_host.h"
 
 #include <nsdk/nvme_zns_spec.h>
