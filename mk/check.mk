@@ -12,9 +12,10 @@ jobs := $(shell nproc 2> /dev/null || echo 2)
 # machine is not to decide what is tested.
 test_env := NSDK_PROFILE= NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) NSDK=$(abspath $(B))/bin/nsdk
 
-# Sanitizers slow a test down by their own factor.
-time_scale := $(strip $(if $(findstring thread,$(SANITIZE)),8,$(if $(findstring address,$(SANITIZE)),4,\
-	$(if $(SANITIZE),2,1))))
+# Sanitizers slow a test down by their own factor, its neighbours by another. The limits are for a test
+# that hangs: nothing is lost when they are far away.
+time_scale := $(strip $(if $(findstring thread,$(SANITIZE)),16,$(if $(findstring address,$(SANITIZE)),8,\
+	$(if $(SANITIZE),4,2))))
 sanitizer_env := $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
 	LSAN_OPTIONS=suppressions=$(abspath $(top))/test/lsan.supp:print_suppressions=0 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
