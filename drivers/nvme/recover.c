@@ -397,6 +397,8 @@ static int step_function_reset(struct nsdk_nvme_ctrlr *ctrlr)
 	if (r->resetter_runs)
 		pthread_join(r->resetter, NULL);
 	r->resetter_runs = false;
+	if (nsdk_device_is_gone(ctrlr->dev))
+		return nsdk_nvme_ctrlr_gone(ctrlr);
 	/* Bus mastering is off, as this wants it. */
 	err = nsdk_coherence_after_reset(ctrlr->coh);
 	if (err)

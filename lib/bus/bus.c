@@ -154,13 +154,17 @@ static void say_if_faulted(struct nsdk_device *dev)
 
 bool nsdk_device_answers(struct nsdk_device *dev)
 {
-	uint32_t vendor_id;
+	uint32_t class_revision;
 
 	say_if_faulted(dev);
 	if (nsdk_device_is_gone(dev))
 		return false;
-	/* All ones may be a register's value; a function that is there has a vendor ID that is not. */
-	if (dev->ops->cfg_read(dev, PCI_VENDOR_ID, 2, &vendor_id) == 0 && vendor_id != 0xffff)
+	/*
+	 * All ones may be a register's value; a function that is there has a class that is not. Not the
+	 * vendor: that is what VFIO remembers of the function.
+	 */
+	if (dev->ops->cfg_read(dev, PCI_CLASS_REVISION, 4, &class_revision) == 0 &&
+	    class_revision != UINT32_MAX)
 		return true;
 	nsdk_device_set_gone(dev, "its registers read all ones");
 	return false;

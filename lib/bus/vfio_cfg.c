@@ -88,14 +88,14 @@ int nsdk_vfio_reset(struct nsdk_device *dev)
 {
 	const struct timespec pause = {.tv_nsec = (long)RESET_PAUSE_NS};
 	struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
-	uint32_t command = 0, vendor_id = 0;
+	uint32_t command = 0, class_revision = 0;
 	int rc;
 
 	if (!vfio->can_reset)
 		return -EOPNOTSUPP;
 	/* The kernel waits a minute for a function to come back that is not there. */
-	rc = nsdk_vfio_cfg_read(dev, PCI_VENDOR_ID, 2, &vendor_id);
-	if (rc == 0 && vendor_id == 0xffff)
+	rc = nsdk_vfio_cfg_read(dev, PCI_CLASS_REVISION, 4, &class_revision);
+	if (rc == 0 && class_revision == UINT32_MAX)
 		rc = -ENODEV;
 	if (rc != 0)
 		return rc;

@@ -13,6 +13,7 @@
  * what to restore (note.c), which survives even a SIGKILL.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@
 #include <nsdk/log.h>
 
 #include "pci_internal.h"
+
+#define CFG_HEAD_BYTES 12 /* of config space, up to the class */
 
 #define PROBE_PAUSE_MS 10u
 #define PROBE_WAIT_MS 1000u
@@ -59,10 +62,10 @@ static int probe(const char *bdf)
 
 /*
  * Have @p driver take the function. One that was plugged in a moment ago is in sysfs before the kernel
- * lets drivers near it: a probe then succeeds and finds none, so it is tried again for a while.
+ * lets drivers near it: a probe then succeeds and finds none, so it is tried again for @p patience_ms.
  * @return 0 or -errno.
  */
-static int probe_for(const char *bdf, const char *driver)
+static int probe_for(const char *bdf, const char *driver, unsigned patience_ms)
 {
 	const struct timespec pause = {.tv_nsec = PROBE_PAUSE_MS * 1000000L};
 	char now[64];
@@ -75,7 +78,7 @@ static int probe_for(const char *bdf, const char *driver)
 			return rc;
 		if (probed != 0)
 			return probed;
-		if (now[0] != '\0' || waited_ms >= PROBE_WAIT_MS)
+		if (now[0] != '\0' || waited_ms >= patience_ms)
 			return -EIO;
 		nanosleep(&pause, NULL);
 	}
@@ -93,14 +96,15 @@ static int unbind_current(const char *bdf)
 }
 
 /* Move the function to @p driver ("": to none) and leave @p override behind. @return 0 or -errno. */
-static int move_to(const char *bdf, const char *driver, const char *override)
+static int move_to(const char *bdf, const char *driver, const char *override,
+		   unsigned patience_ms)
 {
 	int rc = write_override(bdf, driver);
 
 	if (rc == 0)
 		rc = unbind_current(bdf);
 	if (rc == 0 && driver[0] != '\0')
-		rc = probe_for(bdf, driver);
+		rc = probe_for(bdf, driver, patience_ms);
 	if (rc == 0 && strcmp(override, driver) != 0)
 		rc = write_override(bdf, override);
 	return rc;
@@ -183,12 +187,12 @@ static void fill_restore(struct nsdk_pci_restore *restore, const struct nsdk_pci
 /* Move, and on failure go back to what @p undo says. */
 static int bind_or_undo(const char *bdf, const char *driver, const struct nsdk_pci_restore *undo)
 {
-	int rc = move_to(bdf, driver, driver);
+	int rc = move_to(bdf, driver, driver, PROBE_WAIT_MS);
 
 	if (rc == 0)
 		return 0;
 	/* Undone before it is explained: the sentence then speaks of a state that is so. */
-	if (move_to(bdf, undo->driver, undo->driver_override) != 0)
+	if (move_to(bdf, undo->driver, undo->driver_override, 0) != 0)
 		nsdk_log(NSDK_LOG_WARN, "pci", "%s could not be given back to its driver '%s'", bdf,
 			 undo->driver);
 	return explain_write(rc, bdf, "bind");
@@ -257,6 +261,26 @@ out_unlock:
 	return rc;
 }
 
+/* Whether the function does not answer any more: it has been pulled out, and the kernel is slower. */
+static bool is_dead(const char *bdf)
+{
+	char path[NSDK_PCI_PATH_CHARS];
+	uint8_t head[CFG_HEAD_BYTES];
+	bool dead = false;
+	int fd;
+
+	if (nsdk_pci_path(path, "/sys/bus/pci/devices/%s/config", bdf) != 0)
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	/* The class is never all ones. */
+	if (read(fd, head, sizeof(head)) == sizeof(head))
+		dead = (head[8] & head[9] & head[10] & head[11]) == 0xff;
+	close(fd);
+	return dead;
+}
+
 int nsdk_pci_restore(struct nsdk_pci_restore *restore)
 {
 	char bdf[NSDK_PCI_ADDR_CHARS];
@@ -264,7 +288,11 @@ int nsdk_pci_restore(struct nsdk_pci_restore *restore)
 
 	nsdk_pci_addr_format(&restore->addr, bdf);
 	if (restore->changed) {
-		rc = move_to(bdf, restore->driver, restore->driver_override);
+		/* No driver can do anything with one that is gone, and each would take its time. */
+		if (is_dead(bdf))
+			rc = write_override(bdf, restore->driver_override);
+		else
+			rc = move_to(bdf, restore->driver, restore->driver_override, 0);
 		if (rc == -ENOENT || rc == -ENODEV)
 			rc = 0; /* the function has been unplugged: nothing is left to give back */
 		if (rc != 0)

@@ -254,8 +254,10 @@ static int drive(unsigned round, const char *mode)
 		if (nsdk_clock_ns() > end_ns)
 			return wrong("the disk does not go");
 	}
-	if (rc != -ENODEV || !nsdk_device_is_gone(run.dev))
+	if (rc != -ENODEV || !nsdk_device_is_gone(run.dev)) {
+		printf("its queue pair says: %s\n", strerror(-rc));
 		return wrong("the disk has failed, and is not gone");
+	}
 	if (run.busy)
 		return wrong("an I/O was not called back when the disk went");
 	printf("round %u %s: gone: %lu I/O, %lu of them lost, %u resets\n", round, mode, run.given,

@@ -256,7 +256,8 @@ static int64_t region_access(int fd, void *buf, size_t bytes, int64_t offset, bo
 	if (file->iommufd == 0 && file->group_file == 0)
 		return fake_errno(EINVAL);
 	if (index == 7 && at + bytes <= sizeof(device->config)) {
-		if (device->vanished)
+		/* Vendor and device are what VFIO has read at first. */
+		if (device->vanished && (write || at >= 4))
 			memset(buf, 0xff, write ? 0 : bytes);
 		else if (write)
 			memcpy(&device->config[at], buf, bytes);

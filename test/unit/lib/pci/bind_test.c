@@ -327,6 +327,21 @@ static void just_plugged_in(void)
 	check_no_note();
 }
 
+/* Pulled out, and still in sysfs: its driver is not troubled. */
+static void gone_before_it_is_given_back(void)
+{
+	struct nsdk_pci_restore restore;
+
+	NSDK_ASSERT_INT(nsdk_pci_bind(&addr, "vfio-pci", &restore), 0);
+	fake_sysfs_file(DEV "/config", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
+	NSDK_ASSERT_INT(nsdk_pci_restore(&restore), 0);
+	check_state("vfio-pci", "");
+	check_no_note();
+	fake_sysfs_file(DEV "/config", "0123456789abcdef");
+	NSDK_ASSERT_INT(nsdk_pci_bind(&addr, "vfio-pci", &restore), 0);
+	NSDK_ASSERT_INT(nsdk_pci_restore(&restore), 0);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(temporary_bind_is_undone_exactly),
 	NSDK_UNIT_TEST(an_override_of_before_comes_back),
@@ -345,6 +360,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(unbind_leaves_a_kernel_driver_alone),
 	NSDK_UNIT_TEST(unbind_says_when_nobody_takes_it),
 	NSDK_UNIT_TEST(just_plugged_in),
+	NSDK_UNIT_TEST(gone_before_it_is_given_back),
 };
 
 NSDK_UNIT_MAIN("lib/pci/bind", tests, .before = before, .after = after)
