@@ -69,7 +69,8 @@ int nsdk_unit_main(const struct nsdk_unit_suite *suite, int argc, char **argv);
 
 /*
  * Ends the running test as skipped, for what the machine or the kernel lacks. The reason is printed,
- * printf-like. What was asserted before still counts: a test that failed is not skipped.
+ * printf-like. What was asserted before still counts: a test that failed is not skipped. The suite's
+ * before may call it as well, as long as it leaves nothing behind: after is not called then.
  */
 __attribute__((noreturn, format(printf, 1, 2))) void nsdk_skip(const char *reason, ...);
 

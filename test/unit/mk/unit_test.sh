@@ -97,7 +97,18 @@ static const struct nsdk_unit_test tests[] = {
 
 static int start(void) { return getenv("NO_START") ? -ENODEV : 0; }
 
-NSDK_UNIT_MAIN("it", tests, .start = start)
+static void before(void)
+{
+	if (getenv("LACKS"))
+		nsdk_skip("there is no %s", getenv("LACKS"));
+}
+static void after(void)
+{
+	if (getenv("LACKS"))
+		abort();
+}
+
+NSDK_UNIT_MAIN("it", tests, .start = start, .before = before, .after = after)
 END
 
 flags=()
@@ -155,4 +166,7 @@ check 'lines before a crash are kept' says 'ok - it: passes'
 check 'a crash has a status' test "$got" -gt 128
 ran env NO_START=1 "$tmp/suite"
 check 'a suite that does not start fails its tests' says 'not ok - it: passes: .*'
+ran env LACKS=mouse "$tmp/suite"
+check 'what every test lacks skips them all' says 'skip - it: passes: there is no mouse'
+check 'and is no failure' ended 0
 exit $status
