@@ -156,6 +156,7 @@ void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr)
 		nsdk_mem_detach(ctrlr->mem, ctrlr->dev);
 	if (ctrlr->pool) {
 		nsdk_nvme_admin_destroy(ctrlr);
+		nsdk_nvme_hmb_destroy(ctrlr);
 		nsdk_nvme_shadow_destroy(ctrlr);
 		nsdk_dma_free(ctrlr->pool, ctrlr->id_buffer);
 		nsdk_dma_pool_destroy(ctrlr->pool);

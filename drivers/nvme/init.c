@@ -2,7 +2,7 @@
 /*
  * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
  *
- *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> QUEUES -> NS_LIST <-> NS -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> HMB -> QUEUES -> NS_LIST <-> NS -> READY
  *
  * Where there may be zoned namespaces (CAP.CSS) it goes on with
  *
@@ -11,7 +11,7 @@
  * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
  * use by then, so it is not asked again; the queues of the queue pairs are made instead:
  *
- *	SETTLE -> DISABLE -> ENABLE -> SHADOW -> QUEUES -> REQUEUE -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> SHADOW -> HMB -> QUEUES -> REQUEUE -> READY
  */
 #include "nvme_internal.h"
 
@@ -280,7 +280,7 @@ static int step_shadow(struct nsdk_nvme_ctrlr *ctrlr)
 	int err;
 
 	if (!ctrlr->init.submitted && !nsdk_nvme_shadow_wanted(ctrlr)) {
-		go_to(ctrlr, NVME_STATE_QUEUES);
+		go_to(ctrlr, NVME_STATE_HMB);
 		return -EAGAIN;
 	}
 	if (!once(ctrlr)) {
@@ -297,6 +297,30 @@ static int step_shadow(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	/* One that offers it and then does not want it has registers as well. */
 	ctrlr->shadow.on = nsdk_nvme_cpl_ok(&ctrlr->init.cpl);
+	go_to(ctrlr, NVME_STATE_HMB);
+	return -EAGAIN;
+}
+
+/* Set Features, Host Memory Buffer (Base 5.27.1.10): none is no reason not to go on. */
+static int step_hmb(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nsdk_nvme_cmd cmd;
+	int err;
+
+	if (!ctrlr->init.submitted &&
+	    (!nsdk_nvme_hmb_wanted(ctrlr) || nsdk_nvme_hmb_cmd(ctrlr, &cmd) != 0)) {
+		go_to(ctrlr, NVME_STATE_QUEUES);
+		return -EAGAIN;
+	}
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns,
+					     nsdk_nvme_init_cb, NULL);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	nsdk_nvme_hmb_answered(ctrlr, &ctrlr->init.cpl);
 	go_to(ctrlr, NVME_STATE_QUEUES);
 	return -EAGAIN;
 }
@@ -586,6 +610,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_limits(ctrlr);
 	case NVME_STATE_SHADOW:
 		return step_shadow(ctrlr);
+	case NVME_STATE_HMB:
+		return step_hmb(ctrlr);
 	case NVME_STATE_QUEUES:
 		return step_queues(ctrlr);
 	case NVME_STATE_REQUEUE:

@@ -341,6 +341,7 @@ enum nvme_state {
 	NVME_STATE_IDENTIFY,
 	NVME_STATE_LIMITS,    /* what the NVM command set's own Identify data says */
 	NVME_STATE_SHADOW,    /* shadow doorbells */
+	NVME_STATE_HMB,       /* the host memory buffer */
 	NVME_STATE_QUEUES,
 	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
@@ -446,6 +447,15 @@ struct nsdk_nvme_ctrlr {
 		uint64_t iova;
 		atomic_bool on;      /* the controller has them, until it is reset */
 	} shadow;
+	/* What it has of our memory (hmb.c); 0 bytes: nothing. */
+	struct nvme_hmb {
+		struct nsdk_nvme_hmb_entry *list; /* a page of DMA memory */
+		uint64_t list_iova;
+		void **pieces;
+		unsigned count;
+		size_t bytes;
+		bool refused;        /* it was not to be had, or not taken */
+	} hmb;
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 
 	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
@@ -505,6 +515,12 @@ void nsdk_nvme_shadow_clear(const struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_shadow_begin(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_shadow_told(struct nvme_doorbell *bell);
 void nsdk_nvme_shadow_admin(struct nsdk_nvme_ctrlr *ctrlr, unsigned which, uint32_t value);
+
+/* hmb.c */
+bool nsdk_nvme_hmb_wanted(const struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_hmb_cmd(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmd *out);
+void nsdk_nvme_hmb_answered(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cpl *cpl);
+void nsdk_nvme_hmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
 
 /* qpair.c */
 enum nvme_queue_step { NVME_CREATE_CQ, NVME_CREATE_SQ, NVME_DELETE_SQ, NVME_DELETE_CQ };

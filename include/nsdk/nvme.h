@@ -39,11 +39,14 @@ struct nsdk_nvme_opts {
 	uint64_t admin_timeout_ns;     /**< for one admin command; 0: 10 s */
 	uint64_t io_timeout_ns;        /**< of queue pairs that say none; 0: 30 s */
 	unsigned max_resets;           /**< when it fails; counted anew after 60 s; 0: 3 */
+	size_t host_memory_bytes;      /**< to lend to a controller that asks, at most; 0: 64 MiB */
 	bool plain_doorbells;          /**< no shadow doorbells where the controller offers them */
 };
 
 /** No deadline: timeout_ns and io_timeout_ns. */
 #define NSDK_NVME_NO_TIMEOUT UINT64_MAX
+/** Lend no memory: host_memory_bytes. */
+#define NSDK_NVME_NO_HOST_MEMORY SIZE_MAX
 /** A controller that fails is taken out at once: max_resets. */
 #define NSDK_NVME_NO_RESETS UINT32_MAX
 

@@ -399,6 +399,14 @@ NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, sgls) == 536);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, subnqn) == 768);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, psd) == 2048);
 
+/** Host Memory Buffer Descriptor Entry (Base 5.27.1.10) */
+struct nsdk_nvme_hmb_entry {
+	uint64_t badd;  /**< of memory pages */
+	uint32_t bsize; /**< in memory pages (CC.MPS) */
+	uint32_t reserved12;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_hmb_entry) == 16);
+
 /* OACS (Base figure 275, bytes 257:256) */
 #define NSDK_NVME_OACS_SECURITY (1u << 0)
 #define NSDK_NVME_OACS_FORMAT (1u << 1)

@@ -233,6 +233,11 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	rc = emu_nvme_zns_create(ctrl);
 	if (rc)
 		goto destroy_zones;
+	rc = emu_nvme_hmb_init(ctrl);
+	if (rc) {
+		rc = nsdk_fail(-ENOMEM, EMU_NVME_ROOM, "emu:nvme: no memory for what hmb= needs");
+		goto destroy_hmb;
+	}
 	for (unsigned i = 0; i <= opts.queues; i++)
 		pthread_mutex_init(&ctrl->cqs[i].lock, NULL);
 	emu_nvme_regs_init(ctrl);
@@ -249,6 +254,8 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 destroy_locks:
 	for (unsigned i = 0; i <= opts.queues; i++)
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
+destroy_hmb:
+	emu_nvme_hmb_fini(ctrl);
 destroy_zones:
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
@@ -274,6 +281,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 		emu_nvme_cq_destroy(ctrl, i);
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 	}
+	emu_nvme_hmb_fini(ctrl);
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);

@@ -67,6 +67,8 @@ bool emu_nvme_feature_exists(const struct emu_nvme *ctrl, unsigned fid)
 		return true;
 	case NSDK_NVME_FEAT_VOLATILE_WRITE_CACHE:
 		return ctrl->opts.write_cache;
+	case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
+		return ctrl->opts.hmb_bytes;
 	default:
 		return false;
 	}
@@ -118,6 +120,9 @@ int emu_nvme_get_features(struct emu_nvme_req *req)
 		return 0;
 	case NSDK_NVME_FEAT_VOLATILE_WRITE_CACHE:
 		req->dw0 = defaults || atomic_load_explicit(&ctrl->write_cache, memory_order_relaxed);
+		return 0;
+	case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
+		req->dw0 = !defaults && atomic_load(&ctrl->hmb.on) ? EMU_NVME_HMB_ENABLE : 0;
 		return 0;
 	case NSDK_NVME_FEAT_NUMBER_OF_QUEUES:
 		req->dw0 = defaults ? ctrl->opts.queues - 1 : features->queues - 1;
@@ -226,6 +231,8 @@ int emu_nvme_set_features(struct emu_nvme_req *req)
 		atomic_store_explicit(&ctrl->write_cache, cdw11 & 1, memory_order_relaxed);
 		/* What was written before must not be less safe than what comes now. */
 		return cdw11 & 1 ? 0 : emu_nvme_store_flush(&ctrl->store);
+	case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
+		return emu_nvme_hmb_set(ctrl, cmd);
 	case NSDK_NVME_FEAT_NUMBER_OF_QUEUES:
 		return set_queues(req);
 	case NSDK_NVME_FEAT_INTERRUPT_COALESCING:

@@ -83,6 +83,7 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->oaes = EMU_NVME_EVENTS_NAMESPACES;
 	id->oacs = NSDK_NVME_OACS_FORMAT | NSDK_NVME_OACS_FIRMWARE | NSDK_NVME_OACS_NS_MANAGEMENT |
 		   NSDK_NVME_OACS_SELF_TEST | (ctrl->opts.dbbuf ? NSDK_NVME_OACS_DBBUF : 0);
+	emu_nvme_hmb_identify(ctrl, id);
 	id->acl = 3;
 	id->aerl = EMU_NVME_AERS - 1;
 	id->frmw = FRMW_SLOTS;

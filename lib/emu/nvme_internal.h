@@ -94,6 +94,7 @@ struct emu_nvme_opts {
 	bool write_cache;
 	bool volatile_cache; /* and it loses what it has when power is cut */
 	enum emu_nvme_sgl sgl;
+	uint64_t hmb_bytes; /* of host memory that it asks for; 0: none */
 	bool dbbuf; /* shadow doorbells are offered */
 	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
 	bool zoned; /* all namespaces are */
@@ -289,6 +290,19 @@ struct emu_nvme_cq {
 	char owner[EMU_NVME_OWNER_CHARS];
 };
 
+/* ---- The host memory buffer (nvme_hmb.c) ---- */
+
+#define EMU_NVME_HMB_ENABLE 1u
+#define EMU_NVME_HMB_RETURN 2u
+
+struct emu_nvme_hmb {
+	atomic_bool on;
+	pthread_mutex_t lock; /* under a queue's */
+	struct nsdk_nvme_hmb_entry *list;
+	uint64_t pages, uses;
+	uint64_t *stamps; /* what was left in each page; 0: nothing yet */
+};
+
 /* ---- The controller ---- */
 
 enum emu_nvme_state {
@@ -421,6 +435,7 @@ struct emu_nvme {
 	struct emu_nvme_sq *sqs; /* opts.queues + 1 of each */
 	struct emu_nvme_cq *cqs;
 	_Atomic unsigned cqs_used; /* none that exists is above */
+	struct emu_nvme_hmb hmb;
 	struct emu_nvme_shadow shadow; /* both pages; under the lock of queue 0 */
 	unsigned frozen;           /* completion queues that emu_nvme_freeze() has locked */
 
@@ -592,6 +607,16 @@ int emu_nvme_fw_commit(struct emu_nvme_req *req);
 size_t emu_nvme_firmware_log(const struct emu_nvme *ctrl, void *out);
 void emu_nvme_self_test_reset(struct emu_nvme *ctrl);
 int emu_nvme_self_test(struct emu_nvme_req *req);
+
+/* ---- The host memory buffer (nvme_hmb.c) ---- */
+
+int emu_nvme_hmb_init(struct emu_nvme *ctrl); /* @return 0; -1 no memory, to be ended all the same */
+void emu_nvme_hmb_fini(struct emu_nvme *ctrl);
+void emu_nvme_hmb_reset(struct emu_nvme *ctrl);
+void emu_nvme_hmb_identify(const struct emu_nvme *ctrl, struct nsdk_nvme_id_ctrl *id);
+int emu_nvme_hmb_set(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd);
+/* With each I/O command, under its queue's lock. */
+void emu_nvme_hmb_use(struct emu_nvme *ctrl);
 
 /* ---- Shadow doorbells (nvme_dbbuf.c), under the queue's lock ---- */
 

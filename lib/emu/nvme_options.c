@@ -12,7 +12,7 @@
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
 struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
-	uint64_t rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
+	uint64_t hmb, rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
 	unsigned zoned, zone_cross, dbbuf;
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
@@ -28,7 +28,7 @@ static const char *const off_on[] = { "0", "1", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
        READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
-       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF,
+       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, HMB,
        OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
@@ -69,6 +69,7 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[ZONES_OFFLINE] = { "zones_offline", NSDK_EMU_OPTION_NUMBER, AT(zones_offline), 0,
 			    EMU_NVME_MAX_ZONES },
 	[ZASL] = { "zasl", NSDK_EMU_OPTION_NUMBER, AT(zasl), 0, 16 },
+	[HMB] = { "hmb", NSDK_EMU_OPTION_BYTES, AT(hmb), 0, (uint64_t)1 << 30 },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
 };
 
@@ -187,6 +188,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.volatile_cache = said.volatile_cache,
 		.sgl = (enum emu_nvme_sgl)said.sgl,
 		.dbbuf = said.dbbuf,
+		.hmb_bytes = said.hmb,
 		.rival = (unsigned)said.rival,
 		.abort = (enum emu_nvme_abort)said.abort,
 		.delete_sq = (enum emu_nvme_delete)said.delete_sq,
@@ -207,6 +209,10 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 				 "emu:nvme: size=%llu is not a multiple of the %u byte blocks",
 				 (unsigned long long)out->size_bytes, out->lba_bytes);
+	if (said.hmb % EMU_NVME_PAGE)
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: hmb=%llu is not a multiple of the %u byte pages",
+				 (unsigned long long)said.hmb, (unsigned)EMU_NVME_PAGE);
 	if (said.volatile_cache && (!given[FILE_] || !said.vwc))
 		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 				 "emu:nvme: volatile_cache=1 is for a write cache (not vwc=0) before "

@@ -514,6 +514,8 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 	begin(&req, ctrl, cq, sq, cmd, 0);
 	req.power_fails = power_fails(ctrl, number);
 	status = verdict(&req, conflict, number);
+	if (sq->id)
+		emu_nvme_hmb_use(ctrl);
 	if (!status)
 		status = sq->id == 0 ? emu_nvme_admin(&req) : emu_nvme_io(&req);
 	if (req.power_fails) {

@@ -74,6 +74,7 @@ void emu_nvme_regs_reset(struct emu_nvme *ctrl)
 		emu_nvme_cq_destroy(ctrl, i);
 	atomic_store(&ctrl->cqs_used, 0);
 	ctrl->shadow = (struct emu_nvme_shadow){ 0 };
+	emu_nvme_hmb_reset(ctrl);
 	for (unsigned i = 0; i < 2 * (ctrl->opts.queues + 1); i++)
 		atomic_store_explicit(&ctrl->doorbells[i], 0, memory_order_relaxed);
 	ctrl->aer_count = 0;

@@ -50,6 +50,14 @@ for n in 1 2 31; do
 done
 result 'doorbells in memory are not for the no-snoop path' 0 "$good" \
 	emu:nvme,size=4m,dbbuf=1,nosnoop=all --rw=randrw --verify --policy=nosnoop --iodepth=8
+# What the device keeps in the memory that it is lent it looks at with each I/O, and after a reset again.
+for path in none:coherent data:nosnoop all:nosnoop; do
+	result "memory lent to the device, nosnoop=${path%:*}" 0 "$good and .ios == 4096" \
+		emu:nvme,size=16m,hmb=5m,nosnoop="${path%:*}" --rw=randrw --verify --policy="${path#*:}" --iodepth=8
+	result "memory lent to the device, a reset, nosnoop=${path%:*}" 0 "$good and .ios == 4096" \
+		emu:nvme,size=16m,hmb=5m,fault=fatal@1000,nosnoop="${path%:*}" --rw=randread \
+		--policy="${path#*:}" --iodepth=8
+done
 result 'a single I/O queue' 0 "$good" emu:nvme,size=1m,queues=1 --rw=randrw --verify --iodepth=4
 result 'a model with a thread of its own' 0 "$good" \
 	emu:nvme,size=4m,thread=1,nosnoop=data --rw=randrw --verify --policy=nosnoop --iodepth=8

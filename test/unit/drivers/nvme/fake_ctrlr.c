@@ -316,6 +316,12 @@ static uint16_t admin_command(const struct nsdk_nvme_cmd *cmd, uint32_t *dw0)
 	case NSDK_NVME_ADMIN_IDENTIFY:
 		return identify(cmd);
 	case NSDK_NVME_ADMIN_SET_FEATURES:
+		if ((cmd->cdw10 & 0xff) == NSDK_NVME_FEAT_HOST_MEMORY_BUFFER) {
+			fake.hmb_given++;
+			fake.hmb = *cmd;
+			return fake.hmb_refusals && fake.hmb_refusals-- ?
+				       NSDK_NVME_STATUS(0, NSDK_NVME_SC_INVALID_FIELD) : 0;
+		}
 		*dw0 = fake.queues_granted << 16 | fake.queues_granted;
 		return 0;
 	case NSDK_NVME_ADMIN_CREATE_CQ:

@@ -54,6 +54,7 @@ struct fake {
 	struct nsdk_nvme_id_ctrl id;
 	unsigned max_resets;     /* of what fake_attach() says */
 	bool plain_doorbells;    /* likewise */
+	size_t host_memory_bytes; /* likewise */
 
 	/* Faults. */
 	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
@@ -64,6 +65,7 @@ struct fake {
 				 uint32_t *dw0);
 	int bus_master_error, reset_error, after_reset_error;
 	uint64_t stall_ns;       /* the driver is held up behind its next look at the device, once */
+	unsigned hmb_refusals;   /* so many times it does not take a host memory buffer */
 	unsigned dbbuf_refusals; /* so many times it does not take shadow doorbells */
 	unsigned not_ready;      /* so many times it does not get ready when it is enabled */
 
@@ -82,6 +84,9 @@ struct fake {
 	uint64_t asq, acq;
 	uint32_t *shadow, *events; /* shadow doorbells and their event indices, where it was told */
 	unsigned dbbuf_configs;
+	struct nsdk_nvme_cmd hmb; /* the command that gave it a host memory buffer last */
+	unsigned hmb_given;
+	size_t synced_from_device_bytes; /* given to be written, at once */
 	bool bus_master, attached, coh, pool;
 	int buffers, batches, allocations;
 	struct fake_queue queues[FAKE_QUEUES];

@@ -445,8 +445,10 @@ void __wrap_nsdk_sync_for_device(struct nsdk_coherence *coh, const void *va, siz
 				 enum nsdk_dma_dir dir)
 {
 	fake.syncs_for_device++;
-	if (dir == NSDK_DMA_FROM_DEVICE)
+	if (dir == NSDK_DMA_FROM_DEVICE) {
 		fake.rings_synced++;
+		fake.synced_from_device_bytes += bytes;
+	}
 }
 
 void __wrap_nsdk_sync_for_cpu(struct nsdk_coherence *coh, const void *va, size_t bytes,
@@ -558,7 +560,8 @@ struct nsdk_nvme_ctrlr *fake_attach(void)
 {
 	struct nsdk_nvme_ctrlr *ctrlr = NULL;
 	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .max_resets = fake.max_resets,
-				       .plain_doorbells = fake.plain_doorbells };
+				       .plain_doorbells = fake.plain_doorbells,
+				       .host_memory_bytes = fake.host_memory_bytes };
 
 	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), &opts, &ctrlr), 0);
 	return ctrlr;
