@@ -3,11 +3,13 @@
  * Start-up.
  *
  * NSDK takes three things from DPDK's EAL: threads that are pinned to one CPU each (lcores), which
- * the reactors run on; rings, which carry the messages between them; and a heap, which those rings lie
- * in. The heap is ordinary memory: it is small, hugepages are few and the DMA pools', and whether EAL gets
- * the one that was free a moment ago is a race with every other process. It does not take EAL's device drivers (--no-pci: NSDK drives the
- * devices), nor its DMA memory: EAL's heap belongs to one process-wide VFIO container, and has no
- * notion of address spaces or of coherence; that is what lib/mem is for.
+ * the reactors run on; rings, which carry the messages between them; and a heap, which those rings
+ * lie in. The heap is ordinary memory: it is small, hugepages are few and for the DMA pools, and
+ * whether EAL gets the one that was free a moment ago is a race with every other process.
+ *
+ * It does not take EAL's device drivers (--no-pci: NSDK drives the devices), nor its DMA memory:
+ * EAL's heap belongs to one process-wide VFIO container, and has no notion of address spaces or of
+ * coherence; that is what lib/mem is for.
  *
  * Vocabulary. A CPU is Linux's number of a hardware thread. An lcore is EAL's number of a pinned
  * thread. They are apart here: lcore i is the i-th CPU of the list that the user gave, so lcores
@@ -190,8 +192,8 @@ static void look_for_hugepages(const struct nsdk_env_opts *opts)
 	if (opts->no_huge || any_hugepages())
 		return;
 	nsdk_log(NSDK_LOG_NOTICE, "env",
-		 "no hugepages are free: DMA pools must be of small pages, which will do for emulated devices "
-		 "but not for fast hardware; run as root: "
+		 "no hugepages are free: DMA pools must be of small pages, which will do for emulated "
+		 "devices but not for fast hardware; run as root: "
 		 "echo 64 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
 }
 

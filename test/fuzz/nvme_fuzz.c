@@ -499,6 +499,8 @@ static bool attach(const uint8_t *header)
 		.opts_bytes = sizeof(opts),
 		.policy = header[0] & 1 ? NSDK_POLICY_AUTO : NSDK_POLICY_COHERENT,
 		.io_queues = header[2] % 5,
+		/* Most of the Identify data there is asks for more than can be had. */
+		.host_memory_bytes = (size_t)1 << 20,
 		.admin_entries = admin[header[2] / 8 % 4],
 	};
 	unsigned which = header[0] / 4 % 4 != 0;
