@@ -290,7 +290,7 @@ static bool all_over(void)
 static void run_all(const struct setting *s)
 {
 	uint64_t deadline_ns = nsdk_clock_ns() + PATIENCE_NS * slowness;
-	pthread_t threads[QUEUES];
+	pthread_t threads[QUEUES] = { 0 };
 	unsigned turns = 0;
 
 	for (unsigned i = 0; i < worker_count && s->threads; i++)
