@@ -361,7 +361,10 @@ static void vfio_close(struct nsdk_device *dev)
 	nsdk_vfio_bars_unmap(dev);
 	close_file(dev);
 	nsdk_bus_space_put(dev);
-	/* The kernel's driver may come only after the last file of the function is closed. */
+	/* The kernel's driver may come only after the last file of the function is closed. Not to one that
+	 * is being removed, or that somebody has just taken from us. */
+	if (vfio->wanted_back)
+		vfio->restore.driver[0] = '\0';
 	(void)nsdk_pci_restore(&vfio->restore);
 	unclaim(vfio);
 	free(vfio);

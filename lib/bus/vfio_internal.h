@@ -43,6 +43,7 @@ struct nsdk_vfio {
 	unsigned irq_count;
 	bool irq_on;
 	int notice_fd[NSDK_VFIO_NOTICES];
+	bool wanted_back; /* by the kernel, which is taking it from its driver */
 	struct nsdk_vfio_bar bars[NSDK_MAX_BARS];
 	LIST_ENTRY(nsdk_vfio) link; /* of the functions that this process drives */
 };

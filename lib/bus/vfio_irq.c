@@ -158,8 +158,12 @@ void nsdk_vfio_check(struct nsdk_device *dev)
 	struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
 	uint64_t count;
 
-	for (unsigned i = 0; i < NSDK_VFIO_NOTICES; i++)
-		if (vfio->notice_fd[i] >= 0 &&
-		    nsdk_sys.read(vfio->notice_fd[i], &count, sizeof(count)) == sizeof(count))
-			nsdk_device_set_gone(dev, notices[i].meaning);
+	for (unsigned i = 0; i < NSDK_VFIO_NOTICES; i++) {
+		if (vfio->notice_fd[i] < 0 ||
+		    nsdk_sys.read(vfio->notice_fd[i], &count, sizeof(count)) != sizeof(count))
+			continue;
+		if (i == NSDK_VFIO_NOTICE_REQUEST)
+			vfio->wanted_back = true;
+		nsdk_device_set_gone(dev, notices[i].meaning);
+	}
 }

@@ -121,6 +121,23 @@ static void device_is_wanted_back(void)
 	NSDK_ASSERT_ONE_SENTENCE("being unplugged");
 }
 
+/* Its driver is not offered what is being taken away, and is what has only failed. */
+static void who_is_given_back(void)
+{
+	for (unsigned notice = 0; notice < 2; notice++) {
+		fake_kernel_signal(fake.devices[0].notice_fds[notice]);
+		CU_ASSERT_TRUE(nsdk_device_check(dev));
+		nsdk_unit_log_clear();
+		nsdk_device_detach(dev);
+		dev = NULL;
+		NSDK_ASSERT_TEXT(fake_functions[0].driver, notice == 0 ? "" : "nvme");
+		CU_ASSERT_EQUAL_FATAL(fake_attach(0, NULL, &dev), 0);
+		nsdk_device_detach(dev);
+		fake_functions[0].driver = "nvme";
+		CU_ASSERT_EQUAL_FATAL(fake_attach(0, NULL, &dev), 0);
+	}
+}
+
 static void device_has_failed(void)
 {
 	fake_kernel_signal(fake.devices[0].notice_fds[1]);
@@ -151,6 +168,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(device_is_wanted_back),
 	NSDK_UNIT_TEST(device_has_failed),
 	NSDK_UNIT_TEST(conventional_pci_has_no_error_notice),
+	NSDK_UNIT_TEST(who_is_given_back),
 };
 
 NSDK_UNIT_MAIN("lib/bus/vfio_irq", tests, .before = before, .after = after)
