@@ -2,7 +2,8 @@
 /*
  * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
  *
- *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> HMB -> QUEUES -> NS_LIST <-> NS -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> HMB -> QUEUES
+ *		-> NS_LIST <-> NS -> READY
  *
  * Where there may be zoned namespaces (CAP.CSS) it goes on with
  *

@@ -198,25 +198,29 @@ static void look_for_hugepages(const struct nsdk_env_opts *opts)
 }
 
 /* EAL's arguments, in memory that EAL may write to. */
+#define LCORES_BYTES (RTE_MAX_LCORE * sizeof("1234@1234,") + sizeof("--lcores="))
+#define NAME_CHARS 64
+
 struct arguments {
 	int count;
 	char *argv[16];
+	size_t used;
+	char text[LCORES_BYTES + 512]; /* of all arguments but the lcores, half of that */
 };
 
 static void add_argument(struct arguments *arguments, const char *text)
 {
-	char *copy = strdup(text);
+	char *copy = arguments->text + arguments->used;
+	int length = snprintf(copy, sizeof(arguments->text) - arguments->used, "%s", text);
 
-	/* One that is missing is found at the end, as argv is then too short. */
-	if (copy)
-		arguments->argv[arguments->count] = copy;
-	arguments->count++;
+	arguments->used += (size_t)length + 1;
+	arguments->argv[arguments->count++] = copy;
 }
 
 /* "--lcores=0@CPU,1@CPU,…" */
 static void add_lcores(struct arguments *arguments)
 {
-	char text[RTE_MAX_LCORE * sizeof("1234@1234,") + sizeof("--lcores=")];
+	char text[LCORES_BYTES];
 	int length = snprintf(text, sizeof(text), "--lcores=");
 
 	for (unsigned i = 0; i < env.lcore_count; i++)
@@ -225,11 +229,12 @@ static void add_lcores(struct arguments *arguments)
 	add_argument(arguments, text);
 }
 
-static int make_arguments(struct arguments *arguments, const struct nsdk_env_opts *opts)
+static void make_arguments(struct arguments *arguments, const struct nsdk_env_opts *opts)
 {
-	char prefix[64], heap[16];
+	char prefix[64], heap[16], name[NAME_CHARS];
 
-	add_argument(arguments, opts->name && opts->name[0] ? opts->name : "nsdk");
+	snprintf(name, sizeof(name), "%s", opts->name && opts->name[0] ? opts->name : "nsdk");
+	add_argument(arguments, name);
 	add_argument(arguments, "--no-pci");
 	add_argument(arguments, "--iova-mode=va");
 	add_argument(arguments, "--no-telemetry");
@@ -243,10 +248,6 @@ static int make_arguments(struct arguments *arguments, const struct nsdk_env_opt
 	add_argument(arguments, "-m");
 	snprintf(heap, sizeof(heap), "%u", HEAP_MIB + env.lcore_count * HEAP_LCORE_MIB);
 	add_argument(arguments, heap);
-	for (int i = 0; i < arguments->count; i++)
-		if (!arguments->argv[i])
-			return nsdk_fail(-ENOMEM, "env", "no memory for EAL's arguments");
-	return 0;
 }
 
 /*
@@ -266,30 +267,22 @@ static void block_signals(sigset_t *before)
 
 static int start_eal(const struct nsdk_env_opts *opts)
 {
-	struct arguments arguments = { 0 }, permuted;
+	struct arguments arguments = { 0 };
 	sigset_t signals;
-	int error, result;
+	int result;
 
 	look_for_hugepages(opts);
-	error = make_arguments(&arguments, opts);
-	if (error)
-		goto free_arguments;
+	make_arguments(&arguments, opts);
 	block_signals(&signals);
-	/* EAL's getopt puts the pointers into another order. */
-	permuted = arguments;
-	result = rte_eal_init(permuted.count, permuted.argv);
+	result = rte_eal_init(arguments.count, arguments.argv);
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 	/* Empty, and only if it is; there may be none where the process may not make folders. */
 	(void)rmdir(rte_eal_get_runtime_dir());
 	if (result < 0)
-		error = nsdk_fail(-EIO, "env", "DPDK's EAL did not start: %s (%s)",
-				  env.eal_line[0] ? env.eal_line : "it does not say why",
-				  rte_strerror(rte_errno));
-
-free_arguments:
-	for (int i = 0; i < arguments.count; i++)
-		free(arguments.argv[i]);
-	return error;
+		return nsdk_fail(-EIO, "env", "DPDK's EAL did not start: %s (%s)",
+				 env.eal_line[0] ? env.eal_line : "it does not say why",
+				 rte_strerror(rte_errno));
+	return 0;
 }
 
 /* The calling thread's affinity, as it was before EAL pinned it. */
