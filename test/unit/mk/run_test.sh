@@ -72,6 +72,7 @@ END
 program skips << 'END'
 echo 'skip - one: not here'
 END
+cp "$tmp/good" "$tmp/better"
 # Ends only when a later one has.
 program slow << END
 until [[ -e $tmp/went ]]; do sleep 0.1; done
@@ -116,7 +117,7 @@ ok - slow
 ok - one
 skip - two: no reason
 ok - after
-" --jobs=3 "$tmp/good" "$tmp/bad" "$tmp/slow@90" "$tmp/good" "$tmp/after"
+" --jobs=3 "$tmp/good" "$tmp/bad" "$tmp/slow@90" "$tmp/better" "$tmp/after"
 expect 'one alone, behind all others' 0 '2 passed, 0 failed, 0 skipped' '' \
 	--jobs=3 --alone=/shy "$tmp/shy" "$tmp/watchful"
 expect 'adds up over programs' 1 '3 passed, 1 failed, 2 skipped' '' "$tmp/good" "$tmp/bad" "$tmp/good"
