@@ -445,7 +445,9 @@ static struct {
 
 static int every_turn(void *ctx)
 {
-	counted.turns++;
+	/* Inside of a turn, as the end is: what the machine does in front of the first is nobody's time. */
+	if (counted.turns++ == 0)
+		counted.began_ns = nsdk_clock_ns();
 	return 0;
 }
 
@@ -462,7 +464,6 @@ static int every_millisecond(void *ctx)
 
 static void put_pollers_on(void *ctx)
 {
-	counted.began_ns = nsdk_clock_ns();
 	CHECK(nsdk_poller_register(NULL, every_turn, NULL, 0, &counted.every) == 0);
 	CHECK(nsdk_poller_register(NULL, every_millisecond, NULL, 1000, &counted.timed) == 0);
 }
@@ -477,8 +478,11 @@ static void check_pollers(void)
 	around_ns = nsdk_clock_ns() - around_ns;
 	ns = counted.ended_ns - counted.began_ns;
 	CHECK(counted.ticks == 50);
-	/* "At most once in so many microseconds"; the two clocks may differ by a little. */
-	CHECK(ns > 49 * 1000 * 1000);
+	/*
+	 * "At most once in so many microseconds"; the first may come with the first turn, and the two
+	 * clocks may differ by a little.
+	 */
+	CHECK(ns > 48 * 1000 * 1000);
 	nsdk_reactor_stats(nsdk_reactor_get(0), &stats);
 	CHECK(stats.pollers == 0);
 	CHECK(stats.iterations >= counted.turns);
