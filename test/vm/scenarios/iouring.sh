@@ -4,7 +4,7 @@
 # I/O a second beside the kernel's io_uring: the same device, the same boot, 4 KiB random reads at depth 1
 # and 32. Both take turns, and the median of what each reached counts.
 #
-# vm: --iommu=intel --nvme=size=64M
+# vm: --iommu=intel --smp=1 --nvme=size=64M
 # timeout: 240
 
 # shellcheck source=/dev/null
