@@ -63,8 +63,10 @@ else
 check-unit: $(call binaries,test/unit/%) $(B)/libnsdk.a $(B)/libnsdk-unit.a
 	@$(run_tests) $(call programs,test/unit/%) $(call scripts,test/unit/%)
 
+# The longest first, or it would be the only one at the end.
 check-functional: all $(call binaries,test/functional/% test/fuzz/%)
-	@$(run_tests) $(call programs,test/functional/% test/fuzz/%) $(call scripts,test/functional/%)
+	@$(run_tests) $(call scripts,%/tool_perf.sh) $(call programs,test/functional/% test/fuzz/%) \
+		$(filter-out $(call scripts,%/tool_perf.sh),$(call scripts,test/functional/%))
 
 check-threads: $(call binaries,$(threaded))
 	@$(run_tests) $(call programs,$(threaded))
