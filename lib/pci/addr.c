@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * PCI addresses as text.
+ * PCI addresses: as text, and in order.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -57,4 +57,15 @@ void nsdk_pci_addr_format(const struct nsdk_pci_addr *addr, char out[NSDK_PCI_AD
 {
 	snprintf(out, NSDK_PCI_ADDR_CHARS, "%04x:%02x:%02x.%x", addr->domain, addr->bus,
 		 addr->dev & 0x1fu, addr->func & 0x7u);
+}
+
+int nsdk_pci_addr_compare(const struct nsdk_pci_addr *a, const struct nsdk_pci_addr *b)
+{
+	if (a->domain != b->domain)
+		return a->domain < b->domain ? -1 : 1;
+	if (a->bus != b->bus)
+		return a->bus < b->bus ? -1 : 1;
+	if (a->dev != b->dev)
+		return a->dev < b->dev ? -1 : 1;
+	return (int)a->func - (int)b->func;
 }

@@ -58,16 +58,8 @@ struct nsdk_hotplug {
 
 static int by_address(const void *left, const void *right)
 {
-	const struct nsdk_pci_addr *a = &((const struct function *)left)->addr;
-	const struct nsdk_pci_addr *b = &((const struct function *)right)->addr;
-
-	if (a->domain != b->domain)
-		return a->domain < b->domain ? -1 : 1;
-	if (a->bus != b->bus)
-		return a->bus < b->bus ? -1 : 1;
-	if (a->dev != b->dev)
-		return a->dev < b->dev ? -1 : 1;
-	return (int)a->func - (int)b->func;
+	return nsdk_pci_addr_compare(&((const struct function *)left)->addr,
+				     &((const struct function *)right)->addr);
 }
 
 static void list_free(struct list *list)

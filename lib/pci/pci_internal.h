@@ -12,6 +12,9 @@
 
 #define NSDK_PCI_PATH_CHARS 512
 
+/* Which of two addresses comes first: < 0 @p a; 0 they are one; > 0 @p b. */
+int nsdk_pci_addr_compare(const struct nsdk_pci_addr *a, const struct nsdk_pci_addr *b);
+
 /*
  * Put @p root before "/sys", "/proc" and "/run" ("" by default). A test points it at a tree of its
  * own; what it cannot move is libpciaccess.

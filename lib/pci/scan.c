@@ -109,16 +109,8 @@ static void fill_info(struct pci_device *dev, struct nsdk_pci_info *out)
 
 static int by_address(const void *left, const void *right)
 {
-	const struct nsdk_pci_addr *a = &((const struct nsdk_pci_info *)left)->addr;
-	const struct nsdk_pci_addr *b = &((const struct nsdk_pci_info *)right)->addr;
-
-	if (a->domain != b->domain)
-		return a->domain < b->domain ? -1 : 1;
-	if (a->bus != b->bus)
-		return a->bus < b->bus ? -1 : 1;
-	if (a->dev != b->dev)
-		return a->dev < b->dev ? -1 : 1;
-	return (int)a->func - (int)b->func;
+	return nsdk_pci_addr_compare(&((const struct nsdk_pci_info *)left)->addr,
+				     &((const struct nsdk_pci_info *)right)->addr);
 }
 
 int nsdk_pci_scan(int (*fn)(void *ctx, const struct nsdk_pci_info *info), void *ctx)

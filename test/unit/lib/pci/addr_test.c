@@ -42,9 +42,27 @@ static void refuses_the_rest(void)
 	NSDK_ASSERT_INT(nsdk_pci_addr_parse(NULL, &addr), -EINVAL);
 }
 
+/* Rising: each field counts only where those before it are the same. */
+static void are_in_order(void)
+{
+	static const struct nsdk_pci_addr rising[] = {
+		{ 0, 0, 0, 0 }, { 0, 0, 0, 7 }, { 0, 0, 31, 0 }, { 0, 255, 0, 1 }, { 0, 255, 1, 0 },
+		{ 0x10000, 0, 0, 0 },
+	};
+
+	for (int i = 0; i < 6; i++) {
+		for (int k = 0; k < 6; k++) {
+			int order = nsdk_pci_addr_compare(&rising[i], &rising[k]);
+
+			NSDK_ASSERT_INT((order > 0) - (order < 0), (i > k) - (i < k));
+		}
+	}
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(reads_every_form),
 	NSDK_UNIT_TEST(refuses_the_rest),
+	NSDK_UNIT_TEST(are_in_order),
 };
 
 NSDK_UNIT_MAIN("lib/pci/addr", tests)
