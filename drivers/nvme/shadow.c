@@ -97,20 +97,22 @@ void nsdk_nvme_shadow_begin(struct nsdk_nvme_qpair *qp)
 	size_t stride = ctrlr->doorbell_stride_bytes, sq = 2 * (size_t)qp->ring.qid * stride;
 	volatile uint8_t *registers = (volatile uint8_t *)ctrlr->bar.base + NSDK_NVME_REG_DOORBELLS;
 	struct nvme_doorbell *bells[] = { &qp->sq_bell, &qp->cq_bell };
+	/* Looked at once: a reset on another thread may turn them off meanwhile. */
+	bool on = ctrlr->shadow.on;
 
 	qp->attention &= ~(uint64_t)NVME_SHADOW;
 	for (unsigned i = 0; i < 2; i++) {
 		size_t offset = sq + i * stride;
 
 		*bells[i] = (struct nvme_doorbell){ .reg = (volatile uint32_t *)(registers + offset) };
-		if (!ctrlr->shadow.on)
+		if (!on)
 			continue;
 		bells[i]->shadow = at(ctrlr->shadow.doorbells, offset);
 		bells[i]->event = at(ctrlr->shadow.events, offset);
 		qp->attention |= NVME_SHADOW;
 	}
-	qp->ring.sq_doorbell = ctrlr->shadow.on ? qp->sq_bell.shadow : qp->sq_bell.reg;
-	qp->ring.cq_doorbell = ctrlr->shadow.on ? qp->cq_bell.shadow : qp->cq_bell.reg;
+	qp->ring.sq_doorbell = on ? qp->sq_bell.shadow : qp->sq_bell.reg;
+	qp->ring.cq_doorbell = on ? qp->cq_bell.shadow : qp->cq_bell.reg;
 }
 
 /* A doorbell has been left in memory: does the controller have to be told? */
