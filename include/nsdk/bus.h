@@ -136,6 +136,16 @@ void nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *bar, si
 void nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
 			 uint64_t value);
 
+/**
+ * Copy into or out of memory behind a BAR, as a device's own buffers are. Whole aligned words as far as that
+ * goes and bytes at the ends, each once and in ascending order, as uncached memory wants it: the C library's
+ * memcpy() may use what faults there (unaligned accesses, cache instructions).
+ * Threading: any; nobody else touches the range meanwhile.
+ */
+void nsdk_bar_copy_to(volatile void *bar_memory, const void *from, size_t bytes);
+/** The other way round. */
+void nsdk_bar_copy_from(void *to, const volatile void *bar_memory, size_t bytes);
+
 /** Number of MSI-X vectors, 0 when there are none. */
 unsigned nsdk_device_irq_count(struct nsdk_device *dev);
 

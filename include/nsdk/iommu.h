@@ -113,7 +113,21 @@ int nsdk_ioas_map(struct nsdk_ioas *ioas, void *va, size_t bytes, unsigned prot,
 int nsdk_ioas_copy(struct nsdk_ioas *dst, struct nsdk_ioas *src, nsdk_iova_t src_iova, void *va,
 		   size_t bytes, unsigned prot, bool fixed, nsdk_iova_t *iova);
 
-/** Undo one nsdk_ioas_map() or nsdk_ioas_copy(), whole. @return 0; -ENOENT no such mapping. */
+/**
+ * Set IOVAs aside that nothing is to be mapped at: addresses that a device takes for itself, as NVMe
+ * controllers do with their memory buffer (Base 3.1.3.16, CMBMSC). DMA there that leaves the device all
+ * the same is a fault.
+ *
+ * @param va     where to look for room first; may be anything.
+ * @param bytes  a multiple of the page size.
+ * @param fixed  exactly the IOVAs from *iova on.
+ * @return 0; -EINVAL alignment, or not among the usable ranges; -EEXIST taken; -ENOSPC; -ENOMEM. Nothing is
+ *         logged: who asks may do without. Undone by nsdk_ioas_unmap().
+ */
+int nsdk_ioas_reserve(struct nsdk_ioas *ioas, const volatile void *va, size_t bytes, bool fixed,
+		      nsdk_iova_t *iova);
+
+/** Undo one nsdk_ioas_map(), _copy() or _reserve(), whole. @return 0; -ENOENT no such mapping. */
 int nsdk_ioas_unmap(struct nsdk_ioas *ioas, nsdk_iova_t iova, size_t bytes);
 
 /** The usable IOVA ranges as of the last attach; returns how many there are (may exceed @p max). */

@@ -379,6 +379,42 @@ void nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *bar, si
 	reg_write(dev, bar, offset, 8, value);
 }
 
+/* ---- memory behind a BAR ---- */
+
+#define WORD_BYTES sizeof(uint64_t)
+
+void nsdk_bar_copy_to(volatile void *bar_memory, const void *from, size_t bytes)
+{
+	volatile uint8_t *to = bar_memory;
+	const uint8_t *in = from;
+	uint64_t word;
+
+	for (; bytes != 0 && (uintptr_t)to % WORD_BYTES != 0; bytes--)
+		*to++ = *in++;
+	for (; bytes >= WORD_BYTES; bytes -= WORD_BYTES, to += WORD_BYTES, in += WORD_BYTES) {
+		memcpy(&word, in, sizeof(word));
+		*(volatile uint64_t *)(volatile void *)to = word;
+	}
+	for (; bytes != 0; bytes--)
+		*to++ = *in++;
+}
+
+void nsdk_bar_copy_from(void *to, const volatile void *bar_memory, size_t bytes)
+{
+	const volatile uint8_t *from = bar_memory;
+	uint8_t *out = to;
+	uint64_t word;
+
+	for (; bytes != 0 && (uintptr_t)from % WORD_BYTES != 0; bytes--)
+		*out++ = *from++;
+	for (; bytes >= WORD_BYTES; bytes -= WORD_BYTES, from += WORD_BYTES, out += WORD_BYTES) {
+		word = *(const volatile uint64_t *)(const volatile void *)from;
+		memcpy(out, &word, sizeof(word));
+	}
+	for (; bytes != 0; bytes--)
+		*out++ = *from++;
+}
+
 /* ---- interrupts, reset, poll ---- */
 
 unsigned nsdk_device_irq_count(struct nsdk_device *dev)

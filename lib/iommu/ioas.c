@@ -80,7 +80,8 @@ void nsdk_ioas_destroy(struct nsdk_ioas *ioas)
 		 * kernel will not unmap goes with the object, and it has said why. */
 		struct nsdk_mapping *map = &ioas->space.maps[ioas->space.count - 1];
 
-		(void)iommu->ops->unmap(ioas, map);
+		if (map->prot != 0)
+			(void)iommu->ops->unmap(ioas, map);
 		nsdk_iova_remove(&ioas->space, map);
 	}
 	iommu->ops->destroy(ioas);
@@ -209,6 +210,28 @@ int nsdk_ioas_copy(struct nsdk_ioas *dst, struct nsdk_ioas *src, nsdk_iova_t src
 	return map_or_copy(dst, src, src_iova.addr, va, bytes, prot, fixed, iova);
 }
 
+int nsdk_ioas_reserve(struct nsdk_ioas *ioas, const volatile void *va, size_t bytes, bool fixed,
+		      nsdk_iova_t *iova)
+{
+	struct nsdk_mapping map = {.first = fixed ? iova->addr : 0};
+	int rc;
+
+	if (bytes == 0 || (bytes & (ioas->space.align_bytes[0] - 1)) != 0)
+		return -EINVAL;
+	pthread_rwlock_wrlock(&ioas->lock);
+	rc = nsdk_iova_choose(&ioas->space, (uintptr_t)va & ~(ioas->space.align_bytes[0] - 1), bytes,
+			      fixed, &map.first);
+	if (rc == 0)
+		rc = nsdk_iova_make_room(&ioas->space);
+	if (rc == 0) {
+		map.last = map.first + (bytes - 1);
+		nsdk_iova_insert(&ioas->space, &map);
+		iova->addr = map.first;
+	}
+	pthread_rwlock_unlock(&ioas->lock);
+	return rc;
+}
+
 int nsdk_ioas_unmap(struct nsdk_ioas *ioas, nsdk_iova_t iova, size_t bytes)
 {
 	struct nsdk_mapping *map;
@@ -223,7 +246,7 @@ int nsdk_ioas_unmap(struct nsdk_ioas *ioas, nsdk_iova_t iova, size_t bytes)
 			       bytes, (unsigned long long)iova.addr);
 		goto unlock;
 	}
-	rc = ioas->iommu->ops->unmap(ioas, map);
+	rc = map->prot != 0 ? ioas->iommu->ops->unmap(ioas, map) : 0;
 	if (rc == 0)
 		nsdk_iova_remove(&ioas->space, map);
 unlock:

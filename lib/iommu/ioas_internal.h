@@ -16,7 +16,7 @@ struct nsdk_mapping {
 	uint64_t first;
 	uint64_t last;
 	void *va;
-	unsigned prot;
+	unsigned prot; /* 0: only set aside; the kernel knows nothing of it */
 };
 
 static inline uint64_t nsdk_mapping_bytes(const struct nsdk_mapping *map)

@@ -153,6 +153,15 @@ static struct nsdk_soft_listener *find_listener(struct nsdk_ioas *ioas, const vo
 	return NULL;
 }
 
+/* Of what is mapped; what is only set aside is no memory. */
+static void tell_all(struct nsdk_ioas *ioas, const struct nsdk_soft_listener *listener, bool mapped)
+{
+	for (size_t i = 0; i < ioas->space.count; i++)
+		if (ioas->space.maps[i].prot != 0)
+			listener->fn(listener->ctx, ioas->space.maps[i].va,
+				     (size_t)nsdk_mapping_bytes(&ioas->space.maps[i]), mapped);
+}
+
 int nsdk_ioas_soft_set_notify(struct nsdk_ioas *ioas, nsdk_ioas_soft_notify fn, void *ctx)
 {
 	struct nsdk_soft_listener *listener;
@@ -162,9 +171,7 @@ int nsdk_ioas_soft_set_notify(struct nsdk_ioas *ioas, nsdk_ioas_soft_notify fn, 
 	listener = find_listener(ioas, ctx);
 	if (listener != NULL) {
 		TAILQ_REMOVE(&ioas->listeners, listener, link);
-		for (size_t i = 0; i < ioas->space.count; i++)
-			listener->fn(ctx, ioas->space.maps[i].va,
-				     (size_t)nsdk_mapping_bytes(&ioas->space.maps[i]), false);
+		tell_all(ioas, listener, false);
 	}
 	if (fn == NULL) {
 		free(listener);
@@ -179,8 +186,7 @@ int nsdk_ioas_soft_set_notify(struct nsdk_ioas *ioas, nsdk_ioas_soft_notify fn, 
 	listener->fn = fn;
 	listener->ctx = ctx;
 	TAILQ_INSERT_TAIL(&ioas->listeners, listener, link);
-	for (size_t i = 0; i < ioas->space.count; i++)
-		fn(ctx, ioas->space.maps[i].va, (size_t)nsdk_mapping_bytes(&ioas->space.maps[i]), true);
+	tell_all(ioas, listener, true);
 unlock:
 	pthread_rwlock_unlock(&ioas->lock);
 	return rc;

@@ -238,7 +238,8 @@ static int replay(struct nsdk_ioas *ioas)
 	int rc = 0;
 
 	for (size_t i = 0; i < ioas->space.count && rc == 0; i++)
-		rc = type1_map(ioas, &ioas->space.maps[i]);
+		if (ioas->space.maps[i].prot != 0)
+			rc = type1_map(ioas, &ioas->space.maps[i]);
 	return rc; /* on failure the caller leaves, and the kernel drops what was made */
 }
 

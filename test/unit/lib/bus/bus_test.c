@@ -110,6 +110,27 @@ static void address_space_can_be_shared(void)
 	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
 }
 
+/* Any place and length; what is beside it stays. */
+static void copies_behind_a_bar(void)
+{
+	_Alignas(8) uint8_t bar[64], from[64], back[64];
+
+	for (unsigned i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i + 1);
+	for (unsigned to = 0; to < 9; to++)
+		for (unsigned at = 0; at < 9; at++)
+			for (unsigned bytes = 0; bytes < 40; bytes++) {
+				memset(bar, 0xee, sizeof(bar));
+				memset(back, 0xdd, sizeof(back));
+				nsdk_bar_copy_to(bar + to, from + at, bytes);
+				nsdk_bar_copy_from(back + at, bar + to, bytes);
+				CU_ASSERT(memcmp(bar + to, from + at, bytes) == 0);
+				CU_ASSERT(memcmp(back + at, from + at, bytes) == 0);
+				CU_ASSERT((to == 0 || bar[to - 1] == 0xee) && bar[to + bytes] == 0xee);
+				CU_ASSERT((at == 0 || back[at - 1] == 0xdd) && back[at + bytes] == 0xdd);
+			}
+}
+
 static void detach_of_nothing(void)
 {
 	nsdk_device_detach(NULL);
@@ -123,6 +144,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(gone_is_said_once),
 	NSDK_UNIT_TEST(gone_reads_all_ones),
 	NSDK_UNIT_TEST(address_space_can_be_shared),
+	NSDK_UNIT_TEST(copies_behind_a_bar),
 	NSDK_UNIT_TEST(detach_of_nothing),
 };
 

@@ -131,6 +131,27 @@ static void ranges_say_how_many_there_are(void)
 	fake_detach_cdev(ioas, &member);
 }
 
+static void set_aside_is_what_nothing_is_mapped_at(void)
+{
+	nsdk_iova_t iova = {0x5000}, other = {0x6000};
+
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, NULL, 0x3000, true, &iova), 0);
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, NULL, 0x1000, true, &other), -EEXIST);
+	NSDK_ASSERT_INT(nsdk_ioas_map(ioas, at(0x7f0000000000), 4096, NSDK_IOAS_RW, true, &other), -EEXIST);
+	NSDK_ASSERT_ONE_SENTENCE("it is taken");
+	/* Where it is asked for first, from the start of that page on. */
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, at(0x7f0000000123), 0x2000, false, &other), 0);
+	CU_ASSERT_EQUAL(other.addr, 0x7f0000000000);
+	NSDK_ASSERT_INT(map(0x7f0000001000, 4096, NSDK_IOAS_RW), 0);
+	NSDK_ASSERT_INT(fake.pins, 1);
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, NULL, 0, false, &other), -EINVAL);
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, NULL, 100, false, &other), -EINVAL);
+	/* The kernel has never heard of it, so it is not told either; one is left for the end. */
+	NSDK_ASSERT_INT(nsdk_ioas_unmap(ioas, iova, 0x3000), 0);
+	NSDK_ASSERT_INT(nsdk_ioas_unmap(ioas, iova, 0x3000), -ENOENT);
+	NSDK_ASSERT_ONE_SENTENCE("nothing is mapped");
+}
+
 static void many_mappings_keep_their_records(void)
 {
 	nsdk_iova_t iova;
@@ -154,6 +175,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(destroy_with_a_device_in_it_does_nothing),
 	NSDK_UNIT_TEST(null_is_fine),
 	NSDK_UNIT_TEST(ranges_say_how_many_there_are),
+	NSDK_UNIT_TEST(set_aside_is_what_nothing_is_mapped_at),
 	NSDK_UNIT_TEST(many_mappings_keep_their_records),
 };
 

@@ -181,6 +181,26 @@ static void listeners_hear_everything_and_only_that(void)
 	NSDK_ASSERT_INT(first.calls, 4);
 }
 
+/* Addresses that a device keeps for itself: no memory of anybody's, to the devices and to listeners. */
+static void what_is_set_aside_is_no_memory(void)
+{
+	nsdk_iova_t iova = {0x7f0000200000};
+	struct heard heard = {0};
+	size_t contiguous;
+	void *va;
+
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, NULL, 0x4000, true, &iova), 0);
+	NSDK_ASSERT_INT(nsdk_ioas_soft_set_notify(ioas, hear, &heard), 0);
+	NSDK_ASSERT_INT(nsdk_ioas_soft_lookup(ioas, iova.addr, 1, NSDK_IOAS_READ, &va, &contiguous), -EFAULT);
+	/* Memory at that address gets another one. */
+	CU_ASSERT_NOT_EQUAL(map(0x7f0000200000, 4096, NSDK_IOAS_RW), 0x7f0000200000);
+	NSDK_ASSERT_INT(heard.balance, 1);
+	NSDK_ASSERT_INT(nsdk_ioas_unmap(ioas, iova, 0x4000), 0);
+	NSDK_ASSERT_INT(heard.calls, 1);
+	NSDK_ASSERT_INT(nsdk_ioas_soft_set_notify(ioas, NULL, &heard), 0);
+	NSDK_ASSERT_INT(heard.calls, 2);
+}
+
 /* ---- while another thread maps ---- */
 
 static atomic_bool stop;
@@ -227,6 +247,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(unmapped_is_gone),
 	NSDK_UNIT_TEST(narrow_device_narrows_the_ranges),
 	NSDK_UNIT_TEST(listeners_hear_everything_and_only_that),
+	NSDK_UNIT_TEST(what_is_set_aside_is_no_memory),
 	NSDK_UNIT_TEST(lookups_while_mappings_change),
 };
 

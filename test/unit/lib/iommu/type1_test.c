@@ -151,7 +151,10 @@ static void nonsense_from_the_kernel_is_an_error(void)
 static void early_mappings_are_made_with_the_first_device(void)
 {
 	uint64_t first = map(0x7f0000200000, 2 * MIB), second = map(0x7f0000600000, MIB);
+	nsdk_iova_t aside = {0x7f0000a00000};
 
+	/* What is only set aside is not made, and not undone. */
+	NSDK_ASSERT_INT(nsdk_ioas_reserve(ioas, NULL, MIB, true, &aside), 0);
 	NSDK_ASSERT_INT(fake.pins, 0);
 	attach(0);
 	NSDK_ASSERT_INT(fake_kernel_mapped_bytes(0, first), 2 * MIB);
