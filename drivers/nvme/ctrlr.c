@@ -151,6 +151,7 @@ void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr)
 	nsdk_nvme_recover_end(ctrlr);
 	nsdk_nvme_ctrlr_quiesce(ctrlr);
 	nsdk_nvme_admin_abort(ctrlr);
+	nsdk_nvme_cmb_destroy(ctrlr);
 	/* Out of the device's reach first, then freed. */
 	if (ctrlr->mem_attached)
 		nsdk_mem_detach(ctrlr->mem, ctrlr->dev);
@@ -185,6 +186,9 @@ static int take_opts(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_opts 
 		own->io_timeout_ns = 30 * NVME_NS_PER_S;
 	if (!own->max_resets)
 		own->max_resets = 3;
+	if (own->cmb & ~(NSDK_NVME_CMB_SQ | NSDK_NVME_CMB_DATA))
+		return nsdk_fail(-EINVAL, "nvme", "%s: cmb is %xh, which says something unknown",
+				 nsdk_device_name(ctrlr->dev), own->cmb);
 	/* Number of Queues is a 16-bit field, and FFFFh is reserved (Base 5.27.1.5). */
 	if (own->io_queues > 65535)
 		return nsdk_fail(-EINVAL, "nvme", "%s: %u I/O queues were asked for; 65535 is the most",
@@ -256,7 +260,9 @@ int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 	if (err)
 		goto free_ctrlr;
 	ctrlr->mem_attached = true;
-	ctrlr->map = nsdk_mem_map_of(mem, dev);
+	/* What it points to stays as it is until the detach. */
+	ctrlr->own_map = *nsdk_mem_map_of(mem, dev);
+	ctrlr->map = &ctrlr->own_map;
 
 	pool_opts.attr = nsdk_nvme_ctrlr_dma_attr(ctrlr);
 	pool_opts.numa_node = nsdk_device_numa_node(dev);

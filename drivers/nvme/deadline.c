@@ -239,8 +239,9 @@ static bool may_be_sent_again(const struct nsdk_nvme_qpair *qp, const struct nsd
 	if (cmd->flags & 3)
 		return false;
 	switch (cmd->opcode) {
-	case NSDK_NVME_NVM_READ:
 	case NSDK_NVME_NVM_COMPARE:
+		return !nsdk_nvme_cmb_may_have(qp->ctrlr, cmd);
+	case NSDK_NVME_NVM_READ:
 	case NSDK_NVME_NVM_FLUSH:
 	case NSDK_NVME_NVM_VERIFY:
 	case NSDK_NVME_ZNS_MGMT_RECEIVE:
@@ -250,7 +251,7 @@ static bool may_be_sent_again(const struct nsdk_nvme_qpair *qp, const struct nsd
 	case NSDK_NVME_NVM_WRITE_UNCORRECTABLE:
 	case NSDK_NVME_NVM_DATASET_MANAGEMENT:
 		/* In a zone, what has been written cannot be written again. */
-		return qp->retry_writes &&
+		return qp->retry_writes && !nsdk_nvme_cmb_may_have(qp->ctrlr, cmd) &&
 		       !atomic_load_explicit(&qp->ctrlr->any_zoned, memory_order_relaxed);
 	default:
 		return false;

@@ -152,6 +152,9 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 	if (ctrlr->recovery.own)
 		nsdk_nvme_admin_restart(ctrlr);
 	ctrlr->shadow.on = false;
+	err = nsdk_nvme_cmb_enable(ctrlr);
+	if (err)
+		return failed(ctrlr, err, "the controller's memory buffer does not come back as it was");
 
 	/* All queues and the Identify buffer are in place: the device may start DMA now. */
 	err = nsdk_device_set_bus_master(ctrlr->dev, true);

@@ -88,16 +88,19 @@ static void *list_of(const struct nsdk_nvme_qpair *qp, const struct nvme_tracker
  * Says in a command where its payload is: by an SGL where its PSDT field asks for that, else by PRPs.
  *
  * @param[out] list_bytes  used of the tracker's list.
- * @return 0; -EFAULT; -EINVAL. Nothing but the command and the list has been changed.
+ * @return 0; -EFAULT; -EINVAL; -EOPNOTSUPP. Nothing but the command and the list has been changed.
  */
 static int describe(struct nsdk_nvme_qpair *qp, const struct nvme_tracker *t, struct nsdk_nvme_cmd *cmd,
-		    const struct nvme_payload *payload, size_t bytes, size_t *list_bytes)
+		    const struct nvme_payload *payload, size_t bytes, enum nsdk_dma_dir dir,
+		    size_t *list_bytes)
 {
 	struct nvme_prps prps = { 0 };
 	uint64_t list_iova;
 	void *list = list_of(qp, t, &list_iova);
-	int err;
+	int err = nvme_cmb_check(qp->ctrlr, payload, bytes, dir);
 
+	if (err)
+		return err;
 	if (cmd->flags & NSDK_NVME_PSDT_SGL)
 		return nsdk_nvme_sgl_build(qp->ctrlr->map, *payload, bytes, list,
 					   qp->prp_list_bytes / sizeof(struct nsdk_nvme_sgl), list_iova,
@@ -117,7 +120,7 @@ static void give(struct nsdk_nvme_qpair *qp, const struct nvme_tracker *t,
 {
 	uint64_t iova;
 
-	nsdk_nvme_payload_flush(qp->to_device, *payload, bytes, dir, false);
+	nsdk_nvme_payload_flush(qp->ctrlr, qp->to_device, *payload, bytes, dir, false);
 	if (list_bytes)
 		nsdk_flush_batch_for_device(qp->to_device, list_of(qp, t, &iova), list_bytes,
 					    NSDK_DMA_TO_DEVICE);
@@ -156,7 +159,7 @@ int nsdk_nvme_issue(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
 	if (!t)
 		return nsdk_nvme_refuse(qp);
 	if (payload) {
-		err = describe(qp, t, cmd, payload, bytes, &list_bytes);
+		err = describe(qp, t, cmd, payload, bytes, dir, &list_bytes);
 		if (err)
 			return err;
 	}
@@ -188,7 +191,8 @@ int nsdk_nvme_issue_fused(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd cmds[
 	if (!trackers[1])
 		return nsdk_nvme_refuse(qp);
 	for (int i = 0; i < 2; i++) {
-		err = describe(qp, trackers[i], &cmds[i], &payloads[i], bytes, &list_bytes[i]);
+		err = describe(qp, trackers[i], &cmds[i], &payloads[i], bytes, NSDK_DMA_TO_DEVICE,
+			       &list_bytes[i]);
 		if (err)
 			return err;
 	}
@@ -271,6 +275,9 @@ NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qp
 	if (!err)
 		err = nsdk_nvme_payload_check(qp->ctrlr->map, payload, bytes, iovcnt,
 					      nsdk_nvme_sgl_align_mask(qp));
+	if (!err)
+		/* Of all of it, before a part goes out. */
+		err = nvme_cmb_check(qp->ctrlr, payload, bytes, dir);
 	if (err)
 		return err;
 	if (blocks <= ns->max_blocks)

@@ -11,6 +11,7 @@
 
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
+#include <nsdk/nvme_memory.h>
 #include <nsdk/nvme_zns.h>
 
 #include "lib/coherence/coherence_internal.h"
@@ -156,6 +157,7 @@ enum nvme_attention {
 	NVME_LOOK = 256,   /* the completion ring has come round: time for a look at the clock */
 	NVME_PAUSED = 512, /* its queues are being made again: nothing is sent or taken */
 	NVME_SHADOW = 1024, /* doorbells are left in memory, and the controller may have to be told */
+	NVME_CMB = 2048,    /* SQEs are copied to the controller before their doorbell */
 };
 
 /* A completion that was collected, no-snoop only. */
@@ -209,7 +211,7 @@ struct nsdk_nvme_qpair {
 
 	/* Second line: what submitting needs on top. */
 	struct nsdk_nvme_cmd *sqe;       /* next slot to fill */
-	struct nsdk_nvme_cmd *sqe_unsent; /* no-snoop: first slot that the device was not given */
+	struct nsdk_nvme_cmd *sqe_unsent; /* no-snoop, CMB: first slot that the device was not given */
 	_Atomic uint64_t *window;        /* of the memory domain, see mem_internal.h */
 	struct nsdk_nvme_ctrlr *ctrlr;
 	uintptr_t short_first_piece;     /* of the window, in pieces */
@@ -241,6 +243,7 @@ struct nsdk_nvme_qpair {
 	uint32_t split_children_max;     /* so that a split leaves trackers to the others */
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
 	struct nvme_doorbell sq_bell, cq_bell; /* NVME_SHADOW */
+	volatile uint64_t *cmb_sq;       /* where the controller looks for commands (cmb.c), or NULL */
 	/* Compare and Write (fused.c): both commands count among those of splits. */
 	struct nvme_fused *fused, *fused_free;
 	/* Deadlines (deadline.c). */
@@ -406,6 +409,7 @@ struct nsdk_nvme_ctrlr {
 	struct nsdk_coherence *coh;
 	struct nsdk_dma_pool *pool; /* queues, PRP lists, Identify */
 	const struct nsdk_dma_map *map;
+	struct nsdk_dma_map own_map; /* that is it: with memory of the controller's own */
 	struct nsdk_bar bar;
 	struct nsdk_nvme_opts opts;
 
@@ -456,6 +460,19 @@ struct nsdk_nvme_ctrlr {
 		size_t bytes;
 		bool refused;        /* it was not to be had, or not taken */
 	} hmb;
+	/* What we have of its memory (cmb.c); 0 bytes: nothing. */
+	struct nvme_cmb {
+		volatile uint8_t *base;
+		size_t bytes, reserved_bytes;
+		nsdk_iova_t addr;
+		uint32_t loc, sz;    /* CMBLOC, CMBSZ */
+		bool selectable;     /* there is a CMBMSC */
+		bool fixed;          /* its address is that of its BAR */
+		bool on, refused;
+		uint32_t *runs;      /* pages of what begins at a page; 0: nothing; under the lock */
+		size_t used_pages;
+		unsigned queues;
+	} cmb;
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 
 	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
@@ -522,6 +539,23 @@ int nsdk_nvme_hmb_cmd(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmd *out);
 void nsdk_nvme_hmb_answered(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cpl *cpl);
 void nsdk_nvme_hmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
 
+/* cmb.c */
+int nsdk_nvme_cmb_enable(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_cmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_cmb_take_sq(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_cmb_drop_sq(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_cmb_check_payload(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
+				size_t bytes, enum nsdk_dma_dir dir);
+bool nsdk_nvme_cmb_may_have(const struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd);
+/* See there; mostly there is no such buffer. */
+static inline int nvme_cmb_check(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
+				 size_t bytes, enum nsdk_dma_dir dir)
+{
+	return NVME_LIKELY(!ctrlr->map->own.bytes) ?
+		       0 : nsdk_nvme_cmb_check_payload(ctrlr, payload, bytes, dir);
+}
+
 /* qpair.c */
 enum nvme_queue_step { NVME_CREATE_CQ, NVME_CREATE_SQ, NVME_DELETE_SQ, NVME_DELETE_CQ };
 struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum nvme_queue_step step);
@@ -539,8 +573,9 @@ void nsdk_nvme_payload_advance(struct nvme_payload *payload, size_t bytes);
 int nsdk_nvme_payload_check(const struct nsdk_dma_map *map, const struct nvme_payload *payload,
 			    size_t bytes, int iovcnt, uint32_t align_mask);
 void nsdk_nvme_payload_dirty(struct nsdk_coherence *coh, struct nvme_payload payload, size_t bytes);
-void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload payload,
-			     size_t bytes, enum nsdk_dma_dir dir, bool for_cpu);
+void nsdk_nvme_payload_flush(const struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_flush_batch *batch,
+			     struct nvme_payload payload, size_t bytes, enum nsdk_dma_dir dir,
+			     bool for_cpu);
 
 /* sgl.c */
 int nsdk_nvme_sgl_build(const struct nsdk_dma_map *map, struct nvme_payload payload, size_t bytes,

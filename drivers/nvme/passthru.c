@@ -184,6 +184,9 @@ int nsdk_nvme_admin_passthru(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nv
 		err = cb ? check_allowed(&cmd, true) : -EINVAL;
 	if (!err)
 		err = check_data(ctrlr, &cmd, buf, bytes, dir);
+	/* What is on the controller is for I/O. */
+	if (!err && bytes && nsdk_dma_map_is_own(ctrlr->map, (uintptr_t)buf))
+		err = -EFAULT;
 	if (err)
 		return err;
 	raw = calloc(1, sizeof(*raw));

@@ -29,8 +29,12 @@ static inline void ring_sq_doorbell(struct nsdk_nvme_qpair *qp, const struct nsd
 NVME_NOINLINE static void send_flushed(struct nsdk_nvme_qpair *qp)
 {
 	const struct nvme_ring *ring = &qp->ring;
-	struct nsdk_nvme_cmd *from = qp->sqe_unsent;
+	struct nsdk_nvme_cmd *from;
 
+	if (qp->attention & NVME_CMB)
+		/* Not of memory that the device reads: nothing of them is left to be flushed. */
+		nsdk_nvme_cmb_send(qp);
+	from = qp->sqe_unsent;
 	if (qp->sqe < from) {
 		nsdk_flush_batch_for_device(qp->to_device, from,
 					    (size_t)((char *)ring->sq_end - (char *)from),
@@ -78,6 +82,8 @@ static inline void send(struct nsdk_nvme_qpair *qp)
 		if (!(qp->attention & NVME_FLUSHING))
 			send_flushed(qp);
 	} else {
+		if (NVME_UNLIKELY(qp->attention & NVME_CMB))
+			nsdk_nvme_cmb_send(qp);
 		send_snooped(qp);
 		if (qp->attention & NVME_SHADOW)
 			nsdk_nvme_shadow_told(&qp->sq_bell);
@@ -145,7 +151,7 @@ NVME_COLD void nsdk_nvme_qpair_give_up(struct nsdk_nvme_qpair *qp, uint16_t stat
 		const struct nvme_tracker *t = &qp->trackers[i];
 
 		if (t->cb && !t->arrived && t->from_device_bytes)
-			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
+			nsdk_nvme_payload_flush(qp->ctrlr, qp->from_device, t->from_device,
 						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
 	}
 	/* The device may have written part of these: taken back before their owners look. */
@@ -428,7 +434,7 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, uint32_t max, const struct n
 		t->arrived = true;
 		qp->arrivals[count++] = (struct nvme_arrival){ t, qp->cqe };
 		if (t->from_device_bytes)
-			nsdk_nvme_payload_flush(qp->from_device, t->from_device,
+			nsdk_nvme_payload_flush(qp->ctrlr, qp->from_device, t->from_device,
 						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
 		if (++qp->cqe == qp->ring.cq_end) {
 			qp->cqe = qp->ring.cq;

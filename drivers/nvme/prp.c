@@ -187,9 +187,13 @@ void nsdk_nvme_payload_dirty(struct nsdk_coherence *coh, struct nvme_payload pay
 	}
 }
 
-/* Adds every piece of a payload to a batch. */
-void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload payload,
-			     size_t bytes, enum nsdk_dma_dir dir, bool for_cpu)
+/*
+ * Adds every piece of a payload to a batch, but for what is on the controller: no cache has lines of that, and
+ * operations on uncached memory are slow at best.
+ */
+void nsdk_nvme_payload_flush(const struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_flush_batch *batch,
+			     struct nvme_payload payload, size_t bytes, enum nsdk_dma_dir dir,
+			     bool for_cpu)
 {
 	struct payload_walk walk;
 
@@ -197,7 +201,9 @@ void nsdk_nvme_payload_flush(struct nsdk_flush_batch *batch, struct nvme_payload
 	for (;;) {
 		size_t step = walk.left < bytes ? walk.left : bytes;
 
-		if (for_cpu)
+		if (nsdk_dma_map_is_own(ctrlr->map, walk.va))
+			;
+		else if (for_cpu)
 			nsdk_flush_batch_for_cpu(batch, (const void *)walk.va, step, dir);
 		else
 			nsdk_flush_batch_for_device(batch, (const void *)walk.va, step, dir);

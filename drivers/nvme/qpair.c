@@ -183,6 +183,7 @@ static void free_qpair(struct nsdk_nvme_qpair *qp)
 	free(qp->trackers);
 	free(qp->arrivals);
 	free(qp->retries);
+	nsdk_nvme_cmb_drop_sq(qp);
 	nsdk_nvme_ring_destroy(ctrlr, &qp->ring);
 	free(qp);
 }
@@ -266,6 +267,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	if (err)
 		goto free_qp;
 	nsdk_nvme_shadow_begin(qp);
+	nsdk_nvme_cmb_take_sq(qp);
 	qp->sqe = qp->sqe_unsent = qp->ring.sq;
 	qp->cqe = qp->ring.cq;
 	err = create_trackers(qp);

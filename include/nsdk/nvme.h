@@ -41,7 +41,14 @@ struct nsdk_nvme_opts {
 	unsigned max_resets;           /**< when it fails; counted anew after 60 s; 0: 3 */
 	size_t host_memory_bytes;      /**< to lend to a controller that asks, at most; 0: 64 MiB */
 	bool plain_doorbells;          /**< no shadow doorbells where the controller offers them */
+	unsigned cmb;                  /**< what the controller memory buffer is used for: NSDK_NVME_CMB_*;
+					    0: nothing (nsdk/nvme_memory.h) */
 };
+
+/** Submission queues lie in the controller memory buffer, as far as it has room: opts.cmb. */
+#define NSDK_NVME_CMB_SQ 1u
+/** Buffers for data can be taken there, by nsdk_nvme_cmb_alloc(): opts.cmb. */
+#define NSDK_NVME_CMB_DATA 2u
 
 /** No deadline: timeout_ns and io_timeout_ns. */
 #define NSDK_NVME_NO_TIMEOUT UINT64_MAX

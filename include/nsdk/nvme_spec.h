@@ -32,6 +32,22 @@ enum nsdk_nvme_reg {
 	NSDK_NVME_REG_ACQ = 0x30,   /* 64 bits: admin CQ base */
 	NSDK_NVME_REG_CMBLOC = 0x38,
 	NSDK_NVME_REG_CMBSZ = 0x3c,
+	NSDK_NVME_REG_BPINFO = 0x40,
+	NSDK_NVME_REG_BPRSEL = 0x44,
+	NSDK_NVME_REG_BPMBL = 0x48, /* 64 bits */
+	NSDK_NVME_REG_CMBMSC = 0x50, /* 64 bits */
+	NSDK_NVME_REG_CMBSTS = 0x58,
+	NSDK_NVME_REG_CMBEBS = 0x5c,
+	NSDK_NVME_REG_CMBSWTP = 0x60,
+	NSDK_NVME_REG_NSSD = 0x64,
+	NSDK_NVME_REG_CRTO = 0x68,
+	NSDK_NVME_REG_PMRCAP = 0xe00, /* persistent memory region */
+	NSDK_NVME_REG_PMRCTL = 0xe04,
+	NSDK_NVME_REG_PMRSTS = 0xe08,
+	NSDK_NVME_REG_PMREBS = 0xe0c,
+	NSDK_NVME_REG_PMRSWTP = 0xe10,
+	NSDK_NVME_REG_PMRMSCL = 0xe14,
+	NSDK_NVME_REG_PMRMSCU = 0xe18,
 	NSDK_NVME_REG_DOORBELLS = 0x1000, /* SQ y tail: + 2y(4 << DSTRD); CQ y head: + (2y+1)(4 << DSTRD) */
 };
 
@@ -43,6 +59,41 @@ enum nsdk_nvme_reg {
 #define NSDK_NVME_CAP_CSS(cap) ((uint32_t)((cap) >> 37 & 0xff))    /* command sets */
 #define NSDK_NVME_CAP_MPSMIN(cap) ((uint32_t)((cap) >> 48 & 0xf))  /* min page: 4096 << n bytes */
 #define NSDK_NVME_CAP_MPSMAX(cap) ((uint32_t)((cap) >> 52 & 0xf))
+#define NSDK_NVME_CAP_PMRS (UINT64_C(1) << 56) /* there is a persistent memory region */
+#define NSDK_NVME_CAP_CMBS (UINT64_C(1) << 57) /* there is a memory buffer, enabled by CMBMSC */
+/* CMBLOC (Base 3.1.3.11): where the memory buffer is */
+#define NSDK_NVME_CMBLOC_BIR(loc) ((loc)&7u)
+#define NSDK_NVME_CMBLOC_CDMMMS 0x80u /* one command's data: some of it there, some not */
+#define NSDK_NVME_CMBLOC_OFST(loc) ((loc) >> 12) /* in units of CMBSZ.SZU */
+/* CMBSZ (Base 3.1.3.12): how much, and for what */
+#define NSDK_NVME_CMBSZ_SQS 0x01u   /* submission queues */
+#define NSDK_NVME_CMBSZ_CQS 0x02u   /* completion queues */
+#define NSDK_NVME_CMBSZ_LISTS 0x04u /* PRP lists, SGLs */
+#define NSDK_NVME_CMBSZ_RDS 0x08u   /* data of commands that give the host data */
+#define NSDK_NVME_CMBSZ_WDS 0x10u   /* data of commands that take it from the host */
+#define NSDK_NVME_CMBSZ_SZU(sz) ((sz) >> 8 & 0xfu) /* 4 KiB << 4n */
+#define NSDK_NVME_CMBSZ_SZ(sz) ((sz) >> 12)
+/* CMBMSC (Base 3.1.3.16): bits 63:12, what the controller takes for addresses of it */
+#define NSDK_NVME_CMBMSC_CRE 0x1u  /* CMBLOC and CMBSZ say something */
+#define NSDK_NVME_CMBMSC_CMSE 0x2u /* those addresses count */
+/* CMBSTS (Base 3.1.3.17) */
+#define NSDK_NVME_CMBSTS_CBAI 0x1u /* those addresses cannot be */
+/* PMRCAP (Base 3.1.4.1) */
+#define NSDK_NVME_PMRCAP_RDS 0x08u
+#define NSDK_NVME_PMRCAP_WDS 0x10u
+#define NSDK_NVME_PMRCAP_BIR(cap) ((cap) >> 5 & 7u)
+#define NSDK_NVME_PMRCAP_PMRTU(cap) ((cap) >> 8 & 3u)   /* units of PMRTO: 500 ms, minutes */
+#define NSDK_NVME_PMRCAP_WB_READ 0x400u   /* a read from the region makes writes persistent */
+#define NSDK_NVME_PMRCAP_WB_STATUS 0x800u /* a read of PMRSTS does */
+#define NSDK_NVME_PMRCAP_PMRTO(cap) ((cap) >> 16 & 0xffu)
+#define NSDK_NVME_PMRCAP_CMSS 0x1000000u
+/* PMRCTL (Base 3.1.4.2) */
+#define NSDK_NVME_PMRCTL_EN 0x1u
+/* PMRSTS (Base 3.1.4.3) */
+#define NSDK_NVME_PMRSTS_ERR(sts) ((sts)&0xffu)
+#define NSDK_NVME_PMRSTS_NRDY 0x100u
+#define NSDK_NVME_PMRSTS_HSTS(sts) ((sts) >> 9 & 7u)
+#define NSDK_NVME_PMRSTS_CBAI 0x1000u
 /* CC (Base 3.1.3.5) */
 #define NSDK_NVME_CC_EN 0x1u
 #define NSDK_NVME_CC_CSS_SHIFT 4
@@ -130,6 +181,7 @@ enum nsdk_nvme_sc_generic {
 	NSDK_NVME_SC_INVALID_SGL_COUNT = 0x0e,
 	NSDK_NVME_SC_DATA_SGL_LENGTH = 0x0f,
 	NSDK_NVME_SC_SGL_TYPE = 0x11,
+	NSDK_NVME_SC_INVALID_CMB_USE = 0x12,
 	NSDK_NVME_SC_INVALID_PRP_OFFSET = 0x13,
 	NSDK_NVME_SC_ATOMIC_WRITE_UNIT = 0x14,
 	NSDK_NVME_SC_SANITIZE_IN_PROGRESS = 0x1d,

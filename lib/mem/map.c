@@ -84,9 +84,15 @@ void nsdk_dma_map_unpublish(struct nsdk_dma_map *map, const void *va, size_t byt
 int nsdk_dma_map_lookup_slow(const struct nsdk_dma_map *map, uintptr_t va, uint64_t *iova,
 			     size_t *page_bytes_left)
 {
-	uint64_t entry = nsdk_radix_get(map->radix, va);
 	size_t offset = va & (NSDK_RADIX_PAGE_BYTES - 1);
+	uint64_t entry;
 
+	if (nsdk_dma_map_is_own(map, va)) {
+		*iova = map->own.addr + (va - map->own.va);
+		*page_bytes_left = map->own.bytes - (va - map->own.va);
+		return 0;
+	}
+	entry = nsdk_radix_get(map->radix, va);
 	if (entry == 0)
 		return -EFAULT;
 	*iova = entry - 1 + offset;

@@ -18,17 +18,33 @@
 
 #define NSDK_WINDOW_SHIFT 21
 
+/*
+ * Memory of a device's own that it addresses without the IOMMU, and no other device at all: its driver puts
+ * it into its copy of the map. It is mapped uncached, so no line of it is ever in a cache.
+ */
+struct nsdk_dma_own {
+	uintptr_t va;
+	size_t bytes; /* 0: none */
+	uint64_t addr;
+};
+
 struct nsdk_dma_map {
 	uintptr_t window_va;
 	size_t window_bytes;
 	_Atomic uint64_t *window; /* window_bytes >> NSDK_WINDOW_SHIFT entries: IOVA + 1, or 0 */
 	struct nsdk_dma_radix *radix; /* registered memory */
+	struct nsdk_dma_own own;
 };
+
+static inline bool nsdk_dma_map_is_own(const struct nsdk_dma_map *map, uintptr_t va)
+{
+	return va - map->own.va < map->own.bytes;
+}
 
 /* The map of a device attached to the domain; NULL when it is not. Valid until nsdk_mem_detach(). */
 const struct nsdk_dma_map *nsdk_mem_map_of(struct nsdk_mem *mem, struct nsdk_device *dev);
 
-/* The radix way; same contract as nsdk_dma_map_lookup(). */
+/* The radix way, and a device's own memory; same contract as nsdk_dma_map_lookup(). */
 int nsdk_dma_map_lookup_slow(const struct nsdk_dma_map *map, uintptr_t va, uint64_t *iova,
 			     size_t *page_bytes_left);
 

@@ -7,6 +7,7 @@
 
 struct fake fake;
 _Alignas(4096) uint8_t fake_bar[FAKE_BAR_BYTES];
+_Alignas(4096) uint8_t fake_bar2[FAKE_CMB_OFFSET + FAKE_CMB_BYTES];
 
 /* A function level reset has a thread of its own, beside whoever polls: one of them at a time. */
 static pthread_mutex_t machine = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -49,9 +50,21 @@ static uint32_t read_csts(void)
 
 static uint32_t read_register(size_t offset)
 {
+	bool shows = fake.cmb_fixed || (fake.cmbmsc & NSDK_NVME_CMBMSC_CRE);
+
 	if (vanished())
 		return UINT32_MAX;
 	switch (offset) {
+	case NSDK_NVME_REG_CMBLOC:
+		CU_ASSERT(fake.cmb != 0);
+		return shows ? fake.cmbloc : 0;
+	case NSDK_NVME_REG_CMBSZ:
+		CU_ASSERT(fake.cmb != 0);
+		return shows ? fake.cmbsz : 0;
+	case NSDK_NVME_REG_CMBMSC:
+		return (uint32_t)fake.cmbmsc;
+	case NSDK_NVME_REG_CMBSTS:
+		return fake.cmb_invalid ? NSDK_NVME_CMBSTS_CBAI : 0;
 	case NSDK_NVME_REG_VS:
 		return fake.vs;
 	case NSDK_NVME_REG_CC:
@@ -121,6 +134,7 @@ void fake_function_reset(void)
 	fake.cfs = false;
 	fake.never_disabled = false;
 	fake.shadow = fake.events = NULL;
+	fake.cmbmsc = 0;
 	memset(fake.queues, 0, sizeof(fake.queues));
 	fake_unlock();
 }
@@ -134,6 +148,8 @@ static void write_cc(uint32_t value)
 		enable();
 	if (!(value & NSDK_NVME_CC_EN) && !fake.never_disabled) {
 		fake.shadow = fake.events = NULL;
+		/* What is in there may be gone. */
+		memset(fake_bar2, 0xa5, sizeof(fake_bar2));
 		fake.csts = 0;
 		fake.cfs = false;
 		memset(fake.queues, 0, sizeof(fake.queues));
@@ -160,6 +176,16 @@ void __wrap_nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *
 		fake.aqa = value;
 		break;
 	case NSDK_NVME_REG_INTMS:
+		break;
+	case NSDK_NVME_REG_CMBMSC + 4:
+		fake.cmbmsc = (fake.cmbmsc & UINT32_MAX) | (uint64_t)value << 32;
+		break;
+	case NSDK_NVME_REG_CMBMSC:
+		/* Not under a controller that is using it. */
+		CU_ASSERT(!(fake.cc & NSDK_NVME_CC_EN));
+		CU_ASSERT((fake.cap & NSDK_NVME_CAP_CMBS) != 0);
+		fake.cmbmsc = (fake.cmbmsc & ~(uint64_t)UINT32_MAX) | value;
+		fake.cmbmsc_writes++;
 		break;
 	default:
 		CU_FAIL("a write to a register that is not to be written");

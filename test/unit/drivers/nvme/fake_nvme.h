@@ -23,6 +23,9 @@
 #define FAKE_QUEUES 9
 #define FAKE_NAMESPACES 8
 #define FAKE_BAR_BYTES 0x2000
+#define FAKE_CMB_OFFSET 0x4000 /* in BAR 2 */
+#define FAKE_CMB_BYTES 0x10000
+#define FAKE_BUS_ADDRESS 0xfd00000000ull /* of BAR 2 */
 
 enum fake_action {
 	FAKE_DO,    /* as the specification says */
@@ -55,6 +58,12 @@ struct fake {
 	unsigned max_resets;     /* of what fake_attach() says */
 	bool plain_doorbells;    /* likewise */
 	size_t host_memory_bytes; /* likewise */
+	unsigned cmb;            /* likewise */
+	uint32_t cmbloc, cmbsz;  /* what there is, once it is asked for */
+	bool cmb_fixed;          /* it shows without being asked for */
+	bool cmb_invalid;        /* it takes no address */
+	int reserve_error;       /* no room in the address space */
+	unsigned cmb_bar_error;
 
 	/* Faults. */
 	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
@@ -87,6 +96,9 @@ struct fake {
 	struct nsdk_nvme_cmd hmb; /* the command that gave it a host memory buffer last */
 	unsigned hmb_given;
 	size_t synced_from_device_bytes; /* given to be written, at once */
+	uint64_t cmbmsc;
+	unsigned cmbmsc_writes;
+	uint64_t reserved, reserved_bytes; /* in the address space */
 	bool bus_master, attached, coh, pool;
 	int buffers, batches, allocations;
 	struct fake_queue queues[FAKE_QUEUES];
@@ -104,6 +116,8 @@ struct fake {
 
 extern struct fake fake;
 extern _Alignas(4096) uint8_t fake_bar[FAKE_BAR_BYTES];
+/* BAR 2, of which the controller's memory buffer is the end. */
+extern _Alignas(4096) uint8_t fake_bar2[FAKE_CMB_OFFSET + FAKE_CMB_BYTES];
 
 /* The device and the domain to hand to the driver; nobody looks inside. */
 struct nsdk_device *fake_device(void);

@@ -58,6 +58,11 @@ void *fake_va(uint64_t iova)
 	for (unsigned i = 0; i < FAKE_PIECES - 1; i++)
 		if (iova >= piece_iova(i) && iova - piece_iova(i) < FAKE_PIECE_BYTES)
 			return window + i * FAKE_PIECE_BYTES + (iova - piece_iova(i));
+	if (fake.cmb_fixed ? iova - (FAKE_BUS_ADDRESS + FAKE_CMB_OFFSET) < FAKE_CMB_BYTES :
+	    (fake.cmbmsc & NSDK_NVME_CMBMSC_CMSE) && iova - (fake.cmbmsc & ~(uint64_t)0xfff) < FAKE_CMB_BYTES)
+		return fake_bar2 + FAKE_CMB_OFFSET +
+		       (iova - (fake.cmb_fixed ? FAKE_BUS_ADDRESS + FAKE_CMB_OFFSET :
+						 fake.cmbmsc & ~(uint64_t)0xfff));
 	if (iova >= REGISTERED_IOVA && iova - REGISTERED_IOVA < sizeof(registered))
 		return registered + (iova - REGISTERED_IOVA);
 	return NULL;
@@ -78,6 +83,11 @@ int __wrap_nsdk_dma_map_lookup_slow(const struct nsdk_dma_map *of, uintptr_t va,
 int __wrap_nsdk_dma_map_lookup_slow(const struct nsdk_dma_map *of, uintptr_t va, uint64_t *iova,
 				    size_t *left)
 {
+	if (nsdk_dma_map_is_own(of, va)) {
+		*iova = of->own.addr + (va - of->own.va);
+		*left = of->own.bytes - (va - of->own.va);
+		return 0;
+	}
 	if (va < (uintptr_t)registered || va >= (uintptr_t)registered + sizeof(registered))
 		return -EFAULT;
 	*iova = REGISTERED_IOVA + (va - (uintptr_t)registered);
@@ -235,7 +245,11 @@ int __wrap_nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_
 {
 	if (nsdk_unit_fails_now())
 		return nsdk_fail(-EINVAL, "bus", "made to fail");
-	*out = (struct nsdk_bar){ fake_bar, sizeof(fake_bar) };
+	CU_ASSERT(index == 0 || index == 2);
+	if (index == 2 && fake.cmb_bar_error)
+		return nsdk_fail(-EINVAL, "bus", "made to fail");
+	*out = index == 0 ? (struct nsdk_bar){ fake_bar, sizeof(fake_bar) } :
+			    (struct nsdk_bar){ fake_bar2, sizeof(fake_bar2) };
 	return 0;
 }
 
@@ -271,10 +285,50 @@ int __wrap_nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsign
 int __wrap_nsdk_device_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width,
 				uint32_t *out)
 {
-	CU_ASSERT(offset == 8 && width == 4); /* the class code is all that the driver looks at */
+	/* The class code, and where BAR 2 is. */
+	CU_ASSERT((offset == 8 || offset == 0x18 || offset == 0x1c) && width == 4);
 	if (nsdk_unit_fails_now())
 		return nsdk_fail(-EIO, "bus", "made to fail");
+	if (offset != 8) {
+		/* 64 bits, prefetchable. */
+		*out = offset == 0x18 ? (uint32_t)FAKE_BUS_ADDRESS | 0xc :
+					(uint32_t)(FAKE_BUS_ADDRESS >> 32);
+		return 0;
+	}
 	*out = fake.class_code << 8 | 1;
+	return 0;
+}
+
+struct nsdk_ioas *__wrap_nsdk_device_ioas(struct nsdk_device *dev);
+struct nsdk_ioas *__wrap_nsdk_device_ioas(struct nsdk_device *dev)
+{
+	return (struct nsdk_ioas *)(void *)&fake.reserved;
+}
+
+int __wrap_nsdk_ioas_reserve(struct nsdk_ioas *ioas, const volatile void *va, size_t bytes, bool fixed,
+			     nsdk_iova_t *iova);
+int __wrap_nsdk_ioas_reserve(struct nsdk_ioas *ioas, const volatile void *va, size_t bytes, bool fixed,
+			     nsdk_iova_t *iova)
+{
+	CU_ASSERT(fake.reserved == 0 && bytes % 4096 == 0);
+	if (nsdk_unit_fails_now())
+		return -ENOMEM;
+	if (fake.reserve_error)
+		return fake.reserve_error;
+	if (!fixed)
+		iova->addr = (uintptr_t)va;
+	fake.reserved = iova->addr;
+	fake.reserved_bytes = bytes;
+	return 0;
+}
+
+int __wrap_nsdk_ioas_unmap(struct nsdk_ioas *ioas, nsdk_iova_t iova, size_t bytes);
+int __wrap_nsdk_ioas_unmap(struct nsdk_ioas *ioas, nsdk_iova_t iova, size_t bytes)
+{
+	CU_ASSERT(iova.addr == fake.reserved && bytes == fake.reserved_bytes && bytes != 0);
+	/* The controller does not take it for its own any more. */
+	CU_ASSERT(fake.gone || !(fake.cmbmsc & NSDK_NVME_CMBMSC_CMSE));
+	fake.reserved = fake.reserved_bytes = 0;
 	return 0;
 }
 
@@ -553,6 +607,7 @@ void fake_check_clean(void)
 	CU_ASSERT_EQUAL(fake.batches, 0);
 	CU_ASSERT_EQUAL(fake.freed_in_use, 0);
 	CU_ASSERT_EQUAL(fake.bad_dma, 0);
+	CU_ASSERT_EQUAL(fake.reserved_bytes, 0);
 	NSDK_ASSERT_INT(fake.allocations, 0);
 }
 
@@ -561,7 +616,8 @@ struct nsdk_nvme_ctrlr *fake_attach(void)
 	struct nsdk_nvme_ctrlr *ctrlr = NULL;
 	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .max_resets = fake.max_resets,
 				       .plain_doorbells = fake.plain_doorbells,
-				       .host_memory_bytes = fake.host_memory_bytes };
+				       .host_memory_bytes = fake.host_memory_bytes,
+				       .cmb = fake.cmb };
 
 	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), &opts, &ctrlr), 0);
 	return ctrlr;

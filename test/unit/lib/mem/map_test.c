@@ -128,6 +128,25 @@ static void contiguous_as_far_as_it_goes(void)
 	translates(window.va + 16 * MIB - 1, 0x3000, 0x20000000 + 2 * MIB - 1, 0x2001);
 }
 
+/* Of a copy of the map; whoever has the map itself does not see it. */
+static void own_memory_is_one_devices_alone(void)
+{
+	struct nsdk_dma_map copy = map;
+	uint64_t iova;
+	size_t left;
+
+	copy.own = (struct nsdk_dma_own){ .va = window.va + 40 * MIB, .bytes = 0x3000, .addr = 0x90000000 };
+	NSDK_ASSERT_INT(nsdk_dma_map_lookup(&copy, window.va + 40 * MIB + 0x1234, &iova, &left), 0);
+	CU_ASSERT_EQUAL(iova, 0x90001234);
+	CU_ASSERT_EQUAL(left, 0x3000 - 0x1234);
+	NSDK_ASSERT_INT(nsdk_dma_map_lookup(&copy, window.va + 40 * MIB + 0x2fff, &iova, &left), 0);
+	CU_ASSERT_EQUAL(left, 1);
+	NSDK_ASSERT_INT(nsdk_dma_map_lookup(&copy, window.va + 40 * MIB + 0x3000, &iova, &left), -EFAULT);
+	NSDK_ASSERT_INT(nsdk_dma_map_lookup(&copy, window.va + 40 * MIB - 1, &iova, &left), -EFAULT);
+	NSDK_ASSERT_INT(nsdk_dma_map_lookup(&map, window.va + 40 * MIB, &iova, &left), -EFAULT);
+	CU_ASSERT(!nsdk_dma_map_is_own(&map, 0));
+}
+
 static void failing_makes_nothing(void)
 {
 	struct nsdk_dma_map other;
@@ -154,6 +173,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(iova_zero_is_an_iova),
 	NSDK_UNIT_TEST(pages_outside_of_the_window),
 	NSDK_UNIT_TEST(contiguous_as_far_as_it_goes),
+	NSDK_UNIT_TEST(own_memory_is_one_devices_alone),
 	NSDK_UNIT_TEST(failing_makes_nothing),
 };
 
