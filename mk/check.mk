@@ -23,13 +23,14 @@ sanitizer_env := $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=1:detect_stack_use_a
 # gcc 12's thread sanitizer does not know where newer kernels put things with full randomisation.
 sanitizer_run := $(if $(findstring thread,$(SANITIZE)),setarch $(ARCH) -R)
 
-# Tests run as many at a time as there are processors, but for these, which run alone:
+# Tests run one more at a time than there are processors, as each waits now and then (EAL takes 0.1 s to
+# learn the clock's rate); but for these, which run alone:
 #   pages_test            counts the free hugepages, which its neighbours take and give back
 #   tune_test, tool_tune  measure what is quicker, and look at what comes out
 alone := lib/mem/pages_test lib/coherence/tune_test functional/tool_tune.sh
 
 run_tests = $(test_env) $(sanitizer_env) $(sanitizer_run) $(top)/test/run --scale=$(time_scale) \
-	--jobs=$(jobs) $(addprefix --alone=/,$(alone)) \
+	--jobs=$(shell expr $(jobs) + 1) $(addprefix --alone=/,$(alone)) \
 	--strip=$(B)/ --strip=$(S) --log-dir=$(B)/test/log/$(@:check-%=%)
 
 # The chosen ones of a list of paths: those that match the pattern and, if there is one, FILTER.
@@ -63,10 +64,11 @@ else
 check-unit: $(call binaries,test/unit/%) $(B)/libnsdk.a $(B)/libnsdk-unit.a
 	@$(run_tests) $(call programs,test/unit/%) $(call scripts,test/unit/%)
 
-# The longest first, or it would be the only one at the end.
+# The longest first, or they would be the only ones at the end.
+longest := %/tool_verify.sh %/tool_perf.sh %/tool_faults.sh
 check-functional: all $(call binaries,test/functional/% test/fuzz/%)
-	@$(run_tests) $(call scripts,%/tool_perf.sh) $(call programs,test/functional/% test/fuzz/%) \
-		$(filter-out $(call scripts,%/tool_perf.sh),$(call scripts,test/functional/%))
+	@$(run_tests) $(call scripts,$(longest)) $(call programs,test/functional/% test/fuzz/%) \
+		$(filter-out $(call scripts,$(longest)),$(call scripts,test/functional/%))
 
 check-threads: $(call binaries,$(threaded))
 	@$(run_tests) $(call programs,$(threaded))
