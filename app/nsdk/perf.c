@@ -46,6 +46,8 @@ static const char perf_help[] =
 	"  --iodepth=N         I/Os that each job keeps in flight [1]\n"
 	"  --iodepth_batch=N   ring the doorbell for every N of them; 0: once for as many as there\n"
 	"                      are to submit at a time [0]\n"
+	"  --cmb=USE           use the controller's memory buffer: sq, for submission queues; data, for\n"
+	"                      what is read and written; sq+data [off]\n"
 	"  --numjobs=N         jobs on each device, clones of each other, each with a queue pair\n"
 	"                      of its own [1]\n"
 	"  --cpus_allowed=LIST CPUs for the jobs, as 0,2-3, dealt out in turn, one each; jobs share\n"

@@ -13,6 +13,7 @@
 #include <nsdk/env.h>
 #include <nsdk/mem.h>
 #include <nsdk/nvme.h>
+#include <nsdk/nvme_memory.h>
 #include <nsdk/reactor.h>
 
 #include "flush.h"
@@ -44,6 +45,7 @@ struct perf_opts {
 	uint64_t bs_bytes;
 	unsigned iodepth;
 	unsigned iodepth_batch; /* 0: whatever there is to submit at a time */
+	unsigned cmb;           /* NSDK_NVME_CMB_* */
 	unsigned numjobs;
 	const char *cpus_allowed; /* NULL: choose */
 	uint64_t runtime_ns;      /* 0: none */
@@ -97,6 +99,7 @@ struct perf_job;
 struct perf_slot {
 	struct perf_job *job;
 	void *buf;
+	void *cmb;               /* --cmb=data: on the controller, where buf's data goes or comes from */
 	uint64_t lba;
 	uint64_t index;          /* in the job's sequence */
 	uint64_t start_ticks;
@@ -199,6 +202,7 @@ struct perf_device {
 	uint64_t region_units;
 	struct perf_zones zones;
 	struct perf_pattern pattern;
+	struct nsdk_nvme_cmb_info cmb; /* with all queues and buffers there */
 	atomic_bool failed;     /* the controller itself: its jobs end */
 	/* Mismatches of all its jobs, the first of them. */
 	atomic_uint kept;

@@ -208,12 +208,21 @@ static void check_read(struct perf_job *job, struct perf_slot *slot)
 	struct perf_device *device = job->device;
 	uint32_t bad;
 
+	if (slot->cmb != NULL)
+		nsdk_bar_copy_from(slot->buf, slot->cmb, job->run->opts.bs_bytes);
 	bad = perf_pattern_check(&device->pattern, slot->buf, slot->lba, job->unit_blocks,
 				 device->block_bytes, slot->generation, perf_device_mismatch,
 				 device);
 	job->blocks_checked += job->unit_blocks;
 	if (bad != 0)
 		count(&job->counters.verify_errors, bad);
+}
+
+/* Between a slot's buffer and its place on the controller, if it has one. */
+static void to_cmb(const struct perf_job *job, const struct perf_slot *slot)
+{
+	if (slot->cmb != NULL)
+		nsdk_bar_copy_to(slot->cmb, slot->buf, job->run->opts.bs_bytes);
 }
 
 static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
@@ -262,6 +271,7 @@ static int submit_next(struct perf_job *job)
 	struct perf_device *device = job->device;
 	struct perf_slot *slot = job->free_slots[job->free_count - 1];
 	uint32_t *generation = NULL;
+	void *buf;
 	int rc;
 
 	slot->index = job->next.index;
@@ -288,14 +298,16 @@ static int submit_next(struct perf_job *job)
 			slot->generation = *generation;
 			perf_pattern_poison(slot->buf, job->run->opts.bs_bytes);
 		}
+		to_cmb(job, slot);
 	}
 	slot->start_ticks = nsdk_ticks();
+	buf = slot->cmb != NULL ? slot->cmb : slot->buf;
 	if (slot->dir == PERF_WRITE)
-		rc = nsdk_nvme_write(device->ns, job->qp, slot->buf, slot->lba, job->unit_blocks, 0,
-				     io_done, slot);
+		rc = nsdk_nvme_write(device->ns, job->qp, buf, slot->lba, job->unit_blocks, 0, io_done,
+				     slot);
 	else
-		rc = nsdk_nvme_read(device->ns, job->qp, slot->buf, slot->lba, job->unit_blocks, 0,
-				    io_done, slot);
+		rc = nsdk_nvme_read(device->ns, job->qp, buf, slot->lba, job->unit_blocks, 0, io_done,
+				    slot);
 	if (rc != 0)
 		return rc;
 	slot->in_flight = true;
@@ -510,6 +522,11 @@ static int create_slots(struct perf_job *job)
 			filler += 0x9e3779b97f4a7c15ULL;
 			((uint64_t *)slot->buf)[word] = perf_mix64(filler);
 		}
+		if (opts->cmb & NSDK_NVME_CMB_DATA)
+			rc = nsdk_nvme_cmb_alloc(job->device->ctrlr, opts->bs_bytes, &slot->cmb);
+		if (rc != 0)
+			return rc;
+		to_cmb(job, slot);
 	}
 	return 0;
 }
@@ -597,6 +614,7 @@ int perf_job_create(struct perf_job *job)
 	if (rc != 0)
 		return rc;
 	job_enter(job, opts->verify && opts->reads ? PERF_LAY : PERF_RUN);
+	nsdk_nvme_cmb_info(job->device->ctrlr, &job->device->cmb);
 	return nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_job_poll, job, 0,
 				    &job->poller);
 }
@@ -609,8 +627,11 @@ void perf_job_destroy(struct perf_job *job)
 	if (job->qp != NULL && nsdk_nvme_qpair_destroy(job->qp) != 0)
 		atomic_store(&job->device->failed, true);
 	job->qp = NULL;
-	for (unsigned i = 0; i < job->slot_count; i++)
+	for (unsigned i = 0; i < job->slot_count; i++) {
+		if (job->slots[i].cmb != NULL)
+			nsdk_nvme_cmb_free(job->device->ctrlr, job->slots[i].cmb);
 		nsdk_dma_free(job->device->pool, job->slots[i].buf);
+	}
 	free(job->slots);
 	free(job->free_slots);
 	free(job->zones);

@@ -110,6 +110,13 @@ static struct json_object *json_verify(const struct perf_result *result)
 	return object;
 }
 
+static const char *perf_cmb_text(unsigned cmb)
+{
+	static const char *const texts[] = { "off", "sq", "data", "sq+data" };
+
+	return texts[cmb & (NSDK_NVME_CMB_SQ | NSDK_NVME_CMB_DATA)];
+}
+
 static struct json_object *json_options(const struct perf_run *run)
 {
 	const struct perf_opts *opts = &run->opts;
@@ -121,6 +128,7 @@ static struct json_object *json_options(const struct perf_run *run)
 	nsdk_json_put_u64(object, "iodepth", opts->iodepth);
 	nsdk_json_put_u64(object, "iodepth_batch", opts->iodepth_batch);
 	nsdk_json_put_u64(object, "numjobs", opts->numjobs);
+	nsdk_json_put_text(object, "cmb", perf_cmb_text(opts->cmb));
 	nsdk_json_put_u64(object, "seed", opts->seed);
 	nsdk_json_put(object, "verify", json_object_new_boolean(opts->verify));
 	nsdk_json_put_text(object, "zonemode", opts->zbd ? "zbd" : "none");
@@ -136,6 +144,17 @@ static struct json_object *json_cpus(const struct perf_run *run, const struct pe
 	for (unsigned i = 0; i < run->opts.numjobs; i++)
 		json_object_array_add(array, json_object_new_int(nsdk_env_lcore_cpu(jobs[i].lcore)));
 	return array;
+}
+
+/* What the controller's memory is used for; an object of zeroes where there is none. */
+static struct json_object *json_cmb(const struct nsdk_nvme_cmb_info *cmb)
+{
+	struct json_object *object = json_object_new_object();
+
+	nsdk_json_put_u64(object, "bytes", cmb->bytes);
+	nsdk_json_put_u64(object, "used_bytes", cmb->used_bytes);
+	nsdk_json_put_u64(object, "queues", cmb->queues);
+	return object;
 }
 
 struct json_object *perf_json(const struct perf_run *run, const struct perf_result *result)
@@ -157,6 +176,8 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	nsdk_json_put_u64(object, "block_bytes", result->block_bytes);
 	nsdk_json_put(object, "options", json_options(run));
 	nsdk_json_put(object, "cpus", json_cpus(run, result));
+	if (run->opts.cmb)
+		nsdk_json_put(object, "cmb", json_cmb(&result->device->cmb));
 	nsdk_json_put_u64(object, "runtime_ns", result->runtime_ns);
 	nsdk_json_put_u64(object, "ios", ios);
 	nsdk_json_put_double(object, "iops", iops, 2);

@@ -30,6 +30,7 @@ enum {
 	OPT_ETA,
 	OPT_COHERENCE_CHECK,
 	OPT_IODEPTH_BATCH,
+	OPT_CMB,
 	OPT_FLUSH, /* FLUSH_OPTS of them */
 };
 
@@ -42,6 +43,7 @@ static const struct option perf_options[] = {
 	{ "iodepth", required_argument, NULL, OPT_IODEPTH },
 	{ "iodepth_batch", required_argument, NULL, OPT_IODEPTH_BATCH },
 	{ "iodepth_batch_submit", required_argument, NULL, OPT_IODEPTH_BATCH },
+	{ "cmb", required_argument, NULL, OPT_CMB },
 	{ "numjobs", required_argument, NULL, OPT_NUMJOBS },
 	{ "cpus_allowed", required_argument, NULL, OPT_CPUS_ALLOWED },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
@@ -173,6 +175,27 @@ static int parse_eta(const struct tool_command *command, enum perf_eta *out)
 	return tool_usage(command, "--eta=%s: auto, always or never is wanted", optarg);
 }
 
+static int parse_cmb(const struct tool_command *command, unsigned *out)
+{
+	static const struct {
+		const char *word;
+		unsigned uses;
+	} words[] = {
+		{ "off", 0 },
+		{ "sq", NSDK_NVME_CMB_SQ },
+		{ "data", NSDK_NVME_CMB_DATA },
+		{ "sq+data", NSDK_NVME_CMB_SQ | NSDK_NVME_CMB_DATA },
+	};
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(optarg, words[i].word) == 0) {
+			*out = words[i].uses;
+			return TOOL_DONE;
+		}
+	}
+	return tool_usage(command, "--cmb=%s: off, sq, data or sq+data is wanted", optarg);
+}
+
 static int parse_one(const struct tool_command *command, int opt, struct perf_opts *opts)
 {
 	uint64_t value;
@@ -189,6 +212,8 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_unsigned(command, "iodepth", 1, 65535, &opts->iodepth);
 	case OPT_IODEPTH_BATCH:
 		return parse_unsigned(command, "iodepth_batch", 0, 65535, &opts->iodepth_batch);
+	case OPT_CMB:
+		return parse_cmb(command, &opts->cmb);
 	case OPT_NUMJOBS:
 		return parse_unsigned(command, "numjobs", 1, PERF_MAX_JOBS, &opts->numjobs);
 	case OPT_CPUS_ALLOWED:

@@ -17,19 +17,19 @@
  * to be written to, and a list costs the CPU more stores than the controller saves reads.
  *
  * Ordering. VFIO maps BARs uncached (Linux, drivers/vfio/pci/vfio_pci_core.c: pgprot_noncached()), and x86
- * executes uncached stores one after the other, in order with all others (Intel SDM vol. 3, Memory
- * Cache Control), so slots and doorbell, both such stores, arrive in order: posted writes do not pass each
- * other on PCI Express. There is an SFENCE all the same, once for a batch and on this way alone: should a BAR
- * ever be mapped write-combining, as prefetchable ones may be, it is what drains the buffers before the
- * doorbell. On aarch64 the mapping is Device-nGnRnE, which is ordered inside a peripheral; two BARs may count
- * as two, and the DMB in the doorbell is what orders them.
+ * executes uncached stores one after the other, in order with all others (Intel SDM vol. 3, Memory Cache
+ * Control), so slots and doorbell, both such stores, arrive in order: posted writes do not pass each other on
+ * PCI Express. There is an SFENCE all the same, once for a batch and on this way alone: should a BAR ever be
+ * mapped write-combining, as prefetchable ones may be, it is what drains the buffers before the doorbell. On
+ * aarch64 the mapping is Device-nGnRnE, which is ordered inside a peripheral; two BARs may count as two, and
+ * the DMB in the doorbell is what orders them.
  *
- * No-snoop. Nothing here is ever in a cache: slots and data are left out of flush batches. A completion says that
- * data has arrived: loads behind the load of its phase bit are ordered behind it (nvme_cqe_is_new_at()).
+ * No-snoop. Nothing here is ever in a cache: slots and data are left out of flush batches. A completion says
+ * that data has arrived: loads behind the load of its phase bit are ordered behind it (nvme_cqe_is_new_at()).
  *
  * Resets. CMBMSC is written each time before the controller is enabled; a function reset clears it. Space in
- * the buffer keeps its owners meanwhile, its contents may be gone, so a command whose data was there and was to
- * be read by the controller is not sent again.
+ * the buffer keeps its owners meanwhile, its contents may be gone, so a command whose data was there and was
+ * to be read by the controller is not sent again.
  */
 #include "nvme_internal.h"
 
@@ -363,7 +363,7 @@ void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp)
 
 /*
  * Whether a payload may lie where it does, as far as the buffer is concerned.
- * @return 0; -EOPNOTSUPP the buffer does not offer that direction; -EINVAL part of it is there and part is not.
+ * @return 0; -EOPNOTSUPP the buffer does not offer that direction; -EINVAL part of it is there, part is not.
  */
 int nsdk_nvme_cmb_check_payload(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
 				size_t bytes, enum nsdk_dma_dir dir)

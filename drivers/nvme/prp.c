@@ -188,8 +188,8 @@ void nsdk_nvme_payload_dirty(struct nsdk_coherence *coh, struct nvme_payload pay
 }
 
 /*
- * Adds every piece of a payload to a batch, but for what is on the controller: no cache has lines of that, and
- * operations on uncached memory are slow at best.
+ * Adds every piece of a payload to a batch, but for what is on the controller: no cache has lines of that,
+ * and operations on uncached memory are slow at best.
  */
 void nsdk_nvme_payload_flush(const struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_flush_batch *batch,
 			     struct nvme_payload payload, size_t bytes, enum nsdk_dma_dir dir,

@@ -27,9 +27,10 @@ enum nsdk_violation_kind {
 					       taking it back */
 	NSDK_VIOLATION_LATE_WRITEBACK,    /**< a dirty line was written back over the device's data */
 	NSDK_VIOLATION_SHARED_LINE,       /**< two owners in one line, or a device and the CPU */
+	NSDK_VIOLATION_UNCACHED,          /**< a line operation on memory that is in no cache: a BAR's */
 };
 /** How many kinds there are. */
-#define NSDK_VIOLATION_KINDS 4
+#define NSDK_VIOLATION_KINDS 5
 
 /** One violation. */
 struct nsdk_violation {
@@ -89,8 +90,8 @@ int nsdk_cache_model_report(char **out);
  * The same for programs, as the text of one JSON object: `seed`; `watched` with `device_reads`,
  * `device_writes`, `lines_written_back`, `lines_invalidated`, `fences`, `evictions`, `prefetches`;
  * `violations`, the number of them, and `violations_by_kind` with `stale_device_read`,
- * `stale_cpu_read`, `late_writeback`, `shared_line`; and `kept`, an array of those that are kept, each
- * with `kind`, `buffer`, `offset_bytes`, `owner`, `operation`, `missing` and `sentence`.
+ * `stale_cpu_read`, `late_writeback`, `shared_line`, `uncached`; and `kept`, an array of those that
+ * are kept, each with `kind`, `buffer`, `offset_bytes`, `owner`, `operation`, `missing` and `sentence`.
  * @param[out] out  free() it.
  * @return 0 or -ENOMEM, logged. Threading: any.
  */

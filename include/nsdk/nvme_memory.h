@@ -49,7 +49,7 @@ void nsdk_nvme_cmb_info(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmb_info
  * Threading: any thread; takes a lock.
  */
 int nsdk_nvme_cmb_alloc(struct nsdk_nvme_ctrlr *ctrlr, size_t bytes, void **out);
-/** Give it back; no command may be using it. NULL is fine. @return 0; -EINVAL it is no such buffer (logged). */
+/** Give it back; no command may be using it. NULL is fine. @return 0; -EINVAL no such buffer (logged). */
 int nsdk_nvme_cmb_free(struct nsdk_nvme_ctrlr *ctrlr, void *va);
 
 #ifdef __cplusplus

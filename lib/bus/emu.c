@@ -150,6 +150,9 @@ static void emu_close(struct nsdk_device *dev)
 {
 	struct emu_device *emu = emu_of(dev);
 
+	for (unsigned i = 0; i < NSDK_MAX_BARS; i++)
+		if (dev->bars[i].base)
+			nsdk_cache_model_uncached(dev->bars[i].base, dev->bars[i].bytes, false);
 	/* First, as nobody may reach an address space that ends. */
 	emu->model->ops->destroy(emu->model);
 	close_cache(dev);
@@ -183,7 +186,11 @@ static int emu_bar_map(struct nsdk_device *dev, unsigned index, struct nsdk_bar 
 {
 	int rc = model_of(dev)->ops->bar(model_of(dev), index, out);
 
-	return rc ? nsdk_fail(rc, "bus", "%s has no memory BAR %u", dev->name, index) : 0;
+	if (rc)
+		return nsdk_fail(rc, "bus", "%s has no memory BAR %u", dev->name, index);
+	/* As VFIO maps it. */
+	nsdk_cache_model_uncached(out->base, out->bytes, true);
+	return 0;
 }
 
 /* Which BAR it is; the caller's struct is a copy of what bar_map gave. */

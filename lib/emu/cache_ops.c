@@ -175,6 +175,57 @@ unlock:
 	emu_cache_page_unlock(page_va);
 }
 
+/* ---- Memory that is in no cache ---- */
+
+/* So many BARs at a time; more are not watched. */
+#define MAX_UNCACHED 64u
+
+static pthread_mutex_t uncached_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+	uintptr_t va;
+	size_t bytes; /* 0: free */
+} uncached[MAX_UNCACHED];
+static atomic_uint uncached_count;
+
+void nsdk_cache_model_uncached(const volatile void *va, size_t bytes, bool is_uncached)
+{
+	pthread_mutex_lock(&uncached_lock);
+	for (unsigned i = 0; i < MAX_UNCACHED; i++) {
+		if (is_uncached ? uncached[i].bytes != 0 : uncached[i].va != (uintptr_t)va)
+			continue;
+		uncached[i].va = is_uncached ? (uintptr_t)va : 0;
+		uncached[i].bytes = is_uncached ? bytes : 0;
+		uncached_count += is_uncached ? 1u : -1u;
+		break;
+	}
+	pthread_mutex_unlock(&uncached_lock);
+}
+
+/* @return whether these lines begin in such memory, and then that has been reported. */
+static bool is_uncached(uintptr_t at, size_t lines, bool invalidate)
+{
+	struct emu_cache_actor actor = {
+		.owner = "the CPU",
+		.operation = invalidate ? "invalidation" : "write-back",
+	};
+	uintptr_t region = 0;
+
+	if (atomic_load_explicit(&uncached_count, memory_order_relaxed) == 0)
+		return false;
+	pthread_mutex_lock(&uncached_lock);
+	for (unsigned i = 0; i < MAX_UNCACHED && region == 0; i++)
+		if (at - uncached[i].va < uncached[i].bytes)
+			region = uncached[i].va;
+	pthread_mutex_unlock(&uncached_lock);
+	for (; region != 0 && lines > 0; lines--, at += NSDK_LINE_BYTES) {
+		struct emu_cache_page page = { .va = at, .region = region };
+
+		emu_cache_report(&actor, "the CPU", NSDK_VIOLATION_UNCACHED, &page, 0,
+				 "nothing: there is nothing to write back or to drop");
+	}
+	return region != 0;
+}
+
 static void operate_range(const void *va, size_t lines, enum operation operation)
 {
 	uintptr_t at = (uintptr_t)va, page_va;
@@ -182,6 +233,10 @@ static void operate_range(const void *va, size_t lines, enum operation operation
 	emu_cache_count(operation == INVALIDATE ? EMU_CACHE_INVALIDATES : EMU_CACHE_WRITEBACKS, lines);
 	if (!emu_cache_enter())
 		return;
+	if (is_uncached(at, lines, operation == INVALIDATE)) {
+		emu_cache_leave();
+		return;
+	}
 	emu_cache_adversary_notes(at);
 	while (lines > 0) {
 		unsigned first = at % EMU_CACHE_PAGE_BYTES / NSDK_LINE_BYTES;

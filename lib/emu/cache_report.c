@@ -22,6 +22,7 @@ static const char *const names[NSDK_VIOLATION_KINDS] = {
 	[NSDK_VIOLATION_STALE_CPU_READ] = "stale read by the CPU",
 	[NSDK_VIOLATION_LATE_WRITEBACK] = "device data overwritten by a late write-back",
 	[NSDK_VIOLATION_SHARED_LINE] = "a line shared by two owners",
+	[NSDK_VIOLATION_UNCACHED] = "a line operation on uncached memory",
 };
 
 const char *nsdk_violation_name(enum nsdk_violation_kind kind)

@@ -19,6 +19,7 @@ static const char *const keys[NSDK_VIOLATION_KINDS] = {
 	[NSDK_VIOLATION_STALE_CPU_READ] = "stale_cpu_read",
 	[NSDK_VIOLATION_LATE_WRITEBACK] = "late_writeback",
 	[NSDK_VIOLATION_SHARED_LINE] = "shared_line",
+	[NSDK_VIOLATION_UNCACHED] = "uncached",
 };
 
 /* Of the counts and of the violations that are kept: one after the other, so a moment apart. */

@@ -20,6 +20,21 @@ static bool nosnoop_tlp(struct nsdk_emu_dma *dma, bool nosnoop)
 	return nosnoop && atomic_load_explicit(&dma->nosnoop_enabled, memory_order_relaxed);
 }
 
+/* How many of the bytes from here are in the device itself; *n: that, or how many before it are not. */
+static uint8_t *own_at(const struct nsdk_emu_dma *dma, uint64_t iova, size_t *n)
+{
+	const struct nsdk_emu_own *own = &dma->own;
+
+	if (iova - own->iova < own->bytes) {
+		if (*n > own->bytes - (iova - own->iova))
+			*n = (size_t)(own->bytes - (iova - own->iova));
+		return own->va + (iova - own->iova);
+	}
+	if (own->bytes && iova < own->iova && *n > own->iova - iova)
+		*n = (size_t)(own->iova - iova);
+	return NULL;
+}
+
 int nsdk_emu_dma_read(struct nsdk_emu_dma *dma, uint64_t iova, void *to, size_t bytes, bool nosnoop,
 		      const char *owner)
 {
@@ -32,7 +47,13 @@ int nsdk_emu_dma_read(struct nsdk_emu_dma *dma, uint64_t iova, void *to, size_t 
 	if (!atomic_load_explicit(&dma->bus_master, memory_order_relaxed))
 		return -EPERM;
 	for (; bytes > 0; bytes -= n, iova += n, out += n) {
-		err = nsdk_ioas_soft_lookup(dma->ioas, iova, bytes, NSDK_IOAS_READ, &va, &n);
+		n = bytes;
+		va = own_at(dma, iova, &n);
+		if (va) {
+			emu_cache_live_read(out, va, n);
+			continue;
+		}
+		err = nsdk_ioas_soft_lookup(dma->ioas, iova, n, NSDK_IOAS_READ, &va, &n);
 		if (err)
 			return err;
 		if (dma->cache)
@@ -55,7 +76,13 @@ int nsdk_emu_dma_write(struct nsdk_emu_dma *dma, uint64_t iova, const void *from
 	if (!atomic_load_explicit(&dma->bus_master, memory_order_relaxed))
 		return -EPERM;
 	for (; bytes > 0; bytes -= n, iova += n, in += n) {
-		err = nsdk_ioas_soft_lookup(dma->ioas, iova, bytes, NSDK_IOAS_WRITE, &va, &n);
+		n = bytes;
+		va = own_at(dma, iova, &n);
+		if (va) {
+			emu_cache_live_write(va, in, n);
+			continue;
+		}
+		err = nsdk_ioas_soft_lookup(dma->ioas, iova, n, NSDK_IOAS_WRITE, &va, &n);
 		if (err)
 			return err;
 		if (dma->cache)

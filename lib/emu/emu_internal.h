@@ -13,6 +13,13 @@
 struct nsdk_line_ops;
 struct nsdk_cache_model;
 
+/* Addresses that a device takes for memory of its own, so that DMA there does not leave it. */
+struct nsdk_emu_own {
+	uint64_t iova;
+	size_t bytes; /* 0: none */
+	uint8_t *va;
+};
+
 /* A model's way to memory: IOVA through the soft address space, then the cache model. */
 struct nsdk_emu_dma {
 	struct nsdk_ioas *ioas;
@@ -20,6 +27,8 @@ struct nsdk_emu_dma {
 	/* Bus mastering and Enable No Snoop as config space has them at this moment. */
 	atomic_bool bus_master;
 	atomic_bool nosnoop_enabled;
+	/* Changed only while the model does no DMA. */
+	struct nsdk_emu_own own;
 };
 
 /*
@@ -77,6 +86,12 @@ void nsdk_cache_model_adversary(struct nsdk_cache_model *model);
  */
 void nsdk_cache_model_stored(const void *va, size_t bytes, unsigned cpu);
 void nsdk_cache_model_wbinvd(unsigned cpu);
+
+/*
+ * Memory that is in no cache, behind a BAR: from now on, or no longer. A line operation there is a violation.
+ * There need be no model yet.
+ */
+void nsdk_cache_model_uncached(const volatile void *va, size_t bytes, bool uncached);
 
 /* The line operations that go to the model (a process-wide table, as the CPU's are). */
 const struct nsdk_line_ops *nsdk_cache_model_line_ops(void);

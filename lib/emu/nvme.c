@@ -38,8 +38,8 @@
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
  * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
  * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c and
- * nvme_zns*.c I/O commands; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
- * the user may choose.
+ * nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c and nvme_cmb.c memory that both sides use;
+ * nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what the user may choose.
  */
 #include "nvme_internal.h"
 #include "nvme_zns.h"
@@ -85,6 +85,7 @@ void emu_nvme_thaw(struct emu_nvme *ctrl)
 void emu_nvme_function_reset(struct emu_nvme *ctrl)
 {
 	emu_nvme_regs_reset(ctrl);
+	emu_nvme_cmb_reset(ctrl, true);
 	emu_nvme_zns_shutdown(ctrl);
 	emu_nvme_config_reset(ctrl);
 }
@@ -186,7 +187,9 @@ static struct emu_nvme *nvme_alloc(const struct emu_nvme_opts *opts)
 	ctrl->vectors = malloc(count * sizeof(*ctrl->vectors));
 	ctrl->vector_pending = calloc(count, sizeof(*ctrl->vector_pending));
 	/* A submission tail and a completion head for each; the MSI-X table and its pending bits. */
-	ctrl->bar0_bytes = power_of_two_from(NSDK_NVME_REG_DOORBELLS + count * 2 * sizeof(uint32_t));
+	ctrl->cmb.offset = NSDK_NVME_REG_DOORBELLS + count * 2 * sizeof(uint32_t);
+	ctrl->cmb.offset = (ctrl->cmb.offset + EMU_NVME_PAGE - 1) / EMU_NVME_PAGE * EMU_NVME_PAGE;
+	ctrl->bar0_bytes = power_of_two_from(ctrl->cmb.offset + opts->cmb_bytes);
 	ctrl->bar4_bytes = power_of_two_from(count * 16 + (count + 63) / 64 * 8);
 	ctrl->bar0 = map_bar(ctrl->bar0_bytes);
 	ctrl->bar4 = map_bar(ctrl->bar4_bytes);

@@ -101,6 +101,10 @@ static uint16_t create_cq(struct emu_nvme_req *req)
 		return status;
 	if (vector >= ctrl->vector_count)
 		return EMU_NVME_SPECIFIC(INVALID_VECTOR);
+	status = emu_nvme_cmb_queue(ctrl, cmd->prp1, cmd_entries(cmd) * sizeof(struct nsdk_nvme_cpl),
+				    NSDK_NVME_CMBSZ_CQS);
+	if (status)
+		return status;
 	pthread_mutex_lock(&ctrl->cqs[qid].lock);
 	rc = emu_nvme_cq_create(ctrl, qid, cmd->prp1, cmd_entries(cmd), cmd->cdw11 & CDW11_IEN,
 				vector);
@@ -121,6 +125,9 @@ static uint16_t create_sq(struct emu_nvme_req *req)
 	if (!ctrl->cqs[cqid].exists)
 		return EMU_NVME_SPECIFIC(CQ_INVALID);
 	status = check_new_queue(ctrl, cmd, ctrl->iosqes, 6);
+	if (!status)
+		status = emu_nvme_cmb_queue(ctrl, cmd->prp1, cmd_entries(cmd) * sizeof(struct nsdk_nvme_cmd),
+					    NSDK_NVME_CMBSZ_SQS);
 	if (status)
 		return status;
 	pthread_mutex_lock(&ctrl->cqs[cqid].lock);

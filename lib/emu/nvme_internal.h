@@ -96,6 +96,8 @@ struct emu_nvme_opts {
 	enum emu_nvme_sgl sgl;
 	uint64_t hmb_bytes; /* of host memory that it asks for; 0: none */
 	bool dbbuf; /* shadow doorbells are offered */
+	uint64_t cmb_bytes; /* controller memory buffer; 0: none */
+	uint32_t cmb_size_bits, cmb_loc_bits; /* of CMBSZ and CMBLOC: what it is for */
 	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
 	bool zoned; /* all namespaces are */
 	uint64_t zone_bytes, zone_cap_bytes;
@@ -303,6 +305,13 @@ struct emu_nvme_hmb {
 	uint64_t *stamps; /* what was left in each page; 0: nothing yet */
 };
 
+/* The controller memory buffer (nvme_cmb.c); changed with all queues at rest. */
+struct emu_nvme_cmb {
+	size_t offset; /* in BAR 0 */
+	uint64_t msc;  /* CMBMSC */
+	bool invalid;
+};
+
 /* ---- The controller ---- */
 
 enum emu_nvme_state {
@@ -436,6 +445,7 @@ struct emu_nvme {
 	struct emu_nvme_cq *cqs;
 	_Atomic unsigned cqs_used; /* none that exists is above */
 	struct emu_nvme_hmb hmb;
+	struct emu_nvme_cmb cmb;
 	struct emu_nvme_shadow shadow; /* both pages; under the lock of queue 0 */
 	unsigned frozen;           /* completion queues that emu_nvme_freeze() has locked */
 
@@ -492,6 +502,7 @@ struct emu_nvme_prp {
 	uint64_t list_iova;  /* of the next entry to read */
 	uint32_t list_left;  /* entries in that memory page, the link to the next one included */
 	uint32_t have, next; /* entries that were read */
+	bool placed, inside; /* some of it has been moved; to or from the controller memory buffer */
 	/* By an SGL: a page is a data block, an entry a descriptor, and a list a segment. */
 	bool sgl;
 	bool last_segment;
@@ -617,6 +628,22 @@ void emu_nvme_hmb_identify(const struct emu_nvme *ctrl, struct nsdk_nvme_id_ctrl
 int emu_nvme_hmb_set(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd);
 /* With each I/O command, under its queue's lock. */
 void emu_nvme_hmb_use(struct emu_nvme *ctrl);
+
+/* ---- The controller memory buffer (nvme_cmb.c), with all queues at rest ---- */
+
+/* cmb_for=; @return 0; -EINVAL, logged */
+int emu_nvme_cmb_parse(const char *text, struct emu_nvme_opts *out);
+void emu_nvme_cmb_init(struct emu_nvme *ctrl);
+void emu_nvme_cmb_reset(struct emu_nvme *ctrl, bool function);
+void emu_nvme_cmb_write(struct emu_nvme *ctrl, uint64_t cmbmsc);
+uint32_t emu_nvme_cmb_read(const struct emu_nvme *ctrl, size_t offset); /* one of its registers */
+/*
+ * Whether a queue, an entry of a list, or data may be where it is, as far as the buffer is concerned.
+ * @param support  what CMBSZ has to offer for it. @return a status. Under a queue's lock.
+ */
+uint16_t emu_nvme_cmb_queue(const struct emu_nvme *ctrl, uint64_t iova, uint64_t bytes, uint32_t support);
+uint16_t emu_nvme_cmb_list(const struct emu_nvme_req *req, uint64_t iova);
+uint16_t emu_nvme_cmb_data(struct emu_nvme_req *req, uint64_t iova, uint32_t support);
 
 /* ---- Shadow doorbells (nvme_dbbuf.c), under the queue's lock ---- */
 

@@ -15,6 +15,8 @@ struct said {
 	uint64_t hmb, rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
 	unsigned zoned, zone_cross, dbbuf;
+	uint64_t cmb;
+	char cmb_for[48];
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -29,6 +31,7 @@ static const char *const off_on[] = { "0", "1", NULL };
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
        READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, HMB,
+       CMB, CMB_FOR,
        OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
@@ -70,6 +73,9 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 			    EMU_NVME_MAX_ZONES },
 	[ZASL] = { "zasl", NSDK_EMU_OPTION_NUMBER, AT(zasl), 0, 16 },
 	[HMB] = { "hmb", NSDK_EMU_OPTION_BYTES, AT(hmb), 0, (uint64_t)1 << 30 },
+	/* It is written anew with each reset. */
+	[CMB] = { "cmb", NSDK_EMU_OPTION_BYTES, AT(cmb), 0, (uint64_t)64 << 20 },
+	[CMB_FOR] = { "cmb_for", NSDK_EMU_OPTION_TEXT, AT(cmb_for), .max = sizeof(((struct said *)0)->cmb_for) },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
 };
 
@@ -189,6 +195,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.sgl = (enum emu_nvme_sgl)said.sgl,
 		.dbbuf = said.dbbuf,
 		.hmb_bytes = said.hmb,
+		.cmb_bytes = said.cmb,
 		.rival = (unsigned)said.rival,
 		.abort = (enum emu_nvme_abort)said.abort,
 		.delete_sq = (enum emu_nvme_delete)said.delete_sq,
@@ -213,6 +220,14 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 				 "emu:nvme: hmb=%llu is not a multiple of the %u byte pages",
 				 (unsigned long long)said.hmb, (unsigned)EMU_NVME_PAGE);
+	if (said.cmb % EMU_NVME_PAGE || (given[CMB_FOR] && !said.cmb))
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: cmb=%llu: a multiple of the %u byte pages is wanted%s",
+				 (unsigned long long)said.cmb, (unsigned)EMU_NVME_PAGE,
+				 given[CMB_FOR] ? ", and not 0 where cmb_for= is said" : "");
+	rc = emu_nvme_cmb_parse(given[CMB_FOR] ? said.cmb_for : "sq+data", out);
+	if (rc)
+		return rc;
 	if (said.volatile_cache && (!given[FILE_] || !said.vwc))
 		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 				 "emu:nvme: volatile_cache=1 is for a write cache (not vwc=0) before "

@@ -23,6 +23,7 @@ uint16_t emu_nvme_data_begin(struct emu_nvme_req *req, uint64_t bytes)
 	struct emu_nvme_prp *prp = &req->prp;
 	uint32_t room = page - (uint32_t)(cmd->prp1 & (page - 1));
 
+	prp->placed = false;
 	if (cmd->flags & NSDK_NVME_PSDT_MASK)
 		return emu_nvme_sgl_begin(req, bytes);
 	if (cmd->prp1 & 3)
@@ -49,7 +50,10 @@ uint16_t emu_nvme_data_begin(struct emu_nvme_req *req, uint64_t bytes)
 static uint16_t read_list(struct emu_nvme_req *req, uint32_t count)
 {
 	struct emu_nvme_prp *prp = &req->prp;
+	uint16_t status = emu_nvme_cmb_list(req, prp->list_iova);
 
+	if (status)
+		return status;
 	if (nsdk_emu_dma_read(&req->ctrl->model.dma, prp->list_iova, prp->entries,
 			      count * ENTRY_BYTES, req->nosnoop_lists, req->owner))
 		return EMU_NVME_PASSING(DATA_TRANSFER_ERROR);
@@ -145,10 +149,13 @@ uint16_t emu_nvme_data_to_host(struct emu_nvme_req *req, const void *from, uint6
 				return status;
 		}
 		part = bytes < prp->page_left ? (uint32_t)bytes : prp->page_left;
+		status = emu_nvme_cmb_data(req, prp->iova, NSDK_NVME_CMBSZ_RDS);
+		if (status)
+			return status;
 		if (nsdk_emu_dma_write(&req->ctrl->model.dma, prp->iova, at, part, req->nosnoop_data,
 				       req->owner))
 			return EMU_NVME_PASSING(DATA_TRANSFER_ERROR);
-		if (req->slot)
+		if (req->slot && !prp->inside)
 			remember(req->slot, prp->iova, part);
 		at += part;
 		bytes -= part;
@@ -172,6 +179,9 @@ uint16_t emu_nvme_data_from_host(struct emu_nvme_req *req, void *to, uint64_t by
 				return status;
 		}
 		part = bytes < prp->page_left ? (uint32_t)bytes : prp->page_left;
+		status = emu_nvme_cmb_data(req, prp->iova, NSDK_NVME_CMBSZ_WDS);
+		if (status)
+			return status;
 		if (nsdk_emu_dma_read(&req->ctrl->model.dma, prp->iova, at, part, req->nosnoop_data,
 				      req->owner))
 			return EMU_NVME_PASSING(DATA_TRANSFER_ERROR);

@@ -11,8 +11,6 @@
 
 #include "nvme_zns.h"
 
-#define REG_CRTO 0x68 /* controller ready timeouts (Base 3.1.3.13) */
-
 #define CAP_CQR (UINT64_C(1) << 16)    /* queues must be contiguous */
 #define CAP_NSSRS (UINT64_C(1) << 36)  /* NVM subsystem reset */
 #define CAP_CSS_NVM (UINT64_C(1) << 37)
@@ -45,6 +43,7 @@ void emu_nvme_regs_init(struct emu_nvme *ctrl)
 	ctrl->fails_left = ctrl->opts.reset_fails;
 	ctrl->cap = (ctrl->opts.entries - 1) | CAP_CQR | ready_units(ctrl) << 24 | CAP_NSSRS |
 		    CAP_CSS_NVM | CAP_CSS_SETS | (uint64_t)MPSMAX << 52 | CAP_CRWMS;
+	emu_nvme_cmb_init(ctrl);
 	ctrl->page_bytes = EMU_NVME_PAGE;
 	emu_nvme_features_reset(ctrl);
 }
@@ -75,6 +74,7 @@ void emu_nvme_regs_reset(struct emu_nvme *ctrl)
 	atomic_store(&ctrl->cqs_used, 0);
 	ctrl->shadow = (struct emu_nvme_shadow){ 0 };
 	emu_nvme_hmb_reset(ctrl);
+	emu_nvme_cmb_reset(ctrl, false);
 	for (unsigned i = 0; i < 2 * (ctrl->opts.queues + 1); i++)
 		atomic_store_explicit(&ctrl->doorbells[i], 0, memory_order_relaxed);
 	ctrl->aer_count = 0;
@@ -242,7 +242,13 @@ static uint32_t read_dword(struct emu_nvme *ctrl, size_t offset)
 		return (uint32_t)ctrl->acq;
 	case NSDK_NVME_REG_ACQ + 4:
 		return (uint32_t)(ctrl->acq >> 32);
-	case REG_CRTO:
+	case NSDK_NVME_REG_CMBLOC:
+	case NSDK_NVME_REG_CMBSZ:
+	case NSDK_NVME_REG_CMBMSC:
+	case NSDK_NVME_REG_CMBMSC + 4:
+	case NSDK_NVME_REG_CMBSTS:
+		return emu_nvme_cmb_read(ctrl, offset);
+	case NSDK_NVME_REG_CRTO:
 		return (uint32_t)ready_units(ctrl);
 	default: /* NSSR reads as 0, and so does what is not there */
 		return 0;
@@ -276,6 +282,16 @@ static void write_dword(struct emu_nvme *ctrl, size_t offset, uint32_t value)
 		emu_nvme_zns_shutdown(ctrl);
 		emu_nvme_thaw(ctrl);
 		ctrl->subsystem_reset = true;
+		break;
+	case NSDK_NVME_REG_CMBMSC:
+		emu_nvme_freeze(ctrl);
+		emu_nvme_cmb_write(ctrl, (ctrl->cmb.msc & ~low) | value);
+		emu_nvme_thaw(ctrl);
+		break;
+	case NSDK_NVME_REG_CMBMSC + 4:
+		emu_nvme_freeze(ctrl);
+		emu_nvme_cmb_write(ctrl, (ctrl->cmb.msc & low) | (uint64_t)value << 32);
+		emu_nvme_thaw(ctrl);
 		break;
 	case NSDK_NVME_REG_AQA:
 		ctrl->aqa = value & 0x0fff0fff;

@@ -507,7 +507,8 @@ static void data_that_was_lost_is_not_sent_again(void)
 		memset(fake_buffer(9, 0), 0x66, 4096);
 		NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, va, 0, 8, 0, fake_done_cb, &done[0]), 0);
 		NSDK_ASSERT_INT(nsdk_nvme_compare(ns, qp, va, 8, 8, 0, fake_done_cb, &done[1]), 0);
-		NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, fake_buffer(9, 0), 16, 8, 0, fake_done_cb, &done[2]), 0);
+		NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, fake_buffer(9, 0), 16, 8, 0, fake_done_cb,
+						&done[2]), 0);
 		NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, va, 16, 8, 0, fake_done_cb, &done[3]), 0);
 		nsdk_nvme_qpair_poll(qp, 0);
 		fake.hook = NULL;

@@ -295,6 +295,31 @@ static void counts_lines_and_fences(void)
 	NSDK_ASSERT_INT(stats.fences, 2);
 }
 
+/* Memory behind a BAR: no line of it is ever in a cache, and who flushes one is told. */
+static void uncached_memory_has_no_line_operations(void)
+{
+	static uint8_t bar[4 * 64] __attribute__((aligned(64)));
+	struct nsdk_violation violation;
+
+	nsdk_cache_model_uncached(bar, sizeof(bar), true);
+	ops->writeback(memory, 1);
+	NSDK_ASSERT_INT(violations(NSDK_VIOLATION_UNCACHED), 0);
+	ops->writeback(bar + 64, 2);
+	NSDK_ASSERT_INT(violations(NSDK_VIOLATION_UNCACHED), 2);
+	NSDK_ASSERT_INT(nsdk_cache_model_violations(&violation, 1), 1);
+	CU_ASSERT_PTR_EQUAL(violation.va, bar + 64);
+	CU_ASSERT_PTR_EQUAL(violation.buffer, bar);
+	NSDK_ASSERT_INT(violation.offset_bytes, 64);
+	ops->writeback_invalidate(bar + 192, 1);
+	NSDK_ASSERT_INT(violations(NSDK_VIOLATION_UNCACHED), 3);
+	ops->fence_for_device();
+	nsdk_cache_model_uncached(bar, sizeof(bar), false);
+	ops->writeback(bar, 1);
+	ops->fence_for_device();
+	NSDK_ASSERT_INT(violations(NSDK_VIOLATION_UNCACHED), 3);
+	CU_ASSERT(nsdk_unit_log_has("a line operation on uncached memory"));
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(operations_wait_for_the_fence_or_are_early),
 	NSDK_UNIT_TEST(a_fence_of_another_thread_does_not_help),
@@ -306,6 +331,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(flushed_zeroes_take_no_image),
 	NSDK_UNIT_TEST(operations_of_an_earlier_model_are_forgotten),
 	NSDK_UNIT_TEST(counts_lines_and_fences),
+	NSDK_UNIT_TEST(uncached_memory_has_no_line_operations),
 };
 
 NSDK_UNIT_MAIN("lib/emu/cache_ops", tests, .before = before, .after = after)

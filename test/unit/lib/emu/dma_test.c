@@ -76,6 +76,28 @@ static void joins_the_pieces(void)
 	NSDK_ASSERT_INT(nsdk_emu_dma_write(&dma, 0x99999, data, 0, true, "test"), 0);
 }
 
+/* What the device takes for its own never leaves it, also in the middle of a transfer. */
+static void own_addresses_are_the_devices(void)
+{
+	uint8_t own[PAGE];
+
+	memset(own, 0, sizeof(own));
+	dma.own = (struct nsdk_emu_own){ .iova = 0x10800, .bytes = 0x100, .va = own };
+	NSDK_ASSERT_INT(nsdk_emu_dma_write(&dma, 0x10700, data, 0x300, true, "test"), 0);
+	NSDK_ASSERT_INT(memcmp(memory + 2 * PAGE + 0x700, data, 0x100), 0);
+	NSDK_ASSERT_INT(memcmp(own, data + 0x100, 0x100), 0);
+	NSDK_ASSERT_INT(memory[2 * PAGE + 0x800] | memory[2 * PAGE + 0x8ff] | own[0x100], 0);
+	NSDK_ASSERT_INT(memcmp(memory + 2 * PAGE + 0x900, data + 0x200, 0x100), 0);
+	NSDK_ASSERT_INT(nsdk_emu_dma_read(&dma, 0x10700, got, 0x300, true, "test"), 0);
+	NSDK_ASSERT_INT(memcmp(got, data, 0x300), 0);
+	/* Where the address space has nothing, too. */
+	dma.own.iova = 0x99000;
+	NSDK_ASSERT_INT(nsdk_emu_dma_write(&dma, 0x99010, data + 7, 16, false, "test"), 0);
+	NSDK_ASSERT_INT(memcmp(own + 16, data + 7, 16), 0);
+	NSDK_ASSERT_INT(nsdk_emu_dma_read(&dma, 0x990f0, got, 17, false, "test"), -EFAULT);
+	NSDK_ASSERT_INT(nsdk_emu_dma_read(&dma, 0x98fff, got, 2, false, "test"), -EFAULT);
+}
+
 static void faults_where_nothing_is_mapped_or_not_for_that(void)
 {
 	NSDK_ASSERT_INT(nsdk_emu_dma_read(&dma, 0x0, got, 1, false, "test"), -EFAULT);
@@ -153,6 +175,7 @@ static void consumed_is_told_for_every_piece(void)
 
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(joins_the_pieces),
+	NSDK_UNIT_TEST(own_addresses_are_the_devices),
 	NSDK_UNIT_TEST(faults_where_nothing_is_mapped_or_not_for_that),
 	NSDK_UNIT_TEST(nothing_without_bus_mastering),
 	NSDK_UNIT_TEST(bypasses_the_caches_only_where_enabled),
