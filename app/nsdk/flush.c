@@ -17,17 +17,11 @@
 static int take_cpus(const struct tool_command *command, const char *name, const char **out)
 {
 	nsdk_cpumask_t mask;
-	int rc;
+	int status = tool_parse_cpus(command, name, optarg, &mask);
 
-	/* Our sentence names the option; the library's could not. */
-	tool_log_capture_begin();
-	rc = nsdk_cpumask_parse(optarg, &mask);
-	tool_log_capture_end(NULL, 0);
-	if (rc != 0)
-		return tool_usage(command, "--%s=%s: a CPU list is wanted, as 2 or 2,4-5", name,
-				  optarg);
-	*out = optarg;
-	return TOOL_DONE;
+	if (status == TOOL_DONE)
+		*out = optarg;
+	return status;
 }
 
 int flush_option(const struct tool_command *command, unsigned index, struct flush_opts *opts)

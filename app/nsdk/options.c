@@ -171,6 +171,20 @@ int tool_parse_duration(const char *text, uint64_t *out_ns)
 	return -EINVAL;
 }
 
+int tool_parse_cpus(const struct tool_command *command, const char *option, const char *text,
+		    nsdk_cpumask_t *out)
+{
+	int rc;
+
+	/* Our sentence names the option; the library's could not. */
+	tool_log_capture_begin();
+	rc = nsdk_cpumask_parse(text, out);
+	tool_log_capture_end(NULL, 0);
+	if (rc != 0)
+		return tool_usage(command, "--%s=%s: a CPU list is wanted, as 0 or 0,2-3", option, text);
+	return TOOL_DONE;
+}
+
 int tool_parse_amount(const char *text, struct tool_amount *out)
 {
 	struct tool_amount amount = { .given = true };

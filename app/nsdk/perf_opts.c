@@ -145,17 +145,9 @@ static int parse_bs(const struct tool_command *command, uint64_t *out)
 static int parse_cpus(const struct tool_command *command, struct perf_opts *opts)
 {
 	nsdk_cpumask_t mask;
-	int rc;
 
-	/* Our sentence names the option; the library's could not. */
-	tool_log_capture_begin();
-	rc = nsdk_cpumask_parse(optarg, &mask);
-	tool_log_capture_end(NULL, 0);
-	if (rc != 0)
-		return tool_usage(command, "--cpus_allowed=%s: a CPU list is wanted, as 0 or 0,2-3",
-				  optarg);
 	opts->cpus_allowed = optarg;
-	return TOOL_DONE;
+	return tool_parse_cpus(command, "cpus_allowed", optarg, &mask);
 }
 
 static int parse_eta(const struct tool_command *command, enum perf_eta *out)

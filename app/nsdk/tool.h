@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <nsdk/env.h>
 #include <nsdk/pci.h>
 
 struct json_object;
@@ -118,6 +119,13 @@ struct tool_amount {
 };
 int tool_parse_amount(const char *text, struct tool_amount *out);
 uint64_t tool_amount_of(const struct tool_amount *amount, uint64_t whole);
+
+/*
+ * A CPU list, as 0 or 0,2-3; else says so. Whether its CPUs can be had is another question.
+ * @option: its name without dashes. @return TOOL_DONE or TOOL_USAGE.
+ */
+int tool_parse_cpus(const struct tool_command *command, const char *option, const char *text,
+		    nsdk_cpumask_t *out);
 
 /* Whether the text is a device's words by their look: "pci:…", an address, "emu:…". */
 bool tool_is_device(const char *text);

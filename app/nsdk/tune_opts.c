@@ -69,14 +69,10 @@ int tune_parse_cpus(const struct tool_command *command, const char *option, cons
 		    nsdk_cpumask_t *out)
 {
 	nsdk_cpumask_t online, ours;
-	int rc;
+	int status = tool_parse_cpus(command, option, text, out);
 
-	/* Our sentence names the option; the library's could not. */
-	tool_log_capture_begin();
-	rc = nsdk_cpumask_parse(text, out);
-	tool_log_capture_end(NULL, 0);
-	if (rc != 0)
-		return tool_usage(command, "--%s=%s: a CPU list is wanted, as 0 or 0,2-3", option, text);
+	if (status != TOOL_DONE)
+		return status;
 	online_cpus(&online);
 	if (nsdk_cpumask_get_affinity(&ours) != 0)
 		return TOOL_FAILED;
