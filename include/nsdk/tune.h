@@ -53,7 +53,7 @@ enum nsdk_tune_state {
 /** One size of a table. */
 struct nsdk_tune_point {
 	uint64_t bytes;   /**< how much memory; of NSDK_TUNE_WBINVD: dirty memory */
-	uint64_t ns;      /**< median of the samples */
+	uint64_t ns;      /**< typical, see nsdk_tune_flush() */
 	uint64_t low_ns;  /**< a quarter of the samples was below this */
 	uint64_t high_ns; /**< a quarter was above this */
 };
@@ -214,6 +214,12 @@ struct nsdk_tune_opts {
 
 /**
  * Measure what flushing costs and put the tables into a profile, replacing those that it has.
+ *
+ * A table's cost is the median of many samples. The ways that the planner chooses between (line
+ * operations on dirty lines, alone and with flush CPUs) take turns round by round, over several passes
+ * through all sizes; what flush CPUs cost is the median of the plain way times the mean of the middle
+ * half of the ratios to it, and the same as the plain way where the two cannot be told apart. Samples
+ * during which others were at work on these CPUs are taken again, within limits.
  *
  * Takes up to a minute of all CPUs named, and twice the largest size of memory, of which one half in
  * hugepages where there are enough free, else in small pages, which is said. Other work on these CPUs

@@ -374,6 +374,22 @@ unsigned nsdk_crew_size(const struct nsdk_crew *crew)
 	return size;
 }
 
+uint64_t nsdk_crew_cpu_ns(const struct nsdk_crew *crew)
+{
+	struct timespec had;
+	uint64_t ns = 0;
+	clockid_t clock;
+
+	for (unsigned i = 0; i < crew->member_count; i++) {
+		/* Relaxed: a thread that has ended has no clock, but it is there until it is joined. */
+		if (atomic_load_explicit(&crew->members[i].where, memory_order_relaxed) != CREW_WHERE_ENDED &&
+		    pthread_getcpuclockid(crew->members[i].thread, &clock) == 0 &&
+		    clock_gettime(clock, &had) == 0)
+			ns += (uint64_t)had.tv_sec * 1000000000 + (uint64_t)had.tv_nsec;
+	}
+	return ns;
+}
+
 void nsdk_crew_stats(const struct nsdk_crew *crew, struct nsdk_crew_stats *out)
 {
 	/* Relaxed throughout: counts, which order nothing. */

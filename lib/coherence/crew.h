@@ -90,6 +90,12 @@ int nsdk_crew_quiesce(struct nsdk_crew *crew, uint64_t timeout_ns);
  */
 unsigned nsdk_crew_stragglers(void);
 
+/*
+ * CPU time that all members have had, up to now: they never sleep, so what is missing went to somebody
+ * else. A system call for each. Threading: the owner's.
+ */
+uint64_t nsdk_crew_cpu_ns(const struct nsdk_crew *crew);
+
 /* Sum of what was done. Threading: any; values may be a moment old. */
 void nsdk_crew_stats(const struct nsdk_crew *crew, struct nsdk_crew_stats *out);
 

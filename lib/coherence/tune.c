@@ -5,7 +5,7 @@
  * Model. A sample is: bring a piece of memory into a known state (dirty, clean, absent from the
  * caches), read the clock, do to it what the engine would do, fences included, read the clock. Many
  * samples, of which the median counts: a machine is disturbed often, and always in one direction. The
- * quartiles show how much.
+ * quartiles show how much. Ways that the planner chooses between take turns (tune_contest.c).
  *
  * What is timed ends with fence_for_cpu(), for all subjects alike: SFENCE only orders, and the clock
  * could be read while the lines are still on their way; what a doorbell would have to wait for belongs
@@ -14,8 +14,9 @@
  * Where. The calling thread is pinned to each CPU of the list in turn, and the samples of all are put
  * together. Flush CPUs and WBINVD CPUs work as they do for the engine: through crew.c and gate.c.
  *
- * Files. tune.c is the bench and one sample on it; tune_tables.c goes through everything there is to
- * measure; tune_check.c holds the planner's choice against brute force.
+ * Files. tune.c is the bench and one sample on it; tune_contest.c takes many, and says what came of
+ * them; tune_tables.c goes through everything there is to measure; tune_check.c holds the planner's
+ * choice against brute force.
  *
  * Threading. All of it belongs to the thread that called nsdk_tune_flush() or nsdk_tune_check().
  */
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <nsdk/env.h>
 #include <nsdk/log.h>
@@ -33,6 +35,8 @@
 #include "lib/bus/bus_internal.h"
 #include "tune.h"
 
+/* Shorter than anybody has a CPU for, but for the kernel's own moments. */
+#define SLACK_NS ((uint64_t)10000)
 #define HUGEPAGE_BYTES ((size_t)2 << 20)
 /* Enough never to be refused: a measurement is what the user asked for, now. */
 #define WBINVD_PER_SECOND 100000u
@@ -64,17 +68,41 @@ int nsdk_tune_step(struct tune *tune, const char *format, ...)
 	return tune->opts->progress(tune->opts->ctx, tune->step - 1, tune->steps, what) ? 0 : -EINTR;
 }
 
-static int compare(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+/* ---- Whether somebody else was at work ---- */
 
-	return (left > right) - (left < right);
+/* When it was, and how much CPU time we had had, the flush CPUs included. */
+struct watch {
+	uint64_t wall_ns;
+	uint64_t cpu_ns;
+};
+
+static uint64_t read_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	return clock_gettime(clock, &now) == 0 ?
+		       (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec :
+		       0;
 }
 
-uint64_t nsdk_tune_quantile(uint64_t *samples, unsigned count, unsigned percent)
+static void watch(const struct tune *tune, struct watch *out)
 {
-	qsort(samples, count, sizeof(*samples), compare);
-	return samples[(size_t)(count - 1) * percent / 100];
+	out->wall_ns = read_clock(CLOCK_MONOTONIC);
+	out->cpu_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	if (tune->crew != NULL)
+		out->cpu_ns += nsdk_crew_cpu_ns(tune->crew);
+}
+
+/* Whether all our CPUs were ours alone since then. */
+static bool was_alone(const struct tune *tune, const struct watch *since)
+{
+	uint64_t threads = 1 + (tune->crew != NULL ? tune->crew_cpus : 0), passed_ns;
+	struct watch now;
+
+	watch(tune, &now);
+	passed_ns = now.wall_ns - since->wall_ns;
+	/* None of our threads ever sleeps. The clocks are not read all at once, hence the slack. */
+	return threads * passed_ns < now.cpu_ns - since->cpu_ns + passed_ns / 32 + threads * SLACK_NS;
 }
 
 /* ---- One sample ---- */
@@ -149,24 +177,30 @@ static int run_wbinvd(struct tune *tune, unsigned count)
 	return nsdk_gate_wbinvd(tune->gate, &cpus);
 }
 
-static int run_planned(struct tune *tune, const struct tune_subject *subject, char *va, uint64_t bytes)
+void nsdk_tune_plan(const struct tune *tune, const struct nsdk_planner *planner, enum nsdk_tune_way way,
+		    uint64_t bytes, struct nsdk_plan *out)
 {
 	uint64_t lines = bytes / NSDK_LINE_BYTES;
-	bool writeback = subject->way == NSDK_TUNE_WRITEBACK;
-	struct nsdk_plan plan = { .kind = NSDK_PLAN_LINES };
+	bool writeback = way == NSDK_TUNE_WRITEBACK;
+	struct nsdk_plan_input in = {
+		.writeback_lines = writeback ? lines : 0,
+		.invalidate_lines = writeback ? 0 : lines,
+		.ranges = 1,
+		.crew_cpus = tune->crew != NULL ? tune->crew_cpus : 0,
+		.wbinvd_cpus = tune->gate != NULL ? 1 : 0,
+	};
 
+	*out = (struct nsdk_plan){ .kind = NSDK_PLAN_LINES };
 	/* As the batch's commit does: below the threshold one comparison. */
-	if (lines >= nsdk_planner_threshold_lines(subject->planner)) {
-		struct nsdk_plan_input in = {
-			.writeback_lines = writeback ? lines : 0,
-			.invalidate_lines = writeback ? 0 : lines,
-			.ranges = 1,
-			.crew_cpus = tune->crew != NULL ? tune->crew_cpus : 0,
-			.wbinvd_cpus = tune->gate != NULL ? 1 : 0,
-		};
+	if (lines >= nsdk_planner_threshold_lines(planner))
+		nsdk_planner_choose(planner, &in, out);
+}
 
-		nsdk_planner_choose(subject->planner, &in, &plan);
-	}
+static int run_planned(struct tune *tune, const struct tune_subject *subject, char *va, uint64_t bytes)
+{
+	struct nsdk_plan plan;
+
+	nsdk_tune_plan(tune, subject->planner, subject->way, bytes, &plan);
 	if (plan.kind == NSDK_PLAN_CREW)
 		return run_crew(tune, subject->way, plan.crew_cpus, va, bytes);
 	if (plan.kind == NSDK_PLAN_WBINVD)
@@ -203,10 +237,12 @@ static int run(struct tune *tune, const struct tune_subject *subject, char *va, 
 	return -EINVAL;
 }
 
-int nsdk_tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns)
+int nsdk_tune_sample(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, uint64_t *ns,
+		     bool *alone)
 {
 	bool whole_cache = subject->what == NSDK_TUNE_WBINVD && subject->planner == NULL;
 	uint64_t pieces = 1, start, ticks;
+	struct watch before;
 	int rc = 0;
 
 	if (whole_cache)
@@ -216,12 +252,14 @@ int nsdk_tune_sample(struct tune *tune, const struct tune_subject *subject, uint
 		while (pieces * bytes < TUNE_LEAST_BYTES)
 			pieces *= 2;
 	prepare(tune, subject->state, pieces * bytes);
+	watch(tune, &before);
 	start = nsdk_ticks();
 	for (uint64_t i = 0; i < pieces && rc == 0; i++)
 		rc = run(tune, subject, tune->memory + i * bytes, bytes);
 	/* What the sample did is done before the clock is read; see the top. */
 	tune->ops->fence_for_cpu();
 	ticks = nsdk_ticks() - start;
+	*alone = was_alone(tune, &before);
 	*ns = (uint64_t)((unsigned __int128)ticks * 1000000000u / nsdk_ticks_per_s() / pieces);
 	if (*ns == 0)
 		*ns = 1;

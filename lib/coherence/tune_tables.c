@@ -18,173 +18,107 @@
 
 #define TRIES 3
 
-/* Subjects that take turns, so that what changes from one second to the next hits all alike. */
-#define MAX_SUBJECTS 12
-
-struct group {
-	unsigned count;
-	unsigned taken; /* samples of each */
-	struct tune_subject subjects[MAX_SUBJECTS];
-	uint64_t samples[MAX_SUBJECTS][TUNE_MAX_SAMPLES];
-	uint64_t sorted[TUNE_MAX_SAMPLES];
-};
-
-/* How long one point may take on each CPU, and how many samples it has at least and at most. */
-struct pace {
-	uint64_t ns;
-	unsigned least;
-	unsigned most;
-};
-
-static const struct pace full = { 120000000, 9, 101 };
-static const struct pace quick = { 8000000, 3, 21 };
+/* One way alone, for who wants to know. */
+static const struct tune_pace full = { 120000000, 9, 101, 1 };
+static const struct tune_pace quick = { 8000000, 3, 21, 1 };
+/* Ways that the planner chooses between. */
+static const struct tune_pace full_turns = { 300000000, 24, 128, 8 };
+static const struct tune_pace quick_turns = { 8000000, 6, 21, 3 };
 /* Each stops the machine for a while. */
-static const struct pace rare = { 120000000, 5, 9 };
+static const struct tune_pace rare = { 120000000, 5, 9, 1 };
 
 static const uint64_t wbinvd_sizes[] = { 0, 1u << 20, 16u << 20 };
 
-static const struct pace *pace_of(const struct tune *tune, const struct tune_subject *subject)
-{
-	if (subject->what == NSDK_TUNE_WBINVD)
-		return &rare;
-	return tune->opts->quick ? &quick : &full;
-}
+/* ---- From contests to tables ---- */
 
-/* On one CPU: the subjects take turns until there are enough samples or the time is up. */
-static int sample_here(struct tune *tune, struct group *group, uint64_t bytes, unsigned most)
+static struct nsdk_tune_table *find_table(struct nsdk_profile_flush *out, unsigned from,
+					  const struct tune_subject *subject)
 {
-	const struct pace *pace = pace_of(tune, &group->subjects[0]);
-	uint64_t deadline_ns = nsdk_clock_ns() + pace->ns * group->count, unused;
-	int rc = 0;
+	struct nsdk_tune_table *table;
 
-	/* The first pays for what all share: page tables, code, sleeping cores. */
-	for (unsigned i = 0; i < group->count && rc == 0; i++)
-		rc = nsdk_tune_sample(tune, &group->subjects[i], bytes, &unused);
-	for (unsigned n = 0; rc == 0 && n < most && group->taken < TUNE_MAX_SAMPLES; n++) {
-		if (n >= pace->least && nsdk_clock_ns() >= deadline_ns)
-			break;
-		for (unsigned i = 0; i < group->count && rc == 0; i++)
-			rc = nsdk_tune_sample(tune, &group->subjects[i], bytes,
-					 &group->samples[i][group->taken]);
-		group->taken++;
+	for (table = &out->tables[from]; table < &out->tables[out->count]; table++) {
+		if (table->what == subject->what && table->way == subject->way &&
+		    table->state == subject->state && table->cpus == subject->cpus)
+			return table;
 	}
-	return rc;
-}
-
-/* @return 0 or -errno; a failed way of flushing is not logged, a CPU that is not to be had is. */
-static int measure_size(struct tune *tune, struct group *group, uint64_t bytes)
-{
-	unsigned cpus = nsdk_cpumask_weight(&tune->cpus), most;
-	int rc = 0;
-
-	/* WBINVD runs on the gate's CPUs, wherever it is asked for. */
-	if (group->subjects[0].what == NSDK_TUNE_WBINVD)
-		cpus = 1;
-	most = pace_of(tune, &group->subjects[0])->most / cpus;
-	if (most == 0)
-		most = 1;
-	group->taken = 0;
-	for (int cpu = nsdk_cpumask_next(&tune->cpus, 0); cpu >= 0 && cpus > 0 && rc == 0; cpus--) {
-		rc = nsdk_tune_pin((unsigned)cpu);
-		if (rc == 0)
-			rc = sample_here(tune, group, bytes, most);
-		cpu = nsdk_cpumask_next(&tune->cpus, (unsigned)cpu + 1);
-	}
-	return rc;
-}
-
-static void enter(struct group *group, const struct tune_subject *subject)
-{
-	if (group->count < MAX_SUBJECTS)
-		group->subjects[group->count++] = *subject;
-}
-
-/*
- * Median and quartiles. Of all but the first they are taken from the ratios to the first, sample by
- * sample: what hit both in the same moment cancels out, and what is left is the difference between two
- * ways of flushing, which is what the planner wants to know.
- */
-static void conclude(struct group *group, unsigned which, uint64_t bytes,
-		     const struct nsdk_tune_point *first, struct nsdk_tune_point *out)
-{
-	static const unsigned percents[] = { 25, 50, 75 };
-	uint64_t *sorted = group->sorted, results[3];
-
-	for (unsigned n = 0; n < group->taken; n++)
-		sorted[n] = which == 0 ? group->samples[0][n] :
-					 group->samples[which][n] * 1000000 / group->samples[0][n];
-	for (unsigned i = 0; i < 3; i++) {
-		results[i] = nsdk_tune_quantile(sorted, group->taken, percents[i]);
-		if (which != 0)
-			results[i] = results[i] * first->ns / 1000000;
-	}
-	*out = (struct nsdk_tune_point){
-		.bytes = bytes,
-		.low_ns = results[0],
-		.ns = results[1],
-		.high_ns = results[2],
+	if (out->count == NSDK_PROFILE_MAX_TABLES)
+		return NULL;
+	*table = (struct nsdk_tune_table){
+		.what = subject->what,
+		.way = subject->way,
+		.state = subject->state,
+		.cpus = subject->cpus,
 	};
+	out->count++;
+	return table;
 }
 
-/* Turn the group's subjects into tables. */
-static int measure_group(struct tune *tune, struct group *group, const uint64_t *sizes, unsigned count,
-			 struct nsdk_profile_flush *out)
+/* What each way took at each size. What there is no room for is left out. */
+static void fill_tables(const struct tune_series *series, struct nsdk_profile_flush *out, unsigned from)
 {
-	struct nsdk_tune_table *tables = &out->tables[out->count];
-	const struct tune_subject *subject = &group->subjects[0];
-	const char *why = "";
+	for (unsigned s = 0; s < series->count; s++) {
+		const struct tune_contest *contest = &series->contests[s];
 
-	if (out->count + group->count > NSDK_PROFILE_MAX_TABLES)
-		return 0;
-	for (unsigned i = 0; i < group->count; i++)
-		tables[i] = (struct nsdk_tune_table){
-			.what = group->subjects[i].what,
-			.way = group->subjects[i].way,
-			.state = group->subjects[i].state,
-			.cpus = group->subjects[i].cpus,
-			.count = count,
-		};
+		for (unsigned i = 0; i < contest->count; i++) {
+			struct nsdk_tune_table *table = find_table(out, from, &contest->subjects[i]);
+
+			if (table != NULL && table->count < NSDK_TUNE_MAX_POINTS)
+				nsdk_contest_point(contest, i, &table->points[table->count++]);
+		}
+	}
+}
+
+/* Hold the contests and make tables of them, once more if they make no sense. */
+static int measure_series(struct tune *tune, struct tune_series *series, struct nsdk_profile_flush *out)
+{
+	const char *what = nsdk_tune_what_name(series->contests[0].subjects[0].what), *why = "";
+	unsigned from = out->count;
+
 	for (unsigned try = 0; try < TRIES; try++) {
 		bool ok = true;
+		int rc;
 
 		/* Trying again is not a step of its own. */
-		tune->step -= try > 0 ? count : 0;
-		for (unsigned s = 0; s < count; s++) {
-			int rc = nsdk_tune_step(tune, "%s%s, %s, %s, %llu KiB",
-					   nsdk_tune_what_name(subject->what),
-					   group->count > 1 ? " and crew" : "",
-					   nsdk_tune_way_name(subject->way),
-					   nsdk_tune_state_name(subject->state),
-					   (unsigned long long)sizes[s] >> 10);
-
-			if (rc == 0)
-				rc = measure_size(tune, group, sizes[s]);
-			if (rc != 0)
-				return rc;
-			for (unsigned i = 0; i < group->count; i++)
-				conclude(group, i, sizes[s], &tables[0].points[s],
-					 &tables[i].points[s]);
-		}
-		for (unsigned i = 0; i < group->count; i++)
-			ok = ok && nsdk_profile_table_ok(&tables[i], &why);
-		if (ok) {
-			out->count += group->count;
+		tune->step -= try > 0 ? nsdk_series_steps(series) : 0;
+		rc = nsdk_series_hold(tune, series);
+		if (rc != 0)
+			return rc;
+		fill_tables(series, out, from);
+		for (unsigned i = from; i < out->count && ok; i++)
+			ok = nsdk_profile_table_ok(&out->tables[i], &why);
+		if (ok)
 			return 0;
-		}
+		memset(&out->tables[from], 0, (out->count - from) * sizeof(out->tables[0]));
+		out->count = from;
 	}
 	return nsdk_fail(-EBUSY, "coherence",
 			 "the costs measured for %s make no sense (%s), so the machine is too busy to "
-			 "measure; try again when it is quiet", nsdk_tune_what_name(subject->what), why);
+			 "measure; try again when it is quiet", what, why);
 }
 
-/* One subject alone. */
-static int measure_table(struct tune *tune, const struct tune_subject *subject,
-			 const uint64_t *sizes, unsigned count, struct nsdk_profile_flush *out)
+/* One way alone. */
+static int measure_table(struct tune *tune, const struct tune_subject *subject, const uint64_t *sizes,
+			 unsigned count, struct nsdk_profile_flush *out)
 {
-	tune->group->count = 0;
-	enter(tune->group, subject);
-	return measure_group(tune, tune->group, sizes, count, out);
+	const struct tune_pace *pace = tune->opts->quick ? &quick : &full;
+	unsigned cpus = nsdk_cpumask_weight(&tune->cpus);
+	struct tune_series series;
+	int rc;
+
+	if (subject->what == NSDK_TUNE_WBINVD) {
+		pace = &rare;
+		cpus = 1; /* it runs on the gate's, wherever it is asked for */
+	}
+	rc = nsdk_series_init(&series, pace, cpus, count);
+	for (unsigned i = 0; i < count && rc == 0; i++)
+		nsdk_contest_enter(nsdk_series_add(&series, sizes[i]), subject);
+	if (rc == 0)
+		rc = measure_series(tune, &series, out);
+	nsdk_series_fini(&series);
+	return rc;
 }
+
+/* ---- Table by table ---- */
 
 /* Of lines that are clean or absent, which nobody plans by, but a reader wants to compare. */
 static int measure_states(struct tune *tune, struct nsdk_profile_flush *out)
@@ -224,31 +158,43 @@ static int measure_production(struct tune *tune, struct nsdk_profile_flush *out)
 	return rc;
 }
 
+/* Dirty lines on the submitting CPU, and with each number of flush CPUs. */
+static void enter_dirty(const struct tune *tune, struct tune_contest *contest, enum nsdk_tune_way way)
+{
+	struct tune_subject subject = {
+		.what = NSDK_TUNE_LINES,
+		.way = way,
+		.state = NSDK_TUNE_DIRTY,
+		.cpus = 1,
+	};
+
+	nsdk_contest_enter(contest, &subject);
+	subject.what = NSDK_TUNE_CREW;
+	for (unsigned n = tune->crew != NULL; n != 0; n = nsdk_tune_next_count(n, tune->crew_cpus)) {
+		subject.cpus = n;
+		nsdk_contest_enter(contest, &subject);
+	}
+}
+
 /*
- * What the planner goes by: dirty lines on the submitting CPU, and with each number of flush CPUs. They
- * take turns, and the flush CPUs spin beside the plain way too, as they do when the engine uses it.
+ * What the planner goes by. All sizes, both ways, are one series, so that whatever disturbs one for a
+ * while disturbs all a little; and the flush CPUs spin beside the plain way too, as they do when the
+ * engine uses it.
  */
 static int measure_dirty(struct tune *tune, struct nsdk_profile_flush *out)
 {
-	int rc = 0;
+	struct tune_series series;
+	int rc = nsdk_series_init(&series, tune->opts->quick ? &quick_turns : &full_turns,
+				  nsdk_cpumask_weight(&tune->cpus), 2 * tune->size_count);
 
 	for (unsigned way = NSDK_TUNE_WRITEBACK; way <= NSDK_TUNE_INVALIDATE && rc == 0; way++) {
-		struct tune_subject subject = {
-			.what = NSDK_TUNE_LINES,
-			.way = (enum nsdk_tune_way)way,
-			.state = NSDK_TUNE_DIRTY,
-			.cpus = 1,
-		};
-
-		tune->group->count = 0;
-		enter(tune->group, &subject);
-		subject.what = NSDK_TUNE_CREW;
-		for (unsigned n = tune->crew != NULL; n != 0; n = nsdk_tune_next_count(n, tune->crew_cpus)) {
-			subject.cpus = n;
-			enter(tune->group, &subject);
-		}
-		rc = measure_group(tune, tune->group, tune->sizes, tune->size_count, out);
+		for (unsigned i = 0; i < tune->size_count; i++)
+			enter_dirty(tune, nsdk_series_add(&series, tune->sizes[i]),
+				    (enum nsdk_tune_way)way);
 	}
+	if (rc == 0)
+		rc = measure_series(tune, &series, out);
+	nsdk_series_fini(&series);
 	return rc;
 }
 
@@ -266,11 +212,12 @@ static int measure_with_crew(struct tune *tune, struct nsdk_profile_flush *out)
 	rc = nsdk_tune_open_crew(tune, (unsigned)nsdk_cpumask_next(&tune->cpus, 0));
 	if (rc != 0)
 		return rc;
+	tune->crowded = 0;
 	rc = measure_dirty(tune, out);
 	nsdk_crew_stats(tune->crew, &stats);
 	nsdk_crew_destroy(tune->crew);
 	tune->crew = NULL;
-	if (rc == 0 && stats.members_lost == 0)
+	if (rc == 0 && (stats.members_lost == 0 || tune->crowded == 0))
 		return 0;
 	if (rc != 0 && rc != -ENODEV)
 		return rc;
@@ -312,13 +259,14 @@ static int measure_wbinvd(struct tune *tune, struct nsdk_profile_flush *out)
 
 static void count_steps(struct tune *tune)
 {
-	/* Clean and absent, both ways; dirty, both ways, whatever takes turns there; three productions. */
-	unsigned groups = 4 + 2 + 3, wbinvds = 0;
+	const struct tune_pace *turns = tune->opts->quick ? &quick_turns : &full_turns;
+	/* Clean and absent, both ways; three productions; dirty, both ways, in each pass. */
+	unsigned rows = 4 + 3 + 2 * turns->passes, wbinvds = 0;
 
 	for (unsigned n = tune->gate != NULL; n != 0;
 	     n = nsdk_tune_next_count(n, nsdk_cpumask_weight(&tune->cpus)))
 		wbinvds += sizeof(wbinvd_sizes) / sizeof(wbinvd_sizes[0]);
-	tune->steps = groups * tune->size_count + wbinvds;
+	tune->steps = rows * tune->size_count + wbinvds;
 }
 
 /* Who, when, with what. */
@@ -338,17 +286,12 @@ static void describe(const struct tune *tune, struct nsdk_profile_flush *out)
 int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *profile)
 {
 	struct nsdk_profile_flush *out = calloc(1, sizeof(*out));
-	struct group *group = calloc(1, sizeof(*group));
 	struct tune tune;
 	int rc;
 
-	if (out == NULL || group == NULL) {
-		free(group);
-		free(out);
+	if (out == NULL)
 		return nsdk_fail(-ENOMEM, "coherence", "no memory for a flush profile");
-	}
 	rc = nsdk_tune_begin(&tune, opts);
-	tune.group = group;
 	count_steps(&tune);
 	if (rc == 0)
 		rc = measure_states(&tune, out);
@@ -364,7 +307,6 @@ int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *prof
 		profile->flush = *out;
 	}
 	nsdk_tune_end(&tune);
-	free(group);
 	free(out);
 	return rc;
 }

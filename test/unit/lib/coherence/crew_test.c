@@ -709,6 +709,8 @@ static void takes_over_from_a_member_that_ended(void)
 	NSDK_ASSERT_INT(stats.takeovers, 1);
 	NSDK_ASSERT_INT(stats.members_lost, 1);
 	NSDK_ASSERT_INT(nsdk_crew_start(crew, &ops, &part, 1, 1, false, &job), -ENODEV);
+	/* Who has ended has no clock any more, and nobody else's is taken for it. */
+	NSDK_ASSERT_INT(nsdk_crew_cpu_ns(crew), 0);
 	/* Nobody who has ended is inside of anything. */
 	NSDK_ASSERT_INT(nsdk_crew_quiesce(crew, 0), 0);
 	nsdk_crew_destroy(crew);
@@ -747,6 +749,23 @@ static void quiesce_does_not_wait_for_unfinished_jobs(void)
 	NSDK_ASSERT_INT(atomic_load(&stalled), 1);
 	atomic_store(&release_stalled, true);
 	nsdk_crew_finish(job);
+}
+
+/* ---- Looking ---- */
+
+/* They spin while they have nothing to do, and what they have had does not become less. */
+static void counts_its_cpu_time(void)
+{
+	uint64_t deadline_ns = nsdk_clock_ns() + NEVER_NS, last_ns, now_ns;
+
+	create(&two, NEVER_NS);
+	last_ns = nsdk_crew_cpu_ns(crew);
+	do {
+		now_ns = nsdk_crew_cpu_ns(crew);
+		CU_ASSERT(now_ns >= last_ns);
+		last_ns = now_ns;
+	} while (now_ns < 2000000 && nsdk_clock_ns() < deadline_ns);
+	CU_ASSERT(now_ns >= 2000000);
 }
 
 /* ---- Creation and end ---- */
@@ -873,6 +892,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(takes_over_from_a_member_that_ended),
 	NSDK_UNIT_TEST(quiesce_waits_for_who_is_inside),
 	NSDK_UNIT_TEST(quiesce_does_not_wait_for_unfinished_jobs),
+	NSDK_UNIT_TEST(counts_its_cpu_time),
 	NSDK_UNIT_TEST(ends_while_idle),
 	NSDK_UNIT_TEST(leaves_a_stuck_member_behind),
 	NSDK_UNIT_TEST(refuses_cpus_that_are_not_there),

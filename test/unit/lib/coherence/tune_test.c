@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nsdk/bus.h>
 #include <nsdk/env.h>
@@ -123,6 +124,17 @@ uint64_t __wrap_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void)
 {
 	return machine.real ? __real_nsdk_clock_ns() : 1000;
+}
+
+/* On the made-up machine nobody else is at work, so every sample counts. */
+int __real_clock_gettime(clockid_t clock, struct timespec *out);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *out);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
+{
+	if (machine.real)
+		return __real_clock_gettime(clock, out);
+	memset(out, 0, sizeof(*out));
+	return 0;
 }
 
 /* ---- A gate that costs what it is told ---- */
@@ -385,12 +397,13 @@ static void progress_counts_every_step(void)
 	opts.ctx = &told;
 	memset(&told, 0, sizeof(told));
 	NSDK_ASSERT_INT(nsdk_tune_flush(&opts, profile), 0);
-	NSDK_ASSERT_INT(told.calls, 27);
-	NSDK_ASSERT_INT(told.steps, 27);
+	/* What is measured alone once, what takes turns in three passes. */
+	NSDK_ASSERT_INT(told.calls, (7 + 2 * 3) * 3);
+	NSDK_ASSERT_INT(told.steps, (7 + 2 * 3) * 3);
 	memset(&told, 0, sizeof(told));
 	NSDK_ASSERT_INT(nsdk_tune_check(&opts, NULL, checks, 16), 10);
-	NSDK_ASSERT_INT(told.calls, 10);
-	NSDK_ASSERT_INT(told.steps, 10);
+	NSDK_ASSERT_INT(told.calls, 3 * 10);
+	NSDK_ASSERT_INT(told.steps, 3 * 10);
 }
 
 static void progress_may_end_it(void)
@@ -400,7 +413,7 @@ static void progress_may_end_it(void)
 
 	opts.progress = be_told;
 	opts.ctx = &told;
-	for (unsigned at = 1; at <= 27; at += 13) {
+	for (unsigned at = 1; at <= 39; at += 19) {
 		memset(&told, 0, sizeof(told));
 		told.stop_at = at;
 		NSDK_ASSERT_INT(nsdk_tune_flush(&opts, profile), -EINTR);
@@ -593,16 +606,6 @@ static void counts_double_up_to_all(void)
 	NSDK_ASSERT_INT(nsdk_tune_next_count(6, 6), 0);
 }
 
-static void quantiles(void)
-{
-	uint64_t samples[] = { 50, 10, 40, 20, 30 };
-
-	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 5, 50), 30);
-	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 5, 25), 20);
-	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 5, 75), 40);
-	NSDK_ASSERT_INT(nsdk_tune_quantile(samples, 1, 75), 10);
-}
-
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(what_is_measured_is_what_it_costs),
 	NSDK_UNIT_TEST(the_spread_is_the_quartiles),
@@ -617,7 +620,6 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(why_wbinvd_is_not_measured),
 	NSDK_UNIT_TEST(the_check_knows_right_from_wrong),
 	NSDK_UNIT_TEST(counts_double_up_to_all),
-	NSDK_UNIT_TEST(quantiles),
 };
 
 NSDK_UNIT_MAIN("lib/coherence/tune", tests, .before = before, .after = after)
