@@ -5,9 +5,10 @@
  *
  * Addresses. A controller knows its buffer by addresses that the host chooses (CMBMSC.CBA, since 1.4): one
  * that it finds in a command and that lies there never leaves the device. So they are set aside in the I/O
- * address space, where no mapping may get them; preferably the same as the CPU's, as mappings have it. A
- * controller of before 1.4, or one that shows its buffer without being asked to, knows it by its bus
- * address, and then exactly that range has to be free.
+ * address space, where no mapping may get them. Those that its BAR has on the bus come first, as that is what
+ * Linux says, and so what controllers have been tried with; where they are taken, any others will do. But a
+ * controller of before 1.4, or one that shows its buffer without being asked to, knows it by its bus address
+ * whatever it is told, and then exactly that range has to be free.
  *
  * Submission queues. The ring that commands are put into stays in ordinary memory, so the short ways of io.c
  * are what they are, and what is to be sent again after a reset is not lost with the buffer. With the
@@ -71,8 +72,10 @@ static const char *find(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_cmb *cmb)
 {
 	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	uint64_t unit, offset, bytes, bus;
+	struct nsdk_ioas *ioas = nsdk_device_ioas(ctrlr->dev);
 	nsdk_iova_t addr = { 0 };
 	struct nsdk_bar bar;
+	int err = -ENODEV;
 
 	cmb->selectable = (ctrlr->cap & NSDK_NVME_CAP_CMBS) != 0;
 	cmb->loc = nvme_read32(ctrlr, NSDK_NVME_REG_CMBLOC);
@@ -106,15 +109,15 @@ static const char *find(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_cmb *cmb)
 	cmb->bytes = (size_t)bytes & ~(size_t)NVME_PAGE_MASK;
 	if (cmb->bytes == 0)
 		return "it is smaller than a page";
-	if (cmb->fixed && (bus_address(ctrlr->dev, NSDK_NVME_CMBLOC_BIR(cmb->loc), &bus) != 0 || bus == 0))
-		return "its address on the bus is not known";
-	if (cmb->fixed)
-		addr.addr = bus + offset;
 	cmb->reserved_bytes = (cmb->bytes + page_bytes - 1) & ~(page_bytes - 1);
-	if (nsdk_ioas_reserve(nsdk_device_ioas(ctrlr->dev), cmb->base, cmb->reserved_bytes, cmb->fixed,
-			      &addr) != 0)
-		return cmb->fixed ? "its address on the bus is taken, or beyond what the IOMMU allows" :
-				    "there are no addresses left for it";
+	if (bus_address(ctrlr->dev, NSDK_NVME_CMBLOC_BIR(cmb->loc), &bus) == 0 && bus != 0) {
+		addr.addr = bus + offset;
+		err = nsdk_ioas_reserve(ioas, NULL, cmb->reserved_bytes, true, &addr);
+	}
+	if (err && cmb->fixed)
+		return "its address on the bus is not known, taken, or beyond what the IOMMU allows";
+	if (err && nsdk_ioas_reserve(ioas, cmb->base, cmb->reserved_bytes, false, &addr) != 0)
+		return "there are no addresses left for it";
 	cmb->addr = addr;
 	return NULL;
 }

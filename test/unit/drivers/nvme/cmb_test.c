@@ -12,6 +12,7 @@
 
 #define ALL_SUPPORT 0x1fu
 #define OK_STATUS 0
+#define BUS_ADDRESS (FAKE_BUS_ADDRESS + FAKE_CMB_OFFSET)
 
 static struct nsdk_nvme_ctrlr *ctrlr;
 static struct nsdk_nvme_qpair *qp;
@@ -78,20 +79,26 @@ static void is_used_only_when_it_is_asked_for(void)
 	finish();
 }
 
+/* Those of the bus, or any where they are taken. */
 static void the_host_chooses_its_addresses(void)
 {
-	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
-	attach();
-	CU_ASSERT(info().in_use);
-	NSDK_ASSERT_INT(info().bytes, 8 * 4096);
-	CU_ASSERT_EQUAL(info().address, (uintptr_t)cmb_memory());
-	CU_ASSERT_EQUAL(fake.cmbmsc, ((uintptr_t)cmb_memory() | 3));
-	CU_ASSERT_EQUAL(fake.reserved, (uintptr_t)cmb_memory());
-	CU_ASSERT_EQUAL(fake.reserved_bytes, 8 * 4096);
-	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
-	finish();
-	/* It is its own again. */
-	CU_ASSERT_EQUAL(fake.cmbmsc, 0);
+	for (unsigned taken = 0; taken < 2; taken++) {
+		uint64_t expected = taken ? (uintptr_t)cmb_memory() : BUS_ADDRESS;
+
+		offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
+		fake.fixed_error = taken ? -EEXIST : 0;
+		attach();
+		CU_ASSERT(info().in_use);
+		NSDK_ASSERT_INT(info().bytes, 8 * 4096);
+		CU_ASSERT_EQUAL(info().address, expected);
+		CU_ASSERT_EQUAL(fake.cmbmsc, (expected | 3));
+		CU_ASSERT_EQUAL(fake.reserved, expected);
+		CU_ASSERT_EQUAL(fake.reserved_bytes, 8 * 4096);
+		NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+		finish();
+		/* It is its own again. */
+		CU_ASSERT_EQUAL(fake.cmbmsc, 0);
+	}
 }
 
 static void an_older_one_has_its_address_on_the_bus(void)
@@ -103,10 +110,10 @@ static void an_older_one_has_its_address_on_the_bus(void)
 		fake.cmb_fixed = true;
 		attach();
 		CU_ASSERT(info().in_use);
-		CU_ASSERT_EQUAL(info().address, FAKE_BUS_ADDRESS + FAKE_CMB_OFFSET);
-		CU_ASSERT_EQUAL(fake.reserved, FAKE_BUS_ADDRESS + FAKE_CMB_OFFSET);
+		CU_ASSERT_EQUAL(info().address, BUS_ADDRESS);
+		CU_ASSERT_EQUAL(fake.reserved, BUS_ADDRESS);
 		/* Whoever does look at it is told the same. */
-		CU_ASSERT_EQUAL(fake.cmbmsc, selectable ? (FAKE_BUS_ADDRESS + FAKE_CMB_OFFSET) | 3 : 0);
+		CU_ASSERT_EQUAL(fake.cmbmsc, (selectable ? BUS_ADDRESS | 3 : 0));
 		finish();
 	}
 }
@@ -117,7 +124,8 @@ static void one_that_was_left_enabled_gets_a_new_address(void)
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmbmsc = 0x1234000 | 3;
 	attach();
-	CU_ASSERT_EQUAL(info().address, (uintptr_t)cmb_memory());
+	CU_ASSERT_EQUAL(info().address, BUS_ADDRESS);
+	CU_ASSERT_EQUAL(fake.cmbmsc, (BUS_ADDRESS | 3));
 	finish();
 }
 
@@ -157,8 +165,8 @@ static void goes_without_what_cannot_be_used(void)
 	goes_without("no addresses left");
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmb_fixed = true;
-	fake.reserve_error = -EEXIST;
-	goes_without("on the bus is taken");
+	fake.fixed_error = -EEXIST;
+	goes_without("on the bus is not known, taken");
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmb_invalid = true;
 	goes_without("does not take its address");
@@ -282,7 +290,7 @@ static void data_goes_there_and_back(void)
 		memset(va, 0, 0x10000);
 		NSDK_ASSERT_INT(transfer(false, va, 128, &done[1]), OK_STATUS);
 		NSDK_ASSERT_INT(memcmp(fake.disk[0] + 8 * 512, va, 0x10000), 0);
-		CU_ASSERT(fake.last[1].prp1 == (uintptr_t)cmb_memory());
+		CU_ASSERT(fake.last[1].prp1 == BUS_ADDRESS);
 		/* The commands and their lists are flushed, the data is not. */
 		NSDK_ASSERT_INT(fake.flushes_for_device - for_device, nosnoop ? 4 : 0);
 		NSDK_ASSERT_INT(fake.flushes_for_cpu - for_cpu, 0);
@@ -370,10 +378,10 @@ static void commands_are_where_the_controller_looks(void)
 		qp = fake_qpair(ctrlr, 16);
 		NSDK_ASSERT_INT(info().queues, 1);
 		NSDK_ASSERT_INT(info().used_bytes, 4096);
-		CU_ASSERT_EQUAL(fake.queues[1].sq_iova, (uintptr_t)cmb_memory());
+		CU_ASSERT_EQUAL(fake.queues[1].sq_iova, BUS_ADDRESS);
 		/* In ordinary memory, so that a place to poll is near. */
-		CU_ASSERT(fake.queues[1].cq_iova < (uintptr_t)cmb_memory() ||
-			  fake.queues[1].cq_iova >= (uintptr_t)cmb_memory() + FAKE_CMB_BYTES);
+		CU_ASSERT(fake.queues[1].cq_iova < BUS_ADDRESS ||
+			  fake.queues[1].cq_iova >= BUS_ADDRESS + FAKE_CMB_BYTES);
 		flushes = fake.flushes_for_device;
 		/* Round the ring more than twice, one at a time and several, submitted and polled. */
 		for (unsigned i = 0; i < 40; i++) {
@@ -480,8 +488,8 @@ static void comes_back_after_a_reset(void)
 		}
 		CU_ASSERT(fake.cmbmsc_writes > writes);
 		CU_ASSERT(!function == !fake.resets);
-		CU_ASSERT_EQUAL(fake.cmbmsc, ((uintptr_t)cmb_memory() | 3));
-		CU_ASSERT_EQUAL(fake.queues[1].sq_iova, (uintptr_t)cmb_memory());
+		CU_ASSERT_EQUAL(fake.cmbmsc, (BUS_ADDRESS | 3));
+		CU_ASSERT_EQUAL(fake.queues[1].sq_iova, BUS_ADDRESS);
 		NSDK_ASSERT_INT(fake.bad_dma, 0);
 		nsdk_unit_log_clear();
 		fake_teardown(ctrlr, qp);

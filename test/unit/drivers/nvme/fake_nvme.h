@@ -63,6 +63,7 @@ struct fake {
 	bool cmb_fixed;          /* it shows without being asked for */
 	bool cmb_invalid;        /* it takes no address */
 	int reserve_error;       /* no room in the address space */
+	int fixed_error;         /* … at an address that is asked for */
 	unsigned cmb_bar_error;
 
 	/* Faults. */

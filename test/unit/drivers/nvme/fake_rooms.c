@@ -315,6 +315,8 @@ int __wrap_nsdk_ioas_reserve(struct nsdk_ioas *ioas, const volatile void *va, si
 		return -ENOMEM;
 	if (fake.reserve_error)
 		return fake.reserve_error;
+	if (fixed && fake.fixed_error)
+		return fake.fixed_error;
 	if (!fixed)
 		iova->addr = (uintptr_t)va;
 	fake.reserved = iova->addr;
