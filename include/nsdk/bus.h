@@ -160,6 +160,34 @@ int nsdk_device_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigne
 int nsdk_device_irq_disable(struct nsdk_device *dev);
 
 /**
+ * Arm or disarm one of the vectors that nsdk_device_irq_enable() was given, and leave the others alone:
+ * a disarmed one is masked. Not for I/O paths: a system call, and the kernel sets up an interrupt.
+ *
+ * @param eventfd  the caller's; -1: none.
+ * @return 0; -EINVAL not one of those; other -errno. Logged.
+ * Threading: any thread, for different vectors at the same time.
+ */
+int nsdk_device_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd);
+
+/** How many nsdk_device_notices() gives at most. */
+#define NSDK_DEVICE_NOTICES 2
+
+/**
+ * File descriptors that become readable when nsdk_device_check() has something to tell, for who waits
+ * instead of asking. Add them edge triggered (EPOLLET), and do not read them: the check does.
+ *
+ * @param fds  room for NSDK_DEVICE_NOTICES; they are the device's, and live as long as it is attached.
+ * @return how many there are.
+ */
+unsigned nsdk_device_notices(struct nsdk_device *dev, int *fds);
+
+/**
+ * Whether the device works while nobody calls nsdk_device_poll(), so that its interrupts can be waited
+ * for: hardware does, and a model that has a thread of its own.
+ */
+bool nsdk_device_works_alone(const struct nsdk_device *dev);
+
+/**
  * Function-level reset. Bus mastering is off afterwards; other config space, armed interrupts and
  * Enable No Snoop among it, is as before.
  *

@@ -437,6 +437,21 @@ int nsdk_device_irq_disable(struct nsdk_device *dev)
 	return dev->ops->irq_disable(dev);
 }
 
+int nsdk_device_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd)
+{
+	return dev->ops->irq_set(dev, vector, eventfd);
+}
+
+unsigned nsdk_device_notices(struct nsdk_device *dev, int *fds)
+{
+	return dev->ops->notices != NULL ? dev->ops->notices(dev, fds) : 0;
+}
+
+bool nsdk_device_works_alone(const struct nsdk_device *dev)
+{
+	return !dev->needs_turns;
+}
+
 int nsdk_device_reset(struct nsdk_device *dev)
 {
 	return dev->ops->reset(dev);

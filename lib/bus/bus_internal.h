@@ -37,6 +37,10 @@ struct nsdk_bus_ops {
 	unsigned (*irq_count)(struct nsdk_device *dev);
 	int (*irq_enable)(struct nsdk_device *dev, const int *eventfds, unsigned count);
 	int (*irq_disable)(struct nsdk_device *dev);
+	/* One of the vectors that were armed. */
+	int (*irq_set)(struct nsdk_device *dev, unsigned vector, int eventfd);
+	/* What is readable when check has something to tell; may be NULL. @return how many. */
+	unsigned (*notices)(struct nsdk_device *dev, int fds[NSDK_DEVICE_NOTICES]);
 	int (*reset)(struct nsdk_device *dev);
 	/* NULL for hardware: nsdk_device_poll() is then one branch. */
 	void (*poll)(struct nsdk_device *dev);
@@ -52,6 +56,7 @@ struct nsdk_device {
 	struct nsdk_ioas *ioas;
 	bool ioas_owned;                  /* made by the attach, destroyed by the detach */
 	bool no_sigbus_handler;           /* as the opts say */
+	bool needs_turns;                 /* it does nothing unless it is polled */
 	struct nsdk_iommu *iommu;         /* NULL, or held by the attach and released by the detach */
 	struct nsdk_snoop_verdict verdict;
 	int numa_node;

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <nsdk/log.h>
 
@@ -23,6 +25,7 @@ struct emu_device {
 	struct nsdk_emu_model *model;
 	struct nsdk_ioas_member member;
 	struct nsdk_cache_model *cache; /* NULL: the model's DMA is always snooped */
+	int gone_fd;                    /* readable when it is pulled out */
 };
 
 static struct emu_device *emu_of(struct nsdk_device *dev)
@@ -109,9 +112,17 @@ static int emu_open(struct nsdk_device *dev, const char *args, const struct nsdk
 	rc = create_model(args, &emu->model);
 	if (rc)
 		goto free_emu;
+	emu->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (emu->gone_fd < 0) {
+		rc = nsdk_fail(-errno, "bus", "no file descriptor for %s: %s; raise the limit (ulimit -n)",
+			       dev->name, strerror(errno));
+		goto destroy_model;
+	}
+	atomic_store(&emu->model->gone_fd, emu->gone_fd);
+	dev->needs_turns = !emu->model->own_thread;
 	rc = nsdk_bus_space_get(dev, opts, NSDK_IOMMU_SOFT);
 	if (rc)
-		goto destroy_model;
+		goto close_fd;
 	emu->member = (struct nsdk_ioas_member){
 		.name = dev->name,
 		.group = -1,
@@ -138,6 +149,9 @@ detach:
 	nsdk_ioas_detach(dev->ioas, &emu->member);
 put_space:
 	nsdk_bus_space_put(dev);
+close_fd:
+	atomic_store(&emu->model->gone_fd, -1);
+	close(emu->gone_fd);
 destroy_model:
 	emu->model->ops->destroy(emu->model);
 free_emu:
@@ -155,6 +169,7 @@ static void emu_close(struct nsdk_device *dev)
 			nsdk_cache_model_uncached(dev->bars[i].base, dev->bars[i].bytes, false);
 	/* First, as nobody may reach an address space that ends. */
 	emu->model->ops->destroy(emu->model);
+	close(emu->gone_fd);
 	close_cache(dev);
 	nsdk_ioas_detach(dev->ioas, &emu->member);
 	nsdk_bus_space_put(dev);
@@ -236,6 +251,20 @@ static int emu_irq_disable(struct nsdk_device *dev)
 	return model_of(dev)->ops->irq_set(model_of(dev), NULL, 0);
 }
 
+static int emu_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd)
+{
+	int rc = model_of(dev)->ops->irq_set_one(model_of(dev), vector, eventfd);
+
+	return rc ? nsdk_fail(rc, "bus", "cannot %s interrupt %u of %s: it is none of those that were enabled",
+			      eventfd < 0 ? "disarm" : "arm", vector, dev->name) : 0;
+}
+
+static unsigned emu_notices(struct nsdk_device *dev, int *fds)
+{
+	fds[0] = emu_of(dev)->gone_fd;
+	return 1;
+}
+
 /* A word of a capability that the kernel carries over a reset. */
 struct kept_word {
 	uint8_t cap_id;
@@ -301,6 +330,8 @@ const struct nsdk_bus_ops nsdk_bus_emu = {
 	.irq_count = emu_irq_count,
 	.irq_enable = emu_irq_enable,
 	.irq_disable = emu_irq_disable,
+	.irq_set = emu_irq_set,
+	.notices = emu_notices,
 	.reset = emu_reset,
 	.poll = emu_poll,
 	.check = look_for_removal,

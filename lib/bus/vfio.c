@@ -399,6 +399,8 @@ const struct nsdk_bus_ops nsdk_bus_vfio = {
 	.irq_count = nsdk_vfio_irq_count,
 	.irq_enable = nsdk_vfio_irq_enable,
 	.irq_disable = nsdk_vfio_irq_disable,
+	.irq_set = nsdk_vfio_irq_set,
+	.notices = nsdk_vfio_notices,
 	.reset = vfio_reset,
 	.check = nsdk_vfio_check,
 };

@@ -41,7 +41,7 @@ struct nsdk_vfio {
 	uint64_t cfg_bytes;
 	bool can_reset;
 	unsigned irq_count;
-	bool irq_on;
+	unsigned irqs_on; /* vectors that MSI-X is on with; 0: it is off */
 	int notice_fd[NSDK_VFIO_NOTICES];
 	bool wanted_back; /* by the kernel, which is taking it from its driver */
 	struct nsdk_vfio_bar bars[NSDK_MAX_BARS];
@@ -81,6 +81,8 @@ void nsdk_vfio_irq_close(struct nsdk_device *dev);
 unsigned nsdk_vfio_irq_count(struct nsdk_device *dev);
 int nsdk_vfio_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned count);
 int nsdk_vfio_irq_disable(struct nsdk_device *dev);
+int nsdk_vfio_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd);
+unsigned nsdk_vfio_notices(struct nsdk_device *dev, int *fds);
 /* The same without a word. */
 int nsdk_vfio_irq_disarm(struct nsdk_vfio *vfio);
 void nsdk_vfio_check(struct nsdk_device *dev);

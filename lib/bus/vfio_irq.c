@@ -35,8 +35,8 @@ static int count_of_index(const struct nsdk_vfio *vfio, uint32_t index)
 	return rc < 0 ? rc : (int)info.count;
 }
 
-/* Let @p count interrupts of an index signal @p eventfds; with count 0, none any more. */
-static int set_eventfds(const struct nsdk_vfio *vfio, uint32_t index, const int *eventfds,
+/* Let @p count interrupts of an index from @p first on signal @p eventfds; with count 0, none any more. */
+static int set_eventfds(const struct nsdk_vfio *vfio, uint32_t index, unsigned first, const int *eventfds,
 			unsigned count)
 {
 	struct vfio_irq_set *set;
@@ -50,6 +50,7 @@ static int set_eventfds(const struct nsdk_vfio *vfio, uint32_t index, const int 
 	set->flags = VFIO_IRQ_SET_ACTION_TRIGGER |
 		     (count > 0 ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE);
 	set->index = index;
+	set->start = first;
 	set->count = count;
 	if (count > 0)
 		memcpy(set->data, eventfds, count * sizeof(*eventfds));
@@ -77,7 +78,7 @@ static int open_notice(struct nsdk_vfio *vfio, unsigned i)
 	vfio->notice_fd[i] = nsdk_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vfio->notice_fd[i] < 0)
 		return -errno;
-	return set_eventfds(vfio, notices[i].index, &vfio->notice_fd[i], 1);
+	return set_eventfds(vfio, notices[i].index, 0, &vfio->notice_fd[i], 1);
 }
 
 int nsdk_vfio_irq_open(struct nsdk_device *dev)
@@ -103,11 +104,11 @@ int nsdk_vfio_irq_disarm(struct nsdk_vfio *vfio)
 {
 	int rc;
 
-	if (!vfio->irq_on)
+	if (vfio->irqs_on == 0)
 		return 0;
-	rc = set_eventfds(vfio, VFIO_PCI_MSIX_IRQ_INDEX, NULL, 0);
+	rc = set_eventfds(vfio, VFIO_PCI_MSIX_IRQ_INDEX, 0, NULL, 0);
 	if (rc == 0)
-		vfio->irq_on = false;
+		vfio->irqs_on = 0;
 	return rc;
 }
 
@@ -131,7 +132,7 @@ int nsdk_vfio_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned 
 	rc = nsdk_vfio_irq_disable(dev);
 	if (rc != 0)
 		return rc;
-	rc = set_eventfds(vfio, VFIO_PCI_MSIX_IRQ_INDEX, eventfds, count);
+	rc = set_eventfds(vfio, VFIO_PCI_MSIX_IRQ_INDEX, 0, eventfds, count);
 	if (rc > 0)
 		return nsdk_fail(-ENOSPC, "bus",
 				 "cannot arm %u interrupts of %s: the system has only %d vectors left",
@@ -139,7 +140,7 @@ int nsdk_vfio_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned 
 	if (rc != 0)
 		return nsdk_fail(rc, "bus", "cannot arm %u interrupts of %s: %s", count, dev->name,
 				 strerror(-rc));
-	vfio->irq_on = true;
+	vfio->irqs_on = count;
 	return 0;
 }
 
@@ -151,6 +152,33 @@ int nsdk_vfio_irq_disable(struct nsdk_device *dev)
 		return nsdk_fail(rc, "bus", "cannot disarm the interrupts of %s: %s", dev->name,
 				 strerror(-rc));
 	return 0;
+}
+
+int nsdk_vfio_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd)
+{
+	struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
+	int rc = -EINVAL;
+
+	/* Without an eventfd the kernel gives the interrupt back, which masks the vector in the device. */
+	if (vector < vfio->irqs_on)
+		rc = set_eventfds(vfio, VFIO_PCI_MSIX_IRQ_INDEX, vector, &eventfd, 1);
+	if (rc > 0)
+		rc = -ENOSPC;
+	if (rc != 0 && nsdk_device_answers(dev))
+		return nsdk_fail(rc, "bus", "cannot %s interrupt %u of %s: %s",
+				 eventfd < 0 ? "disarm" : "arm", vector, dev->name, strerror(-rc));
+	return rc == 0 ? 0 : -ENODEV;
+}
+
+unsigned nsdk_vfio_notices(struct nsdk_device *dev, int *fds)
+{
+	const struct nsdk_vfio *vfio = nsdk_vfio_of(dev);
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < NSDK_VFIO_NOTICES; i++)
+		if (vfio->notice_fd[i] >= 0)
+			fds[count++] = vfio->notice_fd[i];
+	return count;
 }
 
 void nsdk_vfio_check(struct nsdk_device *dev)

@@ -115,6 +115,8 @@ struct nsdk_emu_model_ops {
 			   uint64_t value);
 	unsigned (*irq_count)(struct nsdk_emu_model *model);
 	int (*irq_set)(struct nsdk_emu_model *model, const int *eventfds, unsigned count);
+	/* One vector of those; @return 0 or -EINVAL, not logged. */
+	int (*irq_set_one)(struct nsdk_emu_model *model, unsigned vector, int eventfd);
 	void (*reset)(struct nsdk_emu_model *model);
 	/* A bounded bit of work on the caller's thread; nothing when the model runs its own. */
 	void (*poll)(struct nsdk_emu_model *model);
@@ -122,13 +124,15 @@ struct nsdk_emu_model_ops {
 	bool (*gone)(struct nsdk_emu_model *model);
 };
 
-/* First member of every model. The bus fills in dma before the first register access. */
+/* First member of every model. The bus fills in dma, and gone_fd, before the first register access. */
 struct nsdk_emu_model {
 	const struct nsdk_emu_model_ops *ops;
 	struct nsdk_emu_dma dma;
 	bool wants_nosnoop;       /* nosnoop=data|all: the emulated platform lets it through */
 	unsigned iova_bits;       /* of the emulated IOMMU; 0: 64 */
 	uint64_t seed;
+	bool own_thread;          /* it works without poll */
+	atomic_int gone_fd;       /* an eventfd to be signalled when it vanishes; -1: none */
 };
 
 /* The models there are, NULL at the end. */

@@ -92,8 +92,12 @@ void emu_nvme_function_reset(struct emu_nvme *ctrl)
 
 void emu_nvme_pull_out(struct emu_nvme *ctrl)
 {
+	int fd = atomic_load(&ctrl->model.gone_fd);
+
 	/* Release: whoever sees it gone also sees the completions that were posted before. */
 	atomic_store_explicit(&ctrl->gone, true, memory_order_release);
+	if (fd >= 0)
+		eventfd_write(fd, 1);
 }
 
 static void *run_thread(void *arg)
@@ -181,16 +185,17 @@ static struct emu_nvme *nvme_alloc(const struct emu_nvme_opts *opts)
 	if (!ctrl)
 		return NULL;
 	ctrl->opts = *opts;
-	ctrl->vector_count = count;
+	ctrl->vector_count = opts->vectors ? opts->vectors : count;
 	ctrl->sqs = calloc(count, sizeof(*ctrl->sqs));
 	ctrl->cqs = calloc(count, sizeof(*ctrl->cqs));
-	ctrl->vectors = malloc(count * sizeof(*ctrl->vectors));
-	ctrl->vector_pending = calloc(count, sizeof(*ctrl->vector_pending));
+	ctrl->vectors = malloc(ctrl->vector_count * sizeof(*ctrl->vectors));
+	ctrl->vector_pending = calloc(ctrl->vector_count, sizeof(*ctrl->vector_pending));
 	/* A submission tail and a completion head for each; the MSI-X table and its pending bits. */
 	ctrl->cmb.offset = NSDK_NVME_REG_DOORBELLS + count * 2 * sizeof(uint32_t);
 	ctrl->cmb.offset = (ctrl->cmb.offset + EMU_NVME_PAGE - 1) / EMU_NVME_PAGE * EMU_NVME_PAGE;
 	ctrl->bar0_bytes = power_of_two_from(ctrl->cmb.offset + opts->cmb_bytes);
-	ctrl->bar4_bytes = power_of_two_from(count * 16 + (count + 63) / 64 * 8);
+	ctrl->bar4_bytes = power_of_two_from((size_t)ctrl->vector_count * 16 +
+					     (ctrl->vector_count + 63) / 64 * 8);
 	ctrl->bar0 = map_bar(ctrl->bar0_bytes);
 	ctrl->bar4 = map_bar(ctrl->bar4_bytes);
 	if (!ctrl->sqs || !ctrl->cqs || !ctrl->vectors || !ctrl->vector_pending || !ctrl->bar0 ||
@@ -199,7 +204,7 @@ static struct emu_nvme *nvme_alloc(const struct emu_nvme_opts *opts)
 		return NULL;
 	}
 	ctrl->doorbells = (_Atomic uint32_t *)(void *)(ctrl->bar0 + NSDK_NVME_REG_DOORBELLS);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < ctrl->vector_count; i++)
 		ctrl->vectors[i] = -1;
 	return ctrl;
 }
@@ -225,6 +230,8 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	ctrl->model.wants_nosnoop = opts.nosnoop != EMU_NVME_NOSNOOP_NONE;
 	ctrl->model.iova_bits = opts.iova_bits;
 	ctrl->model.seed = opts.seed;
+	ctrl->model.own_thread = opts.thread;
+	atomic_store(&ctrl->model.gone_fd, -1);
 	ctrl->lba_shift = ctrl->store.lba_shift;
 	emu_nvme_manage_init(ctrl);
 	emu_nvme_firmware_init(ctrl);
@@ -398,10 +405,30 @@ static int nvme_irq_set(struct nsdk_emu_model *model, const int *eventfds, unsig
 		    atomic_exchange(&ctrl->vector_pending[i], false) && count > 0)
 			eventfd_write(ctrl->vectors[i], 1);
 	}
+	ctrl->vectors_on = count;
 	emu_nvme_config_msix(ctrl, count > 0);
 	emu_nvme_thaw(ctrl);
 	pthread_mutex_unlock(&ctrl->registers);
 	return 0;
+}
+
+static int nvme_irq_set_one(struct nsdk_emu_model *model, unsigned vector, int eventfd)
+{
+	struct emu_nvme *ctrl = nvme_of(model);
+	int rc = 0;
+
+	pthread_mutex_lock(&ctrl->registers);
+	emu_nvme_freeze(ctrl);
+	if (vector < ctrl->vectors_on) {
+		ctrl->vectors[vector] = eventfd;
+		if (eventfd >= 0 && atomic_exchange(&ctrl->vector_pending[vector], false))
+			eventfd_write(eventfd, 1);
+	} else {
+		rc = -EINVAL;
+	}
+	emu_nvme_thaw(ctrl);
+	pthread_mutex_unlock(&ctrl->registers);
+	return rc;
 }
 
 static void nvme_reset(struct nsdk_emu_model *model)
@@ -436,6 +463,7 @@ const struct nsdk_emu_model_ops nsdk_emu_nvme = {
 	.mmio_write = nvme_mmio_write,
 	.irq_count = nvme_irq_count,
 	.irq_set = nvme_irq_set,
+	.irq_set_one = nvme_irq_set_one,
 	.reset = nvme_reset,
 	.poll = nvme_poll,
 	.gone = nvme_gone,

@@ -59,6 +59,7 @@ enum emu_nvme_fault {
 	EMU_NVME_FAULT_CUT,         /* power is lost at that command: what is not flushed, too */
 	EMU_NVME_FAULT_TIMEOUT,     /* one command never completes */
 	EMU_NVME_FAULT_BAD_STATUS,  /* one command fails with Internal Error */
+	EMU_NVME_FAULT_LOST_IRQ,    /* one interrupt of an I/O queue is never sent */
 };
 
 /* What comes of an Abort for a command that hangs (fault=timeout@). */
@@ -109,6 +110,7 @@ struct emu_nvme_opts {
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
 	bool fault_again; /* at every multiple of that */
+	unsigned vectors; /* of MSI-X; 0: one for each queue */
 	enum emu_nvme_abort abort;
 	enum emu_nvme_delete delete_sq;
 	unsigned reset_fails; /* so many times it does not get ready again */
@@ -452,7 +454,7 @@ struct emu_nvme {
 	/* Interrupts; changed with all queues at rest. */
 	int *vectors; /* eventfds, -1: unarmed */
 	atomic_bool *vector_pending; /* a message that found its vector unarmed */
-	unsigned vector_count;
+	unsigned vector_count, vectors_on;
 
 	/* Admin state; under the lock of completion queue 0. */
 	uint16_t aer_cids[EMU_NVME_AERS];

@@ -11,7 +11,7 @@
 
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
 struct said {
-	uint64_t size, namespaces, mdts, latency_us, seed, queues, mqes, cpu, iova_bits, ready_ms;
+	uint64_t size, namespaces, mdts, latency_us, seed, queues, vectors, mqes, cpu, iova_bits, ready_ms;
 	uint64_t hmb, rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
 	unsigned zoned, zone_cross, dbbuf;
@@ -28,7 +28,7 @@ static const char *const abort_words[] = { "works", "fails", "hangs", "late", NU
 static const char *const delete_words[] = { "works", "fails", "hangs", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 
-enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, MQES, THREAD, CPU, IOVA_BITS,
+enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU, IOVA_BITS,
        READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, HMB,
        CMB, CMB_FOR,
@@ -48,6 +48,7 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[LATENCY] = { "latency_us", NSDK_EMU_OPTION_NUMBER, AT(latency_us), 0, 60000000 },
 	[SEED] = { "seed", NSDK_EMU_OPTION_NUMBER, AT(seed), 0, UINT64_MAX },
 	[QUEUES] = { "queues", NSDK_EMU_OPTION_NUMBER, AT(queues), 1, EMU_NVME_MAX_QUEUES },
+	[VECTORS] = { "vectors", NSDK_EMU_OPTION_NUMBER, AT(vectors), 1, EMU_NVME_MAX_QUEUES + 1 },
 	[MQES] = { "mqes", NSDK_EMU_OPTION_NUMBER, AT(mqes), 2, 65536 },
 	[THREAD] = { "thread", NSDK_EMU_OPTION_WORD, AT(thread), .words = off_on },
 	[CPU] = { "cpu", NSDK_EMU_OPTION_NUMBER, AT(cpu), 0, CPU_SETSIZE - 1 },
@@ -90,6 +91,7 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		{ "cut@", EMU_NVME_FAULT_CUT },
 		{ "timeout@", EMU_NVME_FAULT_TIMEOUT },
 		{ "badstatus@", EMU_NVME_FAULT_BAD_STATUS },
+		{ "lostirq@", EMU_NVME_FAULT_LOST_IRQ },
 	};
 	const char *count;
 
@@ -116,7 +118,7 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, cut@N, timeout@N or "
 			 "badstatus@N, where N counts I/O commands from 1 (adminN: admin commands; "
-			 "everyN: again and again)",
+			 "everyN: again and again), or lostirq@N, where it counts interrupts",
 			 text);
 }
 
@@ -194,6 +196,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.volatile_cache = said.volatile_cache,
 		.sgl = (enum emu_nvme_sgl)said.sgl,
 		.dbbuf = said.dbbuf,
+		.vectors = (unsigned)said.vectors,
 		.hmb_bytes = said.hmb,
 		.cmb_bytes = said.cmb,
 		.rival = (unsigned)said.rival,

@@ -198,12 +198,28 @@ void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct e
 	}
 }
 
+static bool is_faulty(const struct emu_nvme *ctrl, uint64_t number)
+{
+	if (number == 0)
+		return false;
+	return ctrl->opts.fault_again ? number % ctrl->opts.fault_at == 0 :
+					number == ctrl->opts.fault_at;
+}
+
+/* fault=lostirq@: whether this interrupt gets lost. */
+static bool loses_interrupt(struct emu_nvme *ctrl, const struct emu_nvme_cq *cq)
+{
+	if (ctrl->opts.fault != EMU_NVME_FAULT_LOST_IRQ || ctrl->opts.fault_in_admin != (cq->id == 0))
+		return false;
+	return is_faulty(ctrl, atomic_fetch_add_explicit(&ctrl->fault_count, 1, memory_order_relaxed) + 1);
+}
+
 void emu_nvme_interrupt(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
 {
 	if (!cq->signal)
 		return;
 	cq->signal = false;
-	if (!cq->interrupts)
+	if (!cq->interrupts || loses_interrupt(ctrl, cq))
 		return;
 	if (ctrl->vectors[cq->vector] >= 0)
 		eventfd_write(ctrl->vectors[cq->vector], 1);
@@ -303,17 +319,10 @@ static bool fetch(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, struct nsdk_nvm
 /* The number of this command when it counts towards the fault that was asked for, else 0. */
 static uint64_t fault_number(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq)
 {
-	if (ctrl->opts.fault < EMU_NVME_FAULT_FATAL || ctrl->opts.fault_in_admin != (sq->id == 0))
+	if (ctrl->opts.fault < EMU_NVME_FAULT_FATAL || ctrl->opts.fault == EMU_NVME_FAULT_LOST_IRQ ||
+	    ctrl->opts.fault_in_admin != (sq->id == 0))
 		return 0;
 	return atomic_fetch_add_explicit(&ctrl->fault_count, 1, memory_order_relaxed) + 1;
-}
-
-static bool is_faulty(const struct emu_nvme *ctrl, uint64_t number)
-{
-	if (number == 0)
-		return false;
-	return ctrl->opts.fault_again ? number % ctrl->opts.fault_at == 0 :
-					number == ctrl->opts.fault_at;
 }
 
 static bool cid_is_taken(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq, uint16_t cid)

@@ -16,7 +16,7 @@
 
 #include "lib/bus/bus_internal.h"
 #include "lib/coherence/coherence_internal.h"
-#include "lib/emu/emu_internal.h"
+#include "lib/emu/nvme_internal.h"
 #include "lib/iommu/iommu_internal.h"
 
 #define PAGE 4096u
@@ -292,10 +292,43 @@ static void interrupts(void)
 	CU_ASSERT(identify());
 	NSDK_ASSERT_INT(read(fd, &count, sizeof(count)), sizeof(count));
 	take();
+	/* One vector by itself: what comes while it is masked is kept until it is not. */
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 0, -1), 0);
+	CU_ASSERT(identify());
+	take();
+	NSDK_ASSERT_INT(read(fd, &count, sizeof(count)), -1);
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 0, fd), 0);
+	NSDK_ASSERT_INT(read(fd, &count, sizeof(count)), sizeof(count));
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 1, fd), -EINVAL);
+	NSDK_ASSERT_ONE_SENTENCE("cannot arm interrupt 1");
 	NSDK_ASSERT_INT(nsdk_device_irq_disable(dev), 0);
 	CU_ASSERT(identify());
 	NSDK_ASSERT_INT(read(fd, &count, sizeof(count)), -1);
 	close(fd);
+}
+
+static void a_removal_can_be_waited_for(void)
+{
+	int fds[NSDK_DEVICE_NOTICES];
+	uint64_t count;
+
+	attach("emu:nvme,size=1M");
+	NSDK_ASSERT_INT(nsdk_device_notices(dev, fds), 1);
+	NSDK_ASSERT_INT(read(fds[0], &count, sizeof(count)), -1);
+	emu_nvme_pull_out(*(struct emu_nvme **)dev->priv);
+	NSDK_ASSERT_INT(read(fds[0], &count, sizeof(count)), sizeof(count));
+	CU_ASSERT_TRUE(nsdk_device_check(dev));
+	NSDK_ASSERT_ONE_SENTENCE("pulled out");
+}
+
+static void only_a_model_with_a_thread_works_alone(void)
+{
+	attach("emu:nvme,size=1M");
+	CU_ASSERT_FALSE(nsdk_device_works_alone(dev));
+	detach();
+	attach("emu:nvme,size=1M,thread=1");
+	CU_ASSERT_TRUE(nsdk_device_works_alone(dev));
 }
 
 static uint32_t devctl(void)
@@ -450,6 +483,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(no_dma_before_bus_mastering),
 	NSDK_UNIT_TEST(bars_are_what_they_are),
 	NSDK_UNIT_TEST(interrupts),
+	NSDK_UNIT_TEST(a_removal_can_be_waited_for),
+	NSDK_UNIT_TEST(only_a_model_with_a_thread_works_alone),
 	NSDK_UNIT_TEST(a_reset_keeps_the_policy),
 	NSDK_UNIT_TEST(a_device_may_be_pulled_out),
 	NSDK_UNIT_TEST(iova_width_is_the_options),

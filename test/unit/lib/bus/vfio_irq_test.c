@@ -59,6 +59,41 @@ static void number_of_vectors_can_change(void)
 	NSDK_ASSERT_INT(fake.devices[0].irqs_armed, 1);
 }
 
+static void one_vector_changes_alone(void)
+{
+	const int none[3] = {-1, -1, -1};
+
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 0, fds[0]), -EINVAL);
+	NSDK_ASSERT_ONE_SENTENCE("cannot arm interrupt 0 of pci:0000:00:03.0");
+	NSDK_ASSERT_INT(nsdk_device_irq_enable(dev, none, 3), 0);
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 1, fds[1]), 0);
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 2, fds[2]), 0);
+	NSDK_ASSERT_INT(fake.devices[0].irq_fds[0], -1);
+	NSDK_ASSERT_INT(fake.devices[0].irq_fds[1], fds[1]);
+	NSDK_ASSERT_INT(fake.devices[0].irq_fds[2], fds[2]);
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 1, -1), 0);
+	NSDK_ASSERT_INT(fake.devices[0].irq_fds[1], -1);
+	NSDK_ASSERT_INT(fake.devices[0].irqs_armed, 3);
+	NSDK_ASSERT_INT(nsdk_device_irq_set(dev, 3, -1), -EINVAL);
+	NSDK_ASSERT_ONE_SENTENCE("cannot disarm interrupt 3");
+	CU_ASSERT_TRUE(nsdk_device_works_alone(dev));
+}
+
+static void one_vector_may_fail(void)
+{
+	NSDK_ASSERT_INT(nsdk_device_irq_enable(dev, fds, 2), 0);
+	for (unsigned n = 1; nsdk_unit_fail_next(n); n++) {
+		int rc = nsdk_device_irq_set(dev, 1, -1);
+
+		if (nsdk_unit_failed()) {
+			NSDK_ASSERT_INT(rc, -EIO);
+			NSDK_ASSERT_ONE_SENTENCE("cannot disarm interrupt 1");
+		} else {
+			NSDK_ASSERT_INT(rc, 0);
+		}
+	}
+}
+
 static void wrong_numbers_are_refused(void)
 {
 	NSDK_ASSERT_INT(nsdk_device_irq_enable(dev, fds, 0), -EINVAL);
@@ -121,6 +156,15 @@ static void device_is_wanted_back(void)
 	NSDK_ASSERT_ONE_SENTENCE("being unplugged");
 }
 
+static void notices_can_be_waited_for(void)
+{
+	int notices[NSDK_DEVICE_NOTICES];
+
+	NSDK_ASSERT_INT(nsdk_device_notices(dev, notices), 2);
+	for (unsigned i = 0; i < 2; i++)
+		NSDK_ASSERT_INT(notices[i], fake.devices[0].notice_fds[i]);
+}
+
 /* Its driver is not offered what is being taken away, and is what has only failed. */
 static void who_is_given_back(void)
 {
@@ -160,6 +204,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(vectors_signal_their_eventfds),
 	NSDK_UNIT_TEST(vector_can_stay_unarmed),
 	NSDK_UNIT_TEST(number_of_vectors_can_change),
+	NSDK_UNIT_TEST(one_vector_changes_alone),
+	NSDK_UNIT_TEST(one_vector_may_fail),
 	NSDK_UNIT_TEST(wrong_numbers_are_refused),
 	NSDK_UNIT_TEST(system_without_vectors_left),
 	NSDK_UNIT_TEST(detach_disarms),
@@ -168,6 +214,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(device_is_wanted_back),
 	NSDK_UNIT_TEST(device_has_failed),
 	NSDK_UNIT_TEST(conventional_pci_has_no_error_notice),
+	NSDK_UNIT_TEST(notices_can_be_waited_for),
 	NSDK_UNIT_TEST(who_is_given_back),
 };
 

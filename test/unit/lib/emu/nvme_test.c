@@ -91,6 +91,55 @@ static void an_interrupt_waits_for_its_vector(void)
 	close(fds[1]);
 }
 
+static void one_vector_changes_alone(void)
+{
+	const struct nsdk_emu_model_ops *ops;
+	struct host_queue io;
+	int none[3] = { -1, -1, -1 }, fd = eventfd(0, EFD_NONBLOCK);
+
+	/* As many as were asked for, whatever the number of queues. */
+	host_start("size=1M,queues=1,vectors=4");
+	ops = host.model->ops;
+	NSDK_ASSERT_INT(ops->irq_count(host.model), 4);
+	NSDK_ASSERT_INT(ops->irq_set_one(host.model, 0, fd), -EINVAL);
+	NSDK_ASSERT_INT(ops->irq_set(host.model, none, 3), 0);
+	NSDK_ASSERT_INT(ops->irq_set_one(host.model, 3, fd), -EINVAL);
+	create_cq(&io, 1, 2, true);
+	NSDK_ASSERT_INT(flush(&io), 0);
+	/* What came while it was masked is sent now, once. */
+	NSDK_ASSERT_INT(ops->irq_set_one(host.model, 2, fd), 0);
+	NSDK_ASSERT_INT(signals(fd), 1);
+	NSDK_ASSERT_INT(flush(&io), 0);
+	NSDK_ASSERT_INT(signals(fd), 1);
+	NSDK_ASSERT_INT(ops->irq_set_one(host.model, 2, -1), 0);
+	NSDK_ASSERT_INT(flush(&io), 0);
+	NSDK_ASSERT_INT(signals(fd), 0);
+	close(fd);
+}
+
+static void interrupts_get_lost(void)
+{
+	int fds[2] = { -1, eventfd(0, EFD_NONBLOCK) };
+	struct host_queue io;
+
+	host_start("size=1M,queues=1,fault=lostirq@2");
+	NSDK_ASSERT_INT(host.model->ops->irq_set(host.model, fds, 2), 0);
+	create_cq(&io, 1, 1, true);
+	for (unsigned i = 1; i <= 3; i++) {
+		NSDK_ASSERT_INT(flush(&io), 0);
+		NSDK_ASSERT_INT(signals(fds[1]), i != 2);
+	}
+	host_stop();
+	host_start("size=1M,queues=1,fault=lostirq@every2");
+	NSDK_ASSERT_INT(host.model->ops->irq_set(host.model, fds, 2), 0);
+	create_cq(&io, 1, 1, true);
+	for (unsigned i = 1; i <= 6; i++) {
+		NSDK_ASSERT_INT(flush(&io), 0);
+		NSDK_ASSERT_INT(signals(fds[1]), i % 2 != 0);
+	}
+	close(fds[1]);
+}
+
 static void too_many_vectors_are_refused(void)
 {
 	int fds[4] = { -1, -1, -1, -1 };
@@ -270,6 +319,8 @@ static void blocks_are_never_torn(void)
 
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(interrupts_come_by_eventfd),
+	NSDK_UNIT_TEST(one_vector_changes_alone),
+	NSDK_UNIT_TEST(interrupts_get_lost),
 	NSDK_UNIT_TEST(an_interrupt_waits_for_its_vector),
 	NSDK_UNIT_TEST(too_many_vectors_are_refused),
 	NSDK_UNIT_TEST(a_reset_ends_everything),

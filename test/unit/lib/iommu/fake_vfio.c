@@ -346,7 +346,13 @@ static int set_irqs(struct fake_device *device, const struct vfio_irq_set *set)
 			return 0;
 		}
 		/* As kernels before 6.5: the number is fixed until it is switched off. */
-		if (device->irqs_armed != 0 || set->count > device->msix_count)
+		if (set->start != 0 || device->irqs_armed != 0) {
+			if (set->start + set->count > (unsigned)device->irqs_armed)
+				return fake_errno(EINVAL);
+			memcpy(&device->irq_fds[set->start], fds, set->count * sizeof(fds[0]));
+			return 0;
+		}
+		if (set->count > device->msix_count)
 			return fake_errno(EINVAL);
 		if (device->msix_limit != 0 && set->count > (unsigned)device->msix_limit)
 			return device->msix_limit;
