@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * The poll-mode loop: one reactor on each pinned lcore, which calls its pollers for ever.
+ * The poll-mode loop: one reactor on each pinned lcore, which calls its pollers for ever, or sleeps
+ * when they have nothing to do (nsdk_reactor_set_mode()).
  */
 #ifndef NSDK_REACTOR_H
 #define NSDK_REACTOR_H
@@ -14,6 +15,17 @@ extern "C" {
 
 struct nsdk_reactor;
 struct nsdk_poller;
+struct nsdk_reactor_fd;
+
+/** What a reactor does when there is nothing to do. */
+enum nsdk_reactor_mode {
+	NSDK_REACTOR_POLL,      /**< it polls for ever: the shortest latencies, a CPU that is never idle */
+	NSDK_REACTOR_INTERRUPT, /**< it sleeps at once, until something wakes it */
+	NSDK_REACTOR_ADAPTIVE,  /**< it polls while there is work, and sleeps some time after the last */
+};
+
+/** What NSDK_REACTOR_ADAPTIVE waits by default. */
+#define NSDK_REACTOR_IDLE_US 100
 
 /**
  * A poller's work.
@@ -32,6 +44,8 @@ struct nsdk_reactor_stats {
 	uint64_t iterations; /**< rounds */
 	uint64_t messages;   /**< run */
 	unsigned pollers;    /**< registered now */
+	uint64_t slept_ticks; /**< asleep */
+	uint64_t sleeps;     /**< how often it slept */
 };
 
 /**
@@ -94,6 +108,60 @@ int nsdk_poller_register(struct nsdk_reactor *reactor, nsdk_poller_fn fn, void *
  * lcore while reactors run it is an error, which is logged, and nothing happens. NULL is fine.
  */
 void nsdk_poller_unregister(struct nsdk_poller *poller);
+
+/**
+ * Gets a poller ready for its reactor's sleep: from when it returns 0, whatever gives it work makes a
+ * file descriptor readable that was added by nsdk_reactor_fd_add(). It runs once more then, for what came
+ * before, and the reactor sleeps if that was nothing. Called before each sleep, armed or not; must not
+ * register or unregister pollers.
+ *
+ * @param[in,out] wake_ns  when it wants to run at the latest, by nsdk_clock_ns(): to be lowered only.
+ * @return 0; -EAGAIN not now, ask again after the next turn; another negative errno: never, so that the
+ *         reactor does not sleep while this poller runs.
+ */
+typedef int (*nsdk_poller_arm_fn)(void *ctx, uint64_t *wake_ns);
+
+/** Its reactor polls again for some time, and nothing need wake it. */
+typedef void (*nsdk_poller_disarm_fn)(void *ctx);
+
+/**
+ * Say how a poller that runs every iteration lets its reactor sleep; without this it keeps it awake.
+ * Timed pollers need none of it: the reactor wakes when they are due.
+ *
+ * @param arm     NULL: as without this.
+ * @param disarm  NULL: nothing to do.
+ * Threading: the poller's lcore; before the run, the thread that sets up.
+ */
+void nsdk_poller_set_sleep(struct nsdk_poller *poller, nsdk_poller_arm_fn arm, nsdk_poller_disarm_fn disarm);
+
+/** A file descriptor of a reactor is readable. */
+typedef void (*nsdk_fd_fn)(void *ctx);
+
+/**
+ * Let a file descriptor wake a reactor, as an eventfd that a device's interrupt signals.
+ *
+ * @param reactor  NULL: the caller's.
+ * @param fd       the caller's; to be removed before it is closed.
+ * @param fn       runs on that lcore when @p fd is readable, and takes away what made it so; while the
+ *                 reactor polls, once a millisecond at most. NULL: it only wakes the reactor, each time
+ *                 when it becomes readable (edge triggered); nobody need read it.
+ * @return 0; -EINVAL not on that lcore while it runs; -ENOMEM; other -errno of epoll_ctl(2). Logged.
+ */
+int nsdk_reactor_fd_add(struct nsdk_reactor *reactor, int fd, nsdk_fd_fn fn, void *ctx,
+			struct nsdk_reactor_fd **out);
+
+/** The opposite, where nsdk_poller_unregister() may be called; safe from inside its function. NULL is fine. */
+void nsdk_reactor_fd_remove(struct nsdk_reactor_fd *fd);
+
+/**
+ * Choose between polling and sleep. A reactor that sleeps is woken by messages, by its file descriptors,
+ * by timed pollers that are due, by nsdk_reactors_stop() and by signals that its thread handles.
+ *
+ * @param reactor  NULL: the caller's.
+ * @param idle_us  adaptive: sleep after so long without work; 0: NSDK_REACTOR_IDLE_US.
+ * @return 0; -EINVAL not on that lcore while it runs; other -errno. Logged.
+ */
+int nsdk_reactor_set_mode(struct nsdk_reactor *reactor, enum nsdk_reactor_mode mode, uint64_t idle_us);
 
 /** Threading: any; values may be a moment old. */
 void nsdk_reactor_stats(const struct nsdk_reactor *reactor, struct nsdk_reactor_stats *out);

@@ -108,6 +108,7 @@ static void count_add(struct nsdk_pollers *pollers, int more)
 	unsigned count = atomic_load_explicit(&pollers->count, memory_order_relaxed);
 
 	atomic_store_explicit(&pollers->count, count + (unsigned)more, memory_order_relaxed);
+	pollers->changes++;
 }
 
 /* Out of the list or the heap. */
@@ -118,6 +119,7 @@ static void take_out(struct nsdk_pollers *pollers, struct nsdk_poller *poller)
 		if (pollers->next == poller)
 			pollers->next = TAILQ_NEXT(poller, link);
 		TAILQ_REMOVE(&pollers->every_turn, poller, link);
+		pollers->restless -= poller->arm == NULL;
 		count_add(pollers, -1);
 		break;
 	case NSDK_POLLER_TIMED:
@@ -172,13 +174,57 @@ int nsdk_pollers_turn(struct nsdk_pollers *pollers, uint64_t now_ticks)
 	return did;
 }
 
+/* --- sleep ----------------------------------------------------------------- */
+
+static void disarm(struct nsdk_poller *poller)
+{
+	if (poller->armed && poller->disarm)
+		poller->disarm(poller->ctx);
+	poller->armed = false;
+}
+
+bool nsdk_pollers_arm(struct nsdk_pollers *pollers, uint64_t *wake_ns)
+{
+	struct nsdk_poller *poller;
+	bool all = true;
+	int err;
+
+	if (pollers->restless)
+		return false;
+	TAILQ_FOREACH(poller, &pollers->every_turn, link) {
+		/*
+		 * Those that are armed stay so while another one is not ready: it mostly is at its next
+		 * turn, and going back and forth costs more than an interrupt that is not needed.
+		 */
+		err = poller->arm(poller->ctx, wake_ns);
+		poller->armed = err == 0 || poller->armed;
+		if (err == 0)
+			continue;
+		all = false;
+		if (err == -EAGAIN)
+			continue;
+		/* It never will be. It is not asked again. */
+		disarm(poller);
+		poller->arm = NULL;
+		pollers->restless++;
+	}
+	return all;
+}
+
+void nsdk_pollers_disarm(struct nsdk_pollers *pollers)
+{
+	struct nsdk_poller *poller;
+
+	TAILQ_FOREACH(poller, &pollers->every_turn, link)
+		disarm(poller);
+}
+
 /* --- public ---------------------------------------------------------------- */
 
-/* At least 1, and far below an overflow when a time is added. */
-static uint64_t ticks_of(uint64_t period_us)
+uint64_t nsdk_reactor_ticks_of(uint64_t us)
 {
 	const uint64_t most = UINT64_MAX / 4;
-	unsigned __int128 ticks = (unsigned __int128)period_us * nsdk_ticks_per_s() / 1000000u;
+	unsigned __int128 ticks = (unsigned __int128)us * nsdk_ticks_per_s() / 1000000u;
 
 	if (ticks > most)
 		return most;
@@ -208,12 +254,13 @@ int nsdk_poller_register(struct nsdk_reactor *reactor, nsdk_poller_fn fn, void *
 	poller->reactor = reactor;
 	if (period_us) {
 		poller->place = NSDK_POLLER_TIMED;
-		poller->period_ticks = ticks_of(period_us);
+		poller->period_ticks = nsdk_reactor_ticks_of(period_us);
 		poller->due_ticks = nsdk_ticks() + poller->period_ticks;
 		pollers->timed++;
 		heap_settle(pollers, pollers->timed - 1, poller);
 	} else {
 		poller->place = NSDK_POLLER_EVERY_TURN;
+		pollers->restless++;
 		TAILQ_INSERT_TAIL(&pollers->every_turn, poller, link);
 	}
 	count_add(pollers, 1);
@@ -239,4 +286,23 @@ void nsdk_poller_unregister(struct nsdk_poller *poller)
 		pollers->current_gone = true;
 	else
 		free(poller);
+}
+
+void nsdk_poller_set_sleep(struct nsdk_poller *poller, nsdk_poller_arm_fn arm, nsdk_poller_disarm_fn off)
+{
+	struct nsdk_pollers *pollers = nsdk_reactor_pollers(poller->reactor);
+
+	if (!nsdk_reactor_is_mine(poller->reactor)) {
+		nsdk_log(NSDK_LOG_ERROR, "reactor",
+			 "how a poller sleeps can be set on its own lcore only while reactors run; send that "
+			 "lcore a message that does it");
+		return;
+	}
+	disarm(poller);
+	if (poller->place == NSDK_POLLER_EVERY_TURN) {
+		pollers->restless -= poller->arm == NULL;
+		pollers->restless += arm == NULL;
+	}
+	poller->arm = arm;
+	poller->disarm = off;
 }

@@ -3,7 +3,8 @@
  * Reactors.
  *
  * The model. There is one reactor for each lcore, and it is that lcore's only work: a loop that
- * handles the messages that came, runs the pollers, and begins again. Nothing in it waits or sleeps.
+ * handles the messages that came, runs the pollers, and begins again. In the mode it begins with,
+ * nothing in it waits or sleeps.
  * What belongs to a reactor is touched on its lcore alone, without locks; to have something done
  * there, send it a message.
  *
@@ -17,9 +18,23 @@
  * and one that would not be is refused with -ESHUTDOWN. A stop that comes before the run is not
  * lost: the run handles what is there and returns at once.
  *
+ * Sleep. In the other modes a reactor without work sleeps until something wakes it (sleep.c), or until
+ * the next timed poller is due, or one of the others wants to look. What it sleeps through nobody would
+ * notice, so each thing that could be missed is looked at once more behind the point from which on it
+ * wakes:
+ *
+ *	1. all pollers are armed: from now on, what they wait for signals a file descriptor
+ *	2. one more turn: what came before that. Where there is any, no sleep.
+ *	3. "asleep" is said, then a full fence: from now on senders of messages write the eventfd
+ *	4. the ring and the stop are looked at once more. Where there is any, no sleep.
+ *	5. the wait, which ends at once if any of the descriptors has been signalled since 1.
+ *
+ * Pollers stay armed over many sleeps. An adaptive reactor disarms them when a second turn in a row has
+ * work: then work comes quicker than it falls asleep, and interrupts would only be in the way.
+ *
  * Time. A turn in which a message was handled or a poller did something is busy from its beginning
- * to its end, any other idle. One reading of the counter a turn serves both as this turn's end and
- * the next one's beginning, so no tick is lost or counted twice.
+ * to its end, any other idle; a sleep is neither. One reading of the counter a turn serves both as this
+ * turn's end and the next one's beginning, so no tick is lost or counted twice.
  *
  * Vocabulary. Turn: one time round the loop. Lcore index: EAL's lcore number, which lib/env made
  * count from 0 in the order of the CPU list.
@@ -39,6 +54,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -50,6 +67,8 @@
 #include <nsdk/log.h>
 
 #define RING_MESSAGES 4096
+/* While a reactor is awake, file descriptors with functions are looked at so often. */
+#define LOOK_US 1000
 /* Taken out of the ring at a time; pollers are not kept waiting for longer than so many. */
 #define BURST 32
 
@@ -69,10 +88,14 @@ struct nsdk_reactor {
 	_Atomic uint64_t messages;
 	struct rte_ring *ring;
 	int cpu;
+	struct nsdk_sleeper sleeper;
+	_Atomic uint64_t slept_ticks;
+	_Atomic uint64_t sleeps;
 
 	/* Of the senders, on a line of their own. */
 	_Alignas(NSDK_LINE_BYTES) _Atomic unsigned senders;
 	atomic_bool closed;
+	atomic_bool asleep; /* a sender has to wake it */
 };
 
 static struct {
@@ -81,7 +104,8 @@ static struct {
 	atomic_bool running;
 	_Atomic unsigned looping; /* other lcores than the caller's that have not left their loop */
 	_Atomic uint64_t stop; /* 0, or STOP with the status below it */
-} all;
+	atomic_int stop_fd;    /* wakes those that sleep; -1: there are no reactors */
+} all = { .stop_fd = -1 };
 
 #define STOP ((uint64_t)1 << 32)
 #if ATOMIC_LLONG_LOCK_FREE != 2
@@ -99,6 +123,7 @@ static void reactor_destroy(struct nsdk_reactor *reactor)
 	if (!reactor)
 		return;
 	pollers = nsdk_pollers_fini(&reactor->pollers);
+	nsdk_sleeper_fini(&reactor->sleeper);
 	messages = rte_ring_count(reactor->ring);
 	if (pollers || messages)
 		nsdk_log(NSDK_LOG_WARN, "reactor",
@@ -118,6 +143,7 @@ static int reactor_create(unsigned lcore, struct nsdk_reactor **out)
 		return nsdk_fail(-ENOMEM, "reactor", "no memory for a reactor");
 	memset(reactor, 0, sizeof(*reactor));
 	nsdk_pollers_init(&reactor->pollers);
+	nsdk_sleeper_init(&reactor->sleeper);
 	reactor->cpu = nsdk_env_lcore_cpu(lcore);
 	snprintf(name, sizeof(name), "nsdk_reactor_%u", lcore);
 	/*
@@ -139,6 +165,11 @@ static int reactor_create(unsigned lcore, struct nsdk_reactor **out)
 
 static void destroy_all(void)
 {
+	/* A signal handler that interrupts this finds it whole or not at all. */
+	int stop_fd = atomic_exchange(&all.stop_fd, -1);
+
+	if (stop_fd >= 0)
+		close(stop_fd);
 	for (unsigned i = 0; i < all.count; i++)
 		reactor_destroy(all.reactors[i]);
 	free(all.reactors);
@@ -149,7 +180,7 @@ static void destroy_all(void)
 int nsdk_reactors_create(void)
 {
 	unsigned count = nsdk_env_lcore_count();
-	int error;
+	int error, stop_fd;
 
 	if (all.reactors)
 		return nsdk_fail(-EALREADY, "reactor", "the reactors were created before");
@@ -159,6 +190,15 @@ int nsdk_reactors_create(void)
 	all.reactors = calloc(count, sizeof(struct nsdk_reactor *));
 	if (!all.reactors)
 		return nsdk_fail(-ENOMEM, "reactor", "no memory for a reactor");
+	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (stop_fd < 0) {
+		error = nsdk_fail(-errno, "reactor",
+				  "no file descriptor for the reactors: %s; raise the limit (ulimit -n)",
+				  strerror(errno));
+		destroy_all();
+		return error;
+	}
+	atomic_store(&all.stop_fd, stop_fd);
 	for (all.count = 0; all.count < count; all.count++) {
 		error = reactor_create(all.count, &all.reactors[all.count]);
 		if (error) {
@@ -182,6 +222,26 @@ void nsdk_reactors_destroy(void)
 
 /* --- messages -------------------------------------------------------------- */
 
+/*
+ * A message is in the ring: is its reactor asleep?
+ *
+ * We have stored the message, and load whether it sleeps; it has stored that it sleeps, and loads
+ * whether there is a message (step 4 of the essay). Each side's load might overtake its own store, and
+ * then both would see nothing, and the message would wait for ever. A full fence between the two on
+ * both sides: at least one of them sees the other's.
+ *
+ * Senders share the ring, and the last of those that are in the middle of it makes all of their
+ * messages visible; that one comes here afterwards.
+ */
+static void wake_if_asleep(struct nsdk_reactor *reactor)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	/* One of the senders does it. */
+	if (atomic_load_explicit(&reactor->asleep, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&reactor->asleep, false, memory_order_relaxed))
+		nsdk_sleeper_wake(&reactor->sleeper);
+}
+
 int nsdk_reactor_send(struct nsdk_reactor *reactor, nsdk_msg_fn fn, void *ctx)
 {
 	const struct message message = { fn, ctx };
@@ -199,6 +259,9 @@ int nsdk_reactor_send(struct nsdk_reactor *reactor, nsdk_msg_fn fn, void *ctx)
 		result = 0;
 	else
 		result = -EAGAIN;
+	/* Counted in, so that the eventfd is there. */
+	if (result == 0)
+		wake_if_asleep(reactor);
 	/* Release: who sees us gone sees the message in the ring. */
 	atomic_fetch_sub_explicit(&reactor->senders, 1, memory_order_release);
 	return result;
@@ -234,7 +297,8 @@ static unsigned handle_messages(struct nsdk_reactor *reactor)
 
 /* --- the loop -------------------------------------------------------------- */
 
-static void turn(struct nsdk_reactor *reactor)
+/* @return whether there was work. */
+static bool turn(struct nsdk_reactor *reactor)
 {
 	unsigned handled = handle_messages(reactor);
 	int did = nsdk_pollers_turn(&reactor->pollers, reactor->turn_began_ticks);
@@ -247,6 +311,92 @@ static void turn(struct nsdk_reactor *reactor)
 	/* Lets the other hardware thread of the core have the pipeline, and saves power. */
 	if (!busy)
 		rte_pause();
+	return busy;
+}
+
+/* Until the first of them, 0 when it is due; UINT64_MAX: nobody waits for the time. */
+static uint64_t sleep_ns(const struct nsdk_reactor *reactor, uint64_t wake_ns)
+{
+	const struct nsdk_pollers *pollers = &reactor->pollers;
+	uint64_t timed_ns = UINT64_MAX, now_ns, now;
+
+	if (pollers->timed) {
+		now = nsdk_ticks();
+		timed_ns = 0;
+		/* Rounded up: a little later, not too early and for nothing. */
+		if (pollers->heap[0]->due_ticks > now)
+			timed_ns = (uint64_t)((unsigned __int128)(pollers->heap[0]->due_ticks - now) *
+					      1000000000u / nsdk_ticks_per_s()) + 1;
+	}
+	if (wake_ns != UINT64_MAX) {
+		now_ns = nsdk_clock_ns();
+		wake_ns = wake_ns > now_ns ? wake_ns - now_ns : 0;
+	}
+	return wake_ns < timed_ns ? wake_ns : timed_ns;
+}
+
+static void sleep_for(struct nsdk_reactor *reactor, uint64_t timeout_ns)
+{
+	uint64_t now;
+
+	atomic_store_explicit(&reactor->asleep, true, memory_order_relaxed);
+	/* That we sleep is stored before the ring is loaded: see wake_if_asleep(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (rte_ring_empty(reactor->ring) &&
+	    atomic_load_explicit(&all.stop, memory_order_relaxed) == 0) {
+		int ran = nsdk_sleeper_wait(&reactor->sleeper, timeout_ns);
+
+		now = nsdk_ticks();
+		add(&reactor->slept_ticks, now - reactor->turn_began_ticks);
+		add(&reactor->sleeps, 1);
+		reactor->turn_began_ticks = now;
+		if (ran)
+			reactor->sleeper.busy_at_ticks = now;
+	}
+	atomic_store_explicit(&reactor->asleep, false, memory_order_relaxed);
+	reactor->sleeper.busy_turns = 0;
+}
+
+static void note_work(struct nsdk_reactor *reactor)
+{
+	struct nsdk_sleeper *sleeper = &reactor->sleeper;
+
+	sleeper->busy_at_ticks = reactor->turn_began_ticks;
+	if (sleeper->mode != NSDK_REACTOR_ADAPTIVE || !sleeper->armed || ++sleeper->busy_turns < 2)
+		return;
+	nsdk_pollers_disarm(&reactor->pollers);
+	sleeper->armed = false;
+}
+
+/* Behind a turn: to sleep, or to look at file descriptors now and then. The steps are the essay's. */
+static void rest(struct nsdk_reactor *reactor, bool busy)
+{
+	struct nsdk_sleeper *sleeper = &reactor->sleeper;
+	uint64_t now = reactor->turn_began_ticks, wake_ns = UINT64_MAX;
+	unsigned changes;
+
+	if (sleeper->functions && now >= sleeper->look_at_ticks) {
+		sleeper->look_at_ticks = now + nsdk_reactor_ticks_of(LOOK_US);
+		if (nsdk_sleeper_wait(sleeper, 0) > 0)
+			busy = true;
+	}
+	if (sleeper->mode == NSDK_REACTOR_POLL)
+		return;
+	if (busy) {
+		note_work(reactor);
+		return;
+	}
+	if (now - sleeper->busy_at_ticks < sleeper->idle_ticks)
+		return;
+	sleeper->armed = true;
+	if (!nsdk_pollers_arm(&reactor->pollers, &wake_ns))
+		return;
+	/* Who comes or goes in this turn may not be armed, or be the one that the next wake was for. */
+	changes = reactor->pollers.changes;
+	if (turn(reactor))
+		note_work(reactor);
+	else if (changes == reactor->pollers.changes)
+		sleep_for(reactor, sleep_ns(reactor, wake_ns));
 }
 
 /* No more messages from now on, and none that was accepted is left. */
@@ -270,9 +420,15 @@ static void loop(struct nsdk_reactor *reactor)
 	(void)nsdk_thread_register();
 	self = reactor;
 	reactor->turn_began_ticks = nsdk_ticks();
+	reactor->sleeper.busy_at_ticks = reactor->turn_began_ticks;
 	do {
-		turn(reactor);
+		bool busy = turn(reactor);
+
+		if (reactor->sleeper.epoll_fd >= 0)
+			rest(reactor, busy);
 	} while (atomic_load_explicit(&all.stop, memory_order_relaxed) == 0);
+	nsdk_pollers_disarm(&reactor->pollers);
+	reactor->sleeper.armed = false;
 	leave(reactor);
 	self = NULL;
 }
@@ -351,11 +507,19 @@ int nsdk_reactors_run(nsdk_msg_fn start, void *ctx)
 
 void nsdk_reactors_stop(int status)
 {
+	int saved = errno, stop_fd = atomic_load(&all.stop_fd);
 	uint64_t none = 0;
 
 	/* Only the first call counts. It carries nothing but itself, so no order is needed. */
 	atomic_compare_exchange_strong_explicit(&all.stop, &none, STOP | (uint32_t)status,
 						memory_order_relaxed, memory_order_relaxed);
+	/*
+	 * Behind it, so that who is woken by this sees it: the kernel orders the two. Nobody reads it, and
+	 * each reactor's set has an event of its own.
+	 */
+	if (stop_fd >= 0)
+		(void)eventfd_write(stop_fd, 1);
+	errno = saved;
 }
 
 /* --- asking ---------------------------------------------------------------- */
@@ -380,6 +544,16 @@ struct nsdk_pollers *nsdk_reactor_pollers(struct nsdk_reactor *reactor)
 	return &reactor->pollers;
 }
 
+struct nsdk_sleeper *nsdk_reactor_sleeper(struct nsdk_reactor *reactor)
+{
+	return &reactor->sleeper;
+}
+
+int nsdk_reactor_stop_fd(void)
+{
+	return atomic_load(&all.stop_fd);
+}
+
 bool nsdk_reactor_is_mine(const struct nsdk_reactor *reactor)
 {
 	return self == reactor || !atomic_load(&all.running);
@@ -391,5 +565,7 @@ void nsdk_reactor_stats(const struct nsdk_reactor *reactor, struct nsdk_reactor_
 	out->idle_ticks = atomic_load_explicit(&reactor->idle_ticks, memory_order_relaxed);
 	out->iterations = atomic_load_explicit(&reactor->iterations, memory_order_relaxed);
 	out->messages = atomic_load_explicit(&reactor->messages, memory_order_relaxed);
+	out->slept_ticks = atomic_load_explicit(&reactor->slept_ticks, memory_order_relaxed);
+	out->sleeps = atomic_load_explicit(&reactor->sleeps, memory_order_relaxed);
 	out->pollers = atomic_load_explicit(&reactor->pollers.count, memory_order_relaxed);
 }
