@@ -108,6 +108,8 @@ int nsdk_nvme_ctrlr_fail(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *f
 	 */
 	__atomic_store_n(&ctrlr->failed, error, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&ctrlr->lock);
+	/* Queue pairs that sleep are to see it, too. */
+	nsdk_nvme_irqs_wake(ctrlr);
 	return error;
 }
 
@@ -152,6 +154,7 @@ void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr)
 	nsdk_nvme_ctrlr_quiesce(ctrlr);
 	nsdk_nvme_admin_abort(ctrlr);
 	nsdk_nvme_cmb_destroy(ctrlr);
+	nsdk_nvme_irqs_destroy(ctrlr);
 	/* Out of the device's reach first, then freed. */
 	if (ctrlr->mem_attached)
 		nsdk_mem_detach(ctrlr->mem, ctrlr->dev);
@@ -239,6 +242,7 @@ int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 	ctrlr->dev = dev;
 	ctrlr->mem = mem;
 	pthread_mutex_init(&ctrlr->lock, NULL);
+	nsdk_nvme_irqs_init(ctrlr);
 
 	err = take_opts(ctrlr, opts);
 	if (err)

@@ -162,8 +162,12 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	ctrlr->bus_master = true;
 
-	/* We poll; without MSI-X the controller would pull its interrupt pin (Base 3.1.3.3). */
-	nvme_write32(ctrlr, NSDK_NVME_REG_INTMS, UINT32_MAX);
+	/*
+	 * We poll; without MSI-X the controller would pull its interrupt pin. With it these masks are not
+	 * to be touched (Base 3.1.3.3), which a reset may come upon.
+	 */
+	if (!ctrlr->irqs.count)
+		nvme_write32(ctrlr, NSDK_NVME_REG_INTMS, UINT32_MAX);
 	nvme_write32(ctrlr, NSDK_NVME_REG_AQA, (ring->entries - 1) << 16 | (ring->entries - 1));
 	nsdk_device_write64(ctrlr->dev, &ctrlr->bar, NSDK_NVME_REG_ASQ, ring->sq_iova);
 	nsdk_device_write64(ctrlr->dev, &ctrlr->bar, NSDK_NVME_REG_ACQ, ring->cq_iova);

@@ -261,6 +261,10 @@ struct nsdk_nvme_qpair {
 	/* The controller's thread alone. */
 	bool has_queues;                 /* the controller knows them */
 	bool closing;                    /* it is being destroyed */
+	/* Interrupts (irq.c), its own thread's. */
+	int vector;                      /* -1: it is polled */
+	bool irq_armed;
+	struct nsdk_nvme_poll_group *group;
 } __attribute__((aligned(NSDK_LINE_BYTES)));
 
 /*
@@ -506,6 +510,19 @@ struct nsdk_nvme_ctrlr {
 	struct nsdk_nvme_qpair **qpairs; /* by queue id, from 1 */
 	uint32_t qpair_count;
 
+	/* MSI-X vectors (irq.c), under their own lock, behind the controller's. */
+	struct nvme_irqs {
+		pthread_mutex_t lock;
+		struct nvme_vector {
+			int fd;          /* an eventfd; -1: nobody uses it */
+			unsigned users;  /* queue pairs */
+			unsigned armed;  /* of those; 0: it is masked */
+		} *vectors;
+		unsigned count;      /* 0: MSI-X is off */
+		bool refused;        /* why it stays off has been said */
+		bool lost_said;
+	} irqs;
+
 	struct nvme_recovery recovery;
 	_Atomic uint64_t polled_ns; /* when nsdk_nvme_ctrlr_poll() was called last */
 
@@ -651,6 +668,17 @@ static inline bool nvme_resetting(const struct nsdk_nvme_ctrlr *ctrlr)
 int nsdk_nvme_deadlines_create(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_watch(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_paused(struct nsdk_nvme_qpair *qp);
+
+/* irq.c */
+void nsdk_nvme_irqs_init(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_irqs_destroy(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_irqs_wake(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_irq_take(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_irq_put(struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_irq_fd(const struct nsdk_nvme_qpair *qp);
+int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns);
+void nsdk_nvme_irq_disarm(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_irq_lost(const struct nsdk_nvme_qpair *qp);
 
 /* ctrlr.c */
 void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr);

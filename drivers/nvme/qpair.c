@@ -14,6 +14,10 @@
 /* Separate ranges that a flush batch remembers before it writes some back early. */
 #define BATCH_RANGES 128u
 
+/* Bits of dword 11. */
+#define CONTIGUOUS 1u
+#define INTERRUPTS 2u
+
 static int take_opts(const struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_qpair_opts *opts,
 		     struct nsdk_nvme_qpair_opts *own)
 {
@@ -53,14 +57,16 @@ struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum 
 		cmd.opcode = NSDK_NVME_ADMIN_CREATE_CQ;
 		cmd.prp1 = ring->cq_iova;
 		cmd.cdw10 |= (ring->entries - 1) << 16;
-		cmd.cdw11 = 1; /* contiguous, no interrupt */
+		cmd.cdw11 = CONTIGUOUS;
+		if (qp->vector >= 0)
+			cmd.cdw11 |= INTERRUPTS | (uint32_t)qp->vector << 16;
 		nsdk_nvme_shadow_clear(qp);
 		break;
 	case NVME_CREATE_SQ:
 		cmd.opcode = NSDK_NVME_ADMIN_CREATE_SQ;
 		cmd.prp1 = ring->sq_iova;
 		cmd.cdw10 |= (ring->entries - 1) << 16;
-		cmd.cdw11 = (uint32_t)ring->qid << 16 | 1; /* its CQ; contiguous */
+		cmd.cdw11 = (uint32_t)ring->qid << 16 | CONTIGUOUS; /* its CQ */
 		break;
 	case NVME_DELETE_SQ:
 		cmd.opcode = NSDK_NVME_ADMIN_DELETE_SQ;
@@ -184,6 +190,7 @@ static void free_qpair(struct nsdk_nvme_qpair *qp)
 	free(qp->arrivals);
 	free(qp->retries);
 	nsdk_nvme_cmb_drop_sq(qp);
+	nsdk_nvme_irq_put(qp);
 	nsdk_nvme_ring_destroy(ctrlr, &qp->ring);
 	free(qp);
 }
@@ -254,6 +261,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 		.timeout_ns = own.timeout_ns,
 		.retry_writes = own.retry_writes,
 		.watch_polls = NVME_WATCH_POLLS,
+		.vector = -1,
 	};
 	qp->align_mask = qp->nosnoop ? NSDK_LINE_BYTES - 1 : 3;
 	qp->short_first_piece = ctrlr->map->window_va >> NSDK_WINDOW_SHIFT;
@@ -291,6 +299,8 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 	err = nsdk_flush_batch_create(ctrlr->coh, BATCH_RANGES, &qp->from_device);
 	if (err)
 		goto free_qp;
+	if (own.interrupts)
+		nsdk_nvme_irq_take(qp);
 	err = create_queues(qp);
 	if (err)
 		goto free_qp;
@@ -319,6 +329,11 @@ int nsdk_nvme_qpair_destroy(struct nsdk_nvme_qpair *qp)
 				 "%s: queue pair %u cannot be destroyed from inside a callback of its own",
 				 nsdk_device_name(qp->dev), qp->ring.qid);
 
+	if (qp->group) {
+		err = nsdk_nvme_poll_group_remove(qp->group, qp);
+		if (err)
+			return err;
+	}
 	/* Nothing is accepted or sent from here on. */
 	nsdk_nvme_qpair_close(qp, -ENODEV);
 	/* What is under way with its queues comes to an end first, one way or the other. */

@@ -97,6 +97,8 @@ static void order(struct nsdk_nvme_qpair *qp, enum nvme_order what)
 	pthread_mutex_lock(&qp->ctrlr->lock);
 	qp->order = what;
 	pthread_mutex_unlock(&qp->ctrlr->lock);
+	/* Its thread may be asleep. */
+	nsdk_nvme_irqs_wake(qp->ctrlr);
 }
 
 static bool is_paused(struct nsdk_nvme_qpair *qp)

@@ -156,6 +156,13 @@ struct nsdk_nvme_qpair_opts {
 	 * as long as its time is not over.
 	 */
 	bool retry_writes;
+	/**
+	 * A vector of MSI-X, for poll groups that sleep (nsdk_nvme_poll_group_arm()); until it is armed it
+	 * is masked, so that polling costs what it does without. Where the device has none it is said and
+	 * the queue pair is polled (nsdk_nvme_qpair_has_interrupt()). Vectors are shared where there are
+	 * fewer of them than queue pairs.
+	 */
+	bool interrupts;
 };
 
 /**
@@ -372,6 +379,70 @@ int nsdk_nvme_qpair_poll(struct nsdk_nvme_qpair *qp, unsigned max);
 
 /** I/O of the user that has been accepted and not called back. */
 unsigned nsdk_nvme_qpair_outstanding(const struct nsdk_nvme_qpair *qp);
+
+/** Whether the queue pair was given a vector of MSI-X, so that it can be waited for. */
+bool nsdk_nvme_qpair_has_interrupt(const struct nsdk_nvme_qpair *qp);
+
+/**
+ * Queue pairs of any number of controllers that one thread polls together, or waits for.
+ *
+ * To wait: poll until there is nothing; nsdk_nvme_poll_group_arm(); poll once more; if that was nothing
+ * either, wait until nsdk_nvme_poll_group_fd() is readable or the time that the arming gave has come; and
+ * from the beginning. With a reactor, nsdk_poller_set_sleep() and nsdk_reactor_fd_add() do so.
+ * Threading: one thread at a time, that of its queue pairs.
+ */
+struct nsdk_nvme_poll_group;
+
+/** What nsdk_nvme_poll_group_create() may be told. */
+struct nsdk_nvme_poll_group_opts {
+	size_t opts_bytes; /**< sizeof(struct nsdk_nvme_poll_group_opts) */
+	/**
+	 * A queue pair is dead, and its outstanding I/O has been called back: -ENODEV or -EIO, as a poll of
+	 * it would say. Called once for each, from nsdk_nvme_poll_group_poll(), which leaves it out from
+	 * then on; it may be removed and destroyed from inside. NULL: it is left out silently.
+	 */
+	void (*failed)(void *ctx, struct nsdk_nvme_qpair *qp, int error);
+	void *ctx; /**< for failed */
+};
+
+/** Make an empty group. @param opts  NULL for defaults. @return 0; -ENOMEM; other -errno. Logged. */
+int nsdk_nvme_poll_group_create(const struct nsdk_nvme_poll_group_opts *opts,
+				struct nsdk_nvme_poll_group **out);
+/** The opposite; NULL is fine. @return 0; -EBUSY queue pairs are left in it (logged, nothing was done). */
+int nsdk_nvme_poll_group_destroy(struct nsdk_nvme_poll_group *group);
+
+/** Add a queue pair. @return 0; -EBUSY it is in one already, or inside a poll; -ENOMEM. Logged. */
+int nsdk_nvme_poll_group_add(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_qpair *qp);
+/** Take one out; destroying it does so by itself. @return 0; -ENOENT; -EBUSY inside a poll. Logged. */
+int nsdk_nvme_poll_group_remove(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_qpair *qp);
+
+/**
+ * nsdk_nvme_qpair_poll() of all of them.
+ * @param max  completions at most, in all; 0: all there are.
+ * @return completions of user I/O handled. Failures are the opts' failed()'s.
+ */
+int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max);
+
+/**
+ * Have completions make nsdk_nvme_poll_group_fd() readable from now on, and forget that it was. What was
+ * completed before does not: poll once more before you wait. To be called before each wait; all but the
+ * first cost one system call.
+ *
+ * @param[in,out] wake_ns  lowered to when to poll again at the latest, by nsdk_clock_ns(): deadlines
+ *                         of I/O are kept, and an interrupt that got lost is found out then.
+ * @return 0; -EAGAIN something is going on that gives no interrupt: poll on; -EOPNOTSUPP a queue pair has
+ *         none.
+ * Fits nsdk_poller_arm_fn but for the type of the first parameter.
+ */
+int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_ns);
+/** Mask the vectors again, for a time of polling. Not needed between two waits. */
+void nsdk_nvme_poll_group_disarm(struct nsdk_nvme_poll_group *group);
+
+/**
+ * Readable when there may be something to poll; edges are in it of the vectors, of the removal of a
+ * device and of its resets. An epoll set, to be added to another one; it is not to be read.
+ */
+int nsdk_nvme_poll_group_fd(const struct nsdk_nvme_poll_group *group);
 
 /** "Generic: LBA Out of Range", in the specification's words; never NULL. */
 const char *nsdk_nvme_status_text(uint16_t status);

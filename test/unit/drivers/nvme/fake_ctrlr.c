@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 struct fake fake;
 _Alignas(4096) uint8_t fake_bar[FAKE_BAR_BYTES];
@@ -176,6 +177,8 @@ void __wrap_nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *
 		fake.aqa = value;
 		break;
 	case NSDK_NVME_REG_INTMS:
+		/* Undefined with MSI-X. */
+		CU_ASSERT_EQUAL(fake.vectors_on, 0);
 		break;
 	case NSDK_NVME_REG_CMBMSC + 4:
 		fake.cmbmsc = (fake.cmbmsc & UINT32_MAX) | (uint64_t)value << 32;
@@ -283,6 +286,12 @@ void fake_post(uint16_t qid, struct nsdk_nvme_cpl cpl)
 		queue->cq_tail = 0;
 		queue->phase ^= 1;
 	}
+	if (!queue->interrupts || fake.vector_fds[queue->vector] < 0)
+		return;
+	if (fake.lose_irqs)
+		fake.lose_irqs--;
+	else
+		CU_ASSERT_EQUAL(eventfd_write(fake.vector_fds[queue->vector], 1), 0);
 }
 
 void fake_complete(uint16_t qid, uint16_t cid, uint16_t status)
@@ -355,8 +364,12 @@ static uint16_t admin_command(const struct nsdk_nvme_cmd *cmd, uint32_t *dw0)
 		if (fake.shadow && queue)
 			CU_ASSERT(fake.shadow[2 * qid] == 0 && fake.shadow[2 * qid + 1] == 0 &&
 				  fake.events[2 * qid] == 0 && fake.events[2 * qid + 1] == 0);
-		if (!queue || queue->cq_exists || cmd->cdw11 != 1)
+		/* Contiguous; and an interrupt (bit 1) only where MSI-X is on, with a vector of its. */
+		if (!queue || queue->cq_exists || (cmd->cdw11 & 0xfffd) != 1 ||
+		    (cmd->cdw11 != 1 && (!(cmd->cdw11 & 2) || cmd->cdw11 >> 16 >= fake.vectors_on)))
 			return NSDK_NVME_STATUS(1, NSDK_NVME_SC_INVALID_QID);
+		queue->interrupts = cmd->cdw11 & 2;
+		queue->vector = cmd->cdw11 >> 16;
 		queue->cq_exists = true;
 		queue->cq_iova = cmd->prp1;
 		queue->cq_entries = entries;

@@ -38,6 +38,8 @@ struct fake_queue {
 	uint64_t sq_iova, cq_iova;
 	uint32_t sq_entries, cq_entries;
 	uint16_t sq_head, cq_tail, phase;
+	bool interrupts;
+	unsigned vector;
 };
 
 struct fake {
@@ -66,7 +68,12 @@ struct fake {
 	int fixed_error;         /* … at an address that is asked for */
 	unsigned cmb_bar_error;
 
+	unsigned vectors;        /* of MSI-X */
+	bool works_alone;
+
 	/* Faults. */
+	int irq_error;           /* of arming a vector */
+	unsigned lose_irqs;      /* so many are not sent */
 	unsigned gone_at;        /* the n-th register read and all behind it read all ones */
 	unsigned cfs_at;         /* from the n-th read of CSTS on */
 	bool gone, cfs;
@@ -89,7 +96,12 @@ struct fake {
 	unsigned freed_in_use;   /* memory of a queue freed under the controller */
 	unsigned bad_dma;        /* DMA to what is no memory of the device */
 
+	unsigned irq_changes;    /* vectors armed or disarmed */
+
 	/* State. */
+	unsigned vectors_on;     /* 0: MSI-X is off */
+	int vector_fds[FAKE_QUEUES]; /* -1: masked */
+	int notice_fd;           /* readable when removal_asked was set; -1: there is none */
 	uint32_t cc, csts, aqa;
 	uint64_t asq, acq;
 	uint32_t *shadow, *events; /* shadow doorbells and their event indices, where it was told */
@@ -104,7 +116,7 @@ struct fake {
 	int buffers, batches, allocations;
 	struct fake_queue queues[FAKE_QUEUES];
 	uint8_t *disk[FAKE_NAMESPACES];
-	uint64_t now_ns;
+	uint64_t now_ns, clock_step_ns; /* … which goes on by that at each look */
 	unsigned flushes_for_cpu, flushes_for_device, commits;
 	unsigned syncs_for_cpu, syncs_for_device; /* one range, at once */
 	unsigned not_fenced; /* ranges taken back since the last commit */

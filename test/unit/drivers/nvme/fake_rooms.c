@@ -340,6 +340,64 @@ bool __wrap_nsdk_device_wants_poll(const struct nsdk_device *dev)
 	return fake.wants_poll;
 }
 
+bool __wrap_nsdk_device_works_alone(const struct nsdk_device *dev);
+bool __wrap_nsdk_device_works_alone(const struct nsdk_device *dev)
+{
+	return fake.works_alone;
+}
+
+unsigned __wrap_nsdk_device_irq_count(struct nsdk_device *dev);
+unsigned __wrap_nsdk_device_irq_count(struct nsdk_device *dev)
+{
+	return fake.vectors;
+}
+
+int __wrap_nsdk_device_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned count);
+int __wrap_nsdk_device_irq_enable(struct nsdk_device *dev, const int *eventfds, unsigned count)
+{
+	CU_ASSERT_EQUAL(fake.vectors_on, 0);
+	CU_ASSERT_FATAL(count >= 1 && count <= fake.vectors);
+	if (nsdk_unit_fails_now())
+		return nsdk_fail(-ENOSPC, "bus", "made to fail");
+	for (unsigned i = 0; i < count; i++) {
+		/* Nobody is interrupted before he asks for it. */
+		NSDK_ASSERT_INT(eventfds[i], -1);
+		fake.vector_fds[i] = -1;
+	}
+	fake.vectors_on = count;
+	return 0;
+}
+
+int __wrap_nsdk_device_irq_disable(struct nsdk_device *dev);
+int __wrap_nsdk_device_irq_disable(struct nsdk_device *dev)
+{
+	CU_ASSERT(fake.vectors_on > 0);
+	for (unsigned i = 0; i < fake.vectors_on; i++)
+		NSDK_ASSERT_INT(fake.vector_fds[i], -1);
+	fake.vectors_on = 0;
+	return 0;
+}
+
+int __wrap_nsdk_device_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd);
+int __wrap_nsdk_device_irq_set(struct nsdk_device *dev, unsigned vector, int eventfd)
+{
+	CU_ASSERT_FATAL(vector < fake.vectors_on);
+	/* Once each way. */
+	CU_ASSERT((fake.vector_fds[vector] < 0) != (eventfd < 0));
+	if (fake.irq_error)
+		return nsdk_fail(fake.irq_error, "bus", "made to fail");
+	fake.vector_fds[vector] = eventfd;
+	fake.irq_changes++;
+	return 0;
+}
+
+unsigned __wrap_nsdk_device_notices(struct nsdk_device *dev, int *fds);
+unsigned __wrap_nsdk_device_notices(struct nsdk_device *dev, int *fds)
+{
+	fds[0] = fake.notice_fd;
+	return fake.notice_fd >= 0;
+}
+
 void __wrap_nsdk_device_poll(struct nsdk_device *dev);
 void __wrap_nsdk_device_poll(struct nsdk_device *dev)
 {
@@ -528,7 +586,7 @@ void __wrap_nsdk_dma_dirty(struct nsdk_coherence *coh, const void *va, size_t by
 uint64_t __wrap_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void)
 {
-	return fake.now_ns += 10000000;
+	return fake.now_ns += fake.clock_step_ns;
 }
 
 void *__real_calloc(size_t count, size_t bytes);
@@ -585,6 +643,9 @@ void fake_reset(void)
 		.vs = 0x00020000,
 		.class_code = 0x010802,
 		.wants_poll = true,
+		.works_alone = true,
+		.clock_step_ns = 10000000,
+		.notice_fd = -1,
 		.queues_granted = 3,
 		.namespaces = 1,
 		.lba_shift = 9,
@@ -604,6 +665,7 @@ void fake_check_clean(void)
 	CU_ASSERT(!fake.attached);
 	CU_ASSERT(!fake.coh);
 	CU_ASSERT(!fake.pool);
+	CU_ASSERT(fake.vectors_on == 0 || fake.gone);
 	CU_ASSERT(!fake.bus_master || fake.gone);
 	CU_ASSERT_EQUAL(fake.buffers, 0);
 	CU_ASSERT_EQUAL(fake.batches, 0);

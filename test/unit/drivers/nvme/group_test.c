@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Poll groups: members, turns, failures, and what their file descriptor says. */
+#include "fake_nvme.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "drivers/nvme/nvme_internal.h"
+
+static struct nsdk_nvme_ctrlr *ctrlr;
+static struct nsdk_nvme_poll_group *group;
+static struct nsdk_nvme_qpair *qps[3];
+static bool hold_io;
+
+static struct {
+	unsigned count;
+	struct nsdk_nvme_qpair *qp;
+	int error;
+	bool destroys;
+} failures;
+
+static enum fake_action hook(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
+			     uint32_t *dw0)
+{
+	return hold_io && qid != 0 ? FAKE_HOLD : FAKE_DO;
+}
+
+static void on_failure(void *ctx, struct nsdk_nvme_qpair *qp, int error)
+{
+	CU_ASSERT_PTR_EQUAL(ctx, &failures);
+	failures.count++;
+	failures.qp = qp;
+	failures.error = error;
+	if (!failures.destroys)
+		return;
+	for (unsigned i = 0; i < 3; i++)
+		if (qps[i] == qp)
+			qps[i] = NULL;
+	nsdk_nvme_qpair_destroy(qp);
+}
+
+static void bring_up(unsigned vectors, bool interrupts)
+{
+	struct nsdk_nvme_poll_group_opts opts = { .opts_bytes = sizeof(opts),
+						  .failed = on_failure,
+						  .ctx = &failures };
+	struct nsdk_nvme_qpair_opts qp_opts = { .opts_bytes = sizeof(qp_opts), .entries = 8,
+						.interrupts = interrupts };
+
+	nsdk_unit_log_start();
+	fake_reset();
+	fake.vectors = vectors;
+	fake.notice_fd = eventfd(0, EFD_NONBLOCK);
+	fake.hook = hook;
+	hold_io = false;
+	failures.count = 0;
+	failures.destroys = false;
+	ctrlr = fake_attach();
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_poll_group_create(&opts, &group), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(ctrlr, &qp_opts, &qps[i]), 0);
+		CU_ASSERT_EQUAL_FATAL(nsdk_nvme_poll_group_add(group, qps[i]), 0);
+	}
+	nsdk_unit_log_clear();
+	fake.clock_step_ns = 0;
+}
+
+static void take_down(void)
+{
+	hold_io = false;
+	for (unsigned i = 0; i < 3; i++)
+		nsdk_nvme_qpair_destroy(qps[i]);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_destroy(group), 0);
+	close(fake.notice_fd);
+	fake.clock_step_ns = 10000000;
+	nsdk_nvme_detach(ctrlr);
+	fake_check_clean();
+	nsdk_unit_log_stop();
+}
+
+static void read_one(unsigned i, struct fake_done *done)
+{
+	NSDK_ASSERT_INT(nsdk_nvme_read(nsdk_nvme_ns_get(ctrlr, 1), qps[i], fake_buffer(8, i * 4096), 0, 1, 0,
+				       fake_done_cb, done), 0);
+}
+
+static bool readable(void)
+{
+	struct pollfd fd = { .fd = nsdk_nvme_poll_group_fd(group), .events = POLLIN };
+
+	return poll(&fd, 1, 0) == 1;
+}
+
+static uint64_t arm(int expected)
+{
+	uint64_t wake_ns = UINT64_MAX;
+
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_arm(group, &wake_ns), expected);
+	return wake_ns;
+}
+
+/* ---- Members ---- */
+
+static void all_are_polled(void)
+{
+	struct fake_done done[3] = { 0 };
+
+	bring_up(0, false);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	for (unsigned i = 0; i < 3; i++)
+		read_one(i, &done[i]);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 3);
+	for (unsigned i = 0; i < 3; i++)
+		NSDK_ASSERT_INT(done[i].count, 1);
+	take_down();
+}
+
+/* No more than asked for, and everybody has his turn to be the first. */
+static void a_maximum_is_kept_fairly(void)
+{
+	struct fake_done done[3] = { 0 };
+
+	bring_up(0, false);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 3; i++)
+			for (unsigned j = 0; j < 2; j++)
+				read_one(i, &done[i]);
+		fake_run();
+	}
+	for (unsigned i = 0; i < 3; i++)
+		nsdk_nvme_qpair_submit(qps[i]);
+	fake_run();
+	for (unsigned round = 0; round < 3; round++)
+		NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 3), 3);
+	for (unsigned i = 0; i < 3; i++)
+		NSDK_ASSERT_INT(done[i].count, 3);
+	while (nsdk_nvme_poll_group_poll(group, 0))
+		;
+	take_down();
+}
+
+static struct nsdk_nvme_qpair *inside;
+
+static void try_things(void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	struct fake_done *done = ctx;
+	uint64_t wake_ns;
+
+	done->count++;
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_remove(group, inside), -EBUSY);
+	NSDK_ASSERT_ONE_SENTENCE("from inside of its poll");
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_arm(group, &wake_ns), -EAGAIN);
+}
+
+static void misuse_is_refused(void)
+{
+	struct nsdk_nvme_poll_group *other;
+	struct fake_done done = { 0 };
+
+	bring_up(0, false);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_create(NULL, &other), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_add(other, qps[0]), -EBUSY);
+	NSDK_ASSERT_ONE_SENTENCE("queue pair 1 is in a poll group already");
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_remove(other, qps[0]), -ENOENT);
+	NSDK_ASSERT_ONE_SENTENCE("not in this poll group");
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_destroy(group), -EBUSY);
+	NSDK_ASSERT_ONE_SENTENCE("3 queue pairs are left");
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_destroy(other), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_destroy(NULL), 0);
+	inside = qps[1];
+	NSDK_ASSERT_INT(nsdk_nvme_flush(nsdk_nvme_ns_get(ctrlr, 1), qps[0], try_things, &done), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+	NSDK_ASSERT_INT(done.count, 1);
+	/* The one in the middle, and back. */
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_remove(group, qps[1]), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_add(group, qps[1]), 0);
+	take_down();
+}
+
+static void adding_fails_whole(void)
+{
+	unsigned failed = 0;
+
+	bring_up(8, true);
+	for (unsigned i = 0; i < 3; i++)
+		NSDK_ASSERT_INT(nsdk_nvme_poll_group_remove(group, qps[i]), 0);
+	for (unsigned n = 1; nsdk_unit_fail_next(n); n++) {
+		struct nsdk_nvme_poll_group *fresh = NULL;
+		int err = nsdk_nvme_poll_group_create(NULL, &fresh);
+
+		if (!err)
+			err = nsdk_nvme_poll_group_add(fresh, qps[0]);
+		failed += err != 0;
+		NSDK_ASSERT_INT(nsdk_unit_log_count(), err != 0);
+		nsdk_unit_log_clear();
+		/* As if nothing had been. */
+		if (fresh && err)
+			NSDK_ASSERT_INT(nsdk_nvme_poll_group_add(fresh, qps[0]), 0);
+		if (fresh)
+			NSDK_ASSERT_INT(nsdk_nvme_poll_group_remove(fresh, qps[0]), 0);
+		NSDK_ASSERT_INT(nsdk_nvme_poll_group_destroy(fresh), 0);
+	}
+	/* The group, its members, what is in the set. */
+	NSDK_ASSERT_INT(failed, 3);
+	take_down();
+}
+
+/* ---- Failures ---- */
+
+static void the_dead_are_reported_once(bool destroys)
+{
+	struct fake_done done[3] = { 0 };
+
+	bring_up(0, false);
+	failures.destroys = destroys;
+	/* One alone: its queue lies. */
+	read_one(1, &done[1]);
+	hold_io = true;
+	nsdk_nvme_qpair_submit(qps[1]);
+	fake_run();
+	nsdk_nvme_ctrlr_fail(ctrlr, -EIO, "made to fail");
+	nsdk_unit_log_clear();
+	for (unsigned i = 0; i < 5; i++)
+		NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	NSDK_ASSERT_INT(failures.count, 3);
+	NSDK_ASSERT_INT(failures.error, -EIO);
+	NSDK_ASSERT_INT(done[1].count, 1);
+	take_down();
+}
+
+static void the_dead_are_left_out(void)
+{
+	the_dead_are_reported_once(false);
+}
+
+static void the_dead_may_be_destroyed_at_once(void)
+{
+	the_dead_are_reported_once(true);
+}
+
+static void removal_is_noticed_by_who_waits(void)
+{
+	struct fake_done done = { 0 };
+
+	bring_up(4, true);
+	fake.wants_poll = false;
+	arm(0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	CU_ASSERT(!readable());
+	hold_io = true;
+	read_one(0, &done);
+	fake.removal_asked = true;
+	eventfd_write(fake.notice_fd, 1);
+	CU_ASSERT(readable());
+	arm(-EAGAIN);
+	nsdk_unit_log_clear();
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	NSDK_ASSERT_INT(failures.count, 3);
+	NSDK_ASSERT_INT(failures.error, -ENODEV);
+	NSDK_ASSERT_INT(done.count, 1);
+	/* The dead keep nobody awake. */
+	arm(0);
+	take_down();
+}
+
+/* ---- Sleep ---- */
+
+static void completions_make_it_readable(unsigned vectors)
+{
+	struct fake_done done[3] = { 0 };
+
+	bring_up(vectors, true);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 3; i++) {
+			arm(0);
+			NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+			CU_ASSERT(!readable());
+			read_one(i, &done[i]);
+			nsdk_nvme_qpair_submit(qps[i]);
+			CU_ASSERT(!readable());
+			fake_run();
+			CU_ASSERT(readable());
+			/* Polling does not empty it; the next arming does. */
+			NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+			CU_ASSERT(readable());
+		}
+	}
+	/* Masked: nobody is told. */
+	nsdk_nvme_poll_group_disarm(group);
+	arm(0);
+	nsdk_nvme_poll_group_disarm(group);
+	CU_ASSERT(!readable());
+	read_one(0, &done[0]);
+	nsdk_nvme_qpair_submit(qps[0]);
+	fake_run();
+	CU_ASSERT(!readable());
+	/* What is shared stays in the set as long as somebody needs it. */
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+	arm(0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_remove(group, qps[0]), 0);
+	read_one(1, &done[1]);
+	nsdk_nvme_qpair_submit(qps[1]);
+	fake_run();
+	CU_ASSERT(readable());
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	take_down();
+}
+
+static void each_with_a_vector(void)
+{
+	completions_make_it_readable(4);
+}
+
+static void all_with_one_vector(void)
+{
+	completions_make_it_readable(2);
+}
+
+static void who_has_no_interrupt_cannot_sleep(void)
+{
+	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .entries = 8 };
+
+	bring_up(4, true);
+	nsdk_nvme_qpair_destroy(qps[1]);
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(ctrlr, &opts, &qps[1]), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_add(group, qps[1]), 0);
+	arm(-EOPNOTSUPP);
+	take_down();
+}
+
+static void the_first_to_wake_is_told(void)
+{
+	struct fake_done done = { 0 };
+
+	bring_up(4, true);
+	CU_ASSERT_EQUAL(arm(0), UINT64_MAX);
+	hold_io = true;
+	read_one(2, &done);
+	CU_ASSERT_EQUAL(arm(0), fake.now_ns + 500 * NVME_NS_PER_MS);
+	fake_run();
+	fake_complete(3, fake.last_cid[3], 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+	take_down();
+}
+
+/* One I/O, for which a sleeper waits. @return how long, at most. */
+static uint64_t sleep_for_one(struct fake_done *done)
+{
+	uint64_t began_ns = fake.now_ns, wake_ns;
+
+	hold_io = true;
+	read_one(0, done);
+	nsdk_nvme_qpair_submit(qps[0]);
+	fake_run();
+	wake_ns = arm(0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	fake_complete(1, fake.last_cid[1], 0);
+	if (!readable())
+		fake.now_ns = wake_ns;
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+	arm(0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	return fake.now_ns - began_ns;
+}
+
+static void a_lost_interrupt_is_survived_and_said_once(void)
+{
+	struct fake_done done = { 0 };
+
+	bring_up(4, true);
+	NSDK_ASSERT_INT(sleep_for_one(&done), 0);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	fake.lose_irqs = 1;
+	NSDK_ASSERT_INT(sleep_for_one(&done), 500 * NVME_NS_PER_MS);
+	NSDK_ASSERT_ONE_SENTENCE("an interrupt of queue 1 did not come");
+	NSDK_ASSERT_INT(sleep_for_one(&done), 0);
+	fake.lose_irqs = 1;
+	NSDK_ASSERT_INT(sleep_for_one(&done), 500 * NVME_NS_PER_MS);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	NSDK_ASSERT_INT(done.count, 4);
+	take_down();
+}
+
+/* Woken by the clock, with an interrupt that came at the same time: not lost. */
+static void a_late_interrupt_is_not_lost(void)
+{
+	struct fake_done done = { 0 };
+	uint64_t wake_ns;
+
+	bring_up(4, true);
+	hold_io = true;
+	read_one(0, &done);
+	nsdk_nvme_qpair_submit(qps[0]);
+	fake_run();
+	wake_ns = arm(0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	fake.now_ns = wake_ns + NVME_NS_PER_S;
+	fake_complete(1, fake.last_cid[1], 0);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+	arm(0);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	NSDK_ASSERT_INT(done.count, 1);
+	take_down();
+}
+
+static const struct nsdk_unit_test tests[] = {
+	NSDK_UNIT_TEST(all_are_polled),
+	NSDK_UNIT_TEST(a_maximum_is_kept_fairly),
+	NSDK_UNIT_TEST(misuse_is_refused),
+	NSDK_UNIT_TEST(adding_fails_whole),
+	NSDK_UNIT_TEST(the_dead_are_left_out),
+	NSDK_UNIT_TEST(the_dead_may_be_destroyed_at_once),
+	NSDK_UNIT_TEST(removal_is_noticed_by_who_waits),
+	NSDK_UNIT_TEST(each_with_a_vector),
+	NSDK_UNIT_TEST(all_with_one_vector),
+	NSDK_UNIT_TEST(who_has_no_interrupt_cannot_sleep),
+	NSDK_UNIT_TEST(the_first_to_wake_is_told),
+	NSDK_UNIT_TEST(a_lost_interrupt_is_survived_and_said_once),
+	NSDK_UNIT_TEST(a_late_interrupt_is_not_lost),
+};
+
+NSDK_UNIT_MAIN("drivers/nvme/group", tests)
