@@ -146,23 +146,32 @@ static int visit_contest(struct tune *tune, struct tune_contest *contest, unsign
 {
 	const struct tune_series *series = contest->series;
 	uint64_t wanted = (uint64_t)series->pace.least * (visit + 1) / visits;
-	uint64_t needed = (uint64_t)LEAST_ROUNDS * (visit + 1) / visits;
+	unsigned needed = visit + 1 == visits ? LEAST_ROUNDS : 0;
 	uint64_t most = (uint64_t)series->most * (visit + 1) / visits;
 	uint64_t due_ns = series->pace.ns * contest->count * series->cpus * (visit + 1) / visits;
 	uint64_t start_ns = nsdk_clock_ns(), before_ns = contest->spent_ns, patient_until_ns, unused;
+	bool alone;
 	int rc = 0;
 
 	if (contest->rounds >= most)
 		return 0;
 	patient_until_ns = start_ns + (before_ns < PATIENCE * due_ns ? PATIENCE * due_ns - before_ns : 0);
 	/* The first pays for what all share: page tables, code, sleeping cores, what is in the caches. */
-	for (unsigned i = 0; i < contest->count && rc == 0; i++)
-		rc = take_sample(tune, contest, i, patient_until_ns, &unused);
+	for (unsigned i = 0; i < contest->count && rc == 0; i++) {
+		rc = nsdk_tune_sample(tune, &contest->subjects[i], contest->bytes, &unused, &alone);
+		rc = rc == -ENODEV ? 0 : rc; /* it may come back */
+	}
 	while (rc == 0 && contest->rounds < most &&
 	       (contest->rounds < wanted || contest->spent_ns < due_ns)) {
+		unsigned crowded = tune->crowded;
+
 		rc = hold_round(tune, contest, patient_until_ns);
 		contest->spent_ns = before_ns + nsdk_clock_ns() - start_ns;
-		/* From here on rounds would be crowded, and are worth less than no rounds. */
+		/* A crowded round is worth less than none, unless in the end there are none. */
+		if (rc == 0 && tune->crowded != crowded && contest->rounds > needed) {
+			contest->rounds--;
+			tune->crowded = crowded;
+		}
 		if (contest->spent_ns >= PATIENCE * due_ns && contest->rounds >= needed)
 			break;
 	}
