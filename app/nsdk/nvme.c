@@ -23,7 +23,7 @@ static const char nvme_help[] =
 	"Administer an NVMe controller, with nvme-cli's names of subcommands and options, its layout\n"
 	"of text and its keys of JSON. 'nsdk nvme SUBCOMMAND --help' has the options of one.\n"
 	"\n"
-	"  id-ctrl, id-ns, list-ns\n"
+	"  id-ctrl, id-ns, list-ns, show-regs\n"
 	"      what the controller and its namespaces say of themselves\n"
 	"  smart-log, error-log, fw-log, effects-log, self-test-log, sanitize-log, get-log\n"
 	"      log pages\n"
@@ -57,7 +57,8 @@ const struct nvme_sub *const nvme_subs[] = {
 	&nvme_get_feature, &nvme_set_feature, &nvme_create_ns, &nvme_delete_ns, &nvme_attach_ns,
 	&nvme_detach_ns, &nvme_format, &nvme_sanitize, &nvme_device_self_test, &nvme_fw_download,
 	&nvme_fw_commit, &nvme_security_send, &nvme_security_recv, &nvme_reset, &nvme_flush,
-	&nvme_admin_passthru, &nvme_io_passthru, &nvme_zns_id_ctrl, &nvme_zns_id_ns, &nvme_zns_report_zones,
+	&nvme_admin_passthru, &nvme_io_passthru, &nvme_show_regs,
+	&nvme_zns_id_ctrl, &nvme_zns_id_ns, &nvme_zns_report_zones,
 	&nvme_zns_open_zone, &nvme_zns_close_zone, &nvme_zns_finish_zone, &nvme_zns_reset_zone,
 	&nvme_zns_offline_zone, &nvme_zns_set_zone_desc, &nvme_zns_zone_append, NULL,
 };

@@ -152,6 +152,7 @@ extern const struct nvme_sub nvme_format, nvme_sanitize, nvme_create_ns, nvme_de
 extern const struct nvme_sub nvme_fw_download, nvme_fw_commit, nvme_device_self_test,
 	nvme_security_send, nvme_security_recv, nvme_reset;                     /* nvme_device.c */
 extern const struct nvme_sub nvme_admin_passthru, nvme_io_passthru, nvme_flush; /* nvme_raw.c */
+extern const struct nvme_sub nvme_show_regs;                                    /* nvme_regs.c */
 extern const struct nvme_sub nvme_zns_id_ctrl, nvme_zns_id_ns, nvme_zns_report_zones, nvme_zns_open_zone,
 	nvme_zns_close_zone, nvme_zns_finish_zone, nvme_zns_reset_zone, nvme_zns_offline_zone,
 	nvme_zns_set_zone_desc, nvme_zns_zone_append;                           /* nvme_zns.c */

@@ -153,6 +153,7 @@ void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr)
 	nsdk_nvme_recover_end(ctrlr);
 	nsdk_nvme_ctrlr_quiesce(ctrlr);
 	nsdk_nvme_admin_abort(ctrlr);
+	nsdk_nvme_pmr_unmap(ctrlr);
 	nsdk_nvme_cmb_destroy(ctrlr);
 	nsdk_nvme_irqs_destroy(ctrlr);
 	/* Out of the device's reach first, then freed. */

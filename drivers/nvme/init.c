@@ -152,6 +152,7 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 	if (ctrlr->recovery.own)
 		nsdk_nvme_admin_restart(ctrlr);
 	ctrlr->shadow.on = false;
+	nsdk_nvme_pmr_restore(ctrlr);
 	err = nsdk_nvme_cmb_enable(ctrlr);
 	if (err)
 		return failed(ctrlr, err, "the controller's memory buffer does not come back as it was");

@@ -477,6 +477,13 @@ struct nsdk_nvme_ctrlr {
 		size_t used_pages;
 		unsigned queues;
 	} cmb;
+	/* The persistent memory region (pmr.c). */
+	struct nvme_pmr {
+		atomic_bool enabled;
+		struct nsdk_bar bar;
+		uint32_t cap;        /* PMRCAP */
+		uint64_t deadline_ns;
+	} pmr;
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 
 	struct nsdk_nvme_ns **namespaces; /* in order of their ids */
@@ -572,6 +579,9 @@ static inline int nvme_cmb_check(const struct nsdk_nvme_ctrlr *ctrlr, const stru
 	return NVME_LIKELY(!ctrlr->map->own.bytes) ?
 		       0 : nsdk_nvme_cmb_check_payload(ctrlr, payload, bytes, dir);
 }
+
+/* pmr.c */
+void nsdk_nvme_pmr_restore(struct nsdk_nvme_ctrlr *ctrlr);
 
 /* qpair.c */
 enum nvme_queue_step { NVME_CREATE_CQ, NVME_CREATE_SQ, NVME_DELETE_SQ, NVME_DELETE_CQ };

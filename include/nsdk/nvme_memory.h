@@ -52,6 +52,52 @@ int nsdk_nvme_cmb_alloc(struct nsdk_nvme_ctrlr *ctrlr, size_t bytes, void **out)
 /** Give it back; no command may be using it. NULL is fine. @return 0; -EINVAL no such buffer (logged). */
 int nsdk_nvme_cmb_free(struct nsdk_nvme_ctrlr *ctrlr, void *va);
 
+/** How a persistent memory region is (PMRSTS.HSTS, Base 3.1.4.3). */
+enum nsdk_nvme_pmr_health {
+	NSDK_NVME_PMR_NORMAL = 0,
+	NSDK_NVME_PMR_RESTORE_ERROR = 1, /**< what was kept could not be brought back */
+	NSDK_NVME_PMR_READ_ONLY = 2,
+	NSDK_NVME_PMR_UNRELIABLE = 3,    /**< reads may give anything, and writes be lost */
+};
+
+/** "normal", "restore error", … */
+const char *nsdk_nvme_pmr_health_text(enum nsdk_nvme_pmr_health health);
+
+/** A persistent memory region that is mapped. */
+struct nsdk_nvme_pmr {
+	volatile void *base; /**< see the top for how to touch it */
+	size_t bytes;        /**< its size: that of its BAR */
+	enum nsdk_nvme_pmr_health health; /**< as it was when it became ready */
+};
+
+/**
+ * Enable the persistent memory region and map it. Waits until it is ready, as long as the controller says
+ * that may take (PMRCAP.PMRTO). A region that is not healthy is mapped all the same, and that is logged.
+ *
+ * @return 0; -EOPNOTSUPP the controller has none; -EALREADY it is mapped; -ETIMEDOUT; -EIO its registers make
+ *         no sense; -ENODEV gone; logged.
+ * Threading: as nsdk_nvme_ctrlr_poll(). Source: Base 8.14 (Persistent Memory Region), 3.1.4.
+ */
+int nsdk_nvme_pmr_map(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *out);
+/** The same for a reactor: start, then poll until not -EAGAIN. @return those of nsdk_nvme_pmr_map(). */
+int nsdk_nvme_pmr_map_start(struct nsdk_nvme_ctrlr *ctrlr);
+/** One step of nsdk_nvme_pmr_map_start(). */
+int nsdk_nvme_pmr_map_poll(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *out);
+
+/**
+ * What this thread has stored into the region outlives a power cut once this has returned 0, by the
+ * mechanism that the controller wants (PMRCAP.PMRWBM): a read of the region, or of PMRSTS.
+ *
+ * @return 0; -EINVAL it is not mapped; -EAGAIN it is not ready, as a function reset is bringing it back, and
+ *         what was stored since then may be lost; -EIO the region reports an error, or that it is read
+ *         only or unreliable (logged); -ENODEV gone.
+ * Threading: any thread.
+ */
+int nsdk_nvme_pmr_flush(struct nsdk_nvme_ctrlr *ctrlr);
+
+/** Disable it; its address is not to be used any more. @return 0; -EINVAL it is not mapped. */
+int nsdk_nvme_pmr_unmap(struct nsdk_nvme_ctrlr *ctrlr);
+
 #ifdef __cplusplus
 }
 #endif

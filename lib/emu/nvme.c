@@ -38,8 +38,8 @@
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
  * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
  * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c and
- * nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c and nvme_cmb.c memory that both sides use;
- * nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what the user may choose.
+ * nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and nvme_pmr.c memory that both sides
+ * use; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what the user may choose.
  */
 #include "nvme_internal.h"
 #include "nvme_zns.h"
@@ -86,6 +86,7 @@ void emu_nvme_function_reset(struct emu_nvme *ctrl)
 {
 	emu_nvme_regs_reset(ctrl);
 	emu_nvme_cmb_reset(ctrl, true);
+	emu_nvme_pmr_control(ctrl, 0);
 	emu_nvme_zns_shutdown(ctrl);
 	emu_nvme_config_reset(ctrl);
 }
@@ -226,6 +227,10 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	if (rc)
 		goto free_ctrl;
 
+	rc = emu_nvme_pmr_open(ctrl);
+	if (rc)
+		goto close_pmr;
+
 	ctrl->model.ops = &nsdk_emu_nvme;
 	ctrl->model.wants_nosnoop = opts.nosnoop != EMU_NVME_NOSNOOP_NONE;
 	ctrl->model.iova_bits = opts.iova_bits;
@@ -271,6 +276,8 @@ destroy_zones:
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);
 	pthread_mutex_destroy(&ctrl->registers);
+close_pmr:
+	emu_nvme_pmr_close(ctrl);
 	emu_nvme_store_close(&ctrl->store);
 free_ctrl:
 	nvme_free(ctrl);
@@ -296,6 +303,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);
 	pthread_mutex_destroy(&ctrl->registers);
+	emu_nvme_pmr_close(ctrl);
 	emu_nvme_store_close(&ctrl->store);
 	nvme_free(ctrl);
 }
@@ -325,6 +333,9 @@ static int nvme_bar(struct nsdk_emu_model *model, unsigned index, struct nsdk_ba
 	case 0:
 		*out = (struct nsdk_bar){ .base = ctrl->bar0, .bytes = ctrl->bar0_bytes };
 		return 0;
+	case 2:
+		*out = (struct nsdk_bar){ .base = ctrl->pmr.bar, .bytes = ctrl->opts.pmr_bytes };
+		return ctrl->pmr.bar ? 0 : -ENOENT;
 	case 4:
 		*out = (struct nsdk_bar){ .base = ctrl->bar4, .bytes = ctrl->bar4_bytes };
 		return 0;

@@ -70,6 +70,12 @@ void emu_nvme_config_init(struct emu_nvme *ctrl)
 	put32(cfg, PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_MEM_TYPE_64);
 	put32(writable, PCI_BASE_ADDRESS_0, (uint32_t) ~(ctrl->bar0_bytes - 1));
 	put32(writable, PCI_BASE_ADDRESS_1, UINT32_MAX);
+	if (ctrl->opts.pmr_bytes) {
+		put32(cfg, PCI_BASE_ADDRESS_2,
+		      PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+		put32(writable, PCI_BASE_ADDRESS_2, (uint32_t) ~(ctrl->opts.pmr_bytes - 1));
+		put32(writable, PCI_BASE_ADDRESS_3, UINT32_MAX);
+	}
 	put32(cfg, PCI_BASE_ADDRESS_4, PCI_BASE_ADDRESS_MEM_TYPE_64);
 	put32(writable, PCI_BASE_ADDRESS_4, (uint32_t) ~(ctrl->bar4_bytes - 1));
 	put32(writable, PCI_BASE_ADDRESS_5, UINT32_MAX);

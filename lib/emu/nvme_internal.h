@@ -98,6 +98,8 @@ struct emu_nvme_opts {
 	uint64_t hmb_bytes; /* of host memory that it asks for; 0: none */
 	bool dbbuf; /* shadow doorbells are offered */
 	uint64_t cmb_bytes; /* controller memory buffer; 0: none */
+	uint64_t pmr_bytes; /* persistent memory region; 0: none */
+	char pmr_file[1024]; /* "": memory */
 	uint32_t cmb_size_bits, cmb_loc_bits; /* of CMBSZ and CMBLOC: what it is for */
 	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
 	bool zoned; /* all namespaces are */
@@ -314,6 +316,14 @@ struct emu_nvme_cmb {
 	bool invalid;
 };
 
+/* The persistent memory region (nvme_pmr.c), under registers. */
+struct emu_nvme_pmr {
+	uint8_t *bar;     /* what the host sees */
+	uint8_t *lasting; /* what is there after a power cut */
+	bool enabled, ready;
+	uint64_t ready_ns;
+};
+
 /* ---- The controller ---- */
 
 enum emu_nvme_state {
@@ -448,6 +458,7 @@ struct emu_nvme {
 	_Atomic unsigned cqs_used; /* none that exists is above */
 	struct emu_nvme_hmb hmb;
 	struct emu_nvme_cmb cmb;
+	struct emu_nvme_pmr pmr;
 	struct emu_nvme_shadow shadow; /* both pages; under the lock of queue 0 */
 	unsigned frozen;           /* completion queues that emu_nvme_freeze() has locked */
 
@@ -646,6 +657,13 @@ uint32_t emu_nvme_cmb_read(const struct emu_nvme *ctrl, size_t offset); /* one o
 uint16_t emu_nvme_cmb_queue(const struct emu_nvme *ctrl, uint64_t iova, uint64_t bytes, uint32_t support);
 uint16_t emu_nvme_cmb_list(const struct emu_nvme_req *req, uint64_t iova);
 uint16_t emu_nvme_cmb_data(struct emu_nvme_req *req, uint64_t iova, uint32_t support);
+
+/* ---- The persistent memory region (nvme_pmr.c), under registers ---- */
+
+int emu_nvme_pmr_open(struct emu_nvme *ctrl); /* @return 0; -errno, logged, to be closed all the same */
+void emu_nvme_pmr_close(struct emu_nvme *ctrl);
+void emu_nvme_pmr_control(struct emu_nvme *ctrl, uint32_t value); /* PMRCTL */
+uint32_t emu_nvme_pmr_read(struct emu_nvme *ctrl, size_t offset); /* one of its registers */
 
 /* ---- Shadow doorbells (nvme_dbbuf.c), under the queue's lock ---- */
 

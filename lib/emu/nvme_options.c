@@ -17,6 +17,8 @@ struct said {
 	unsigned zoned, zone_cross, dbbuf;
 	uint64_t cmb;
 	char cmb_for[48];
+	uint64_t pmr;
+	char pmr_file[sizeof(((struct emu_nvme_opts *)0)->pmr_file)];
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -28,10 +30,10 @@ static const char *const abort_words[] = { "works", "fails", "hangs", "late", NU
 static const char *const delete_words[] = { "works", "fails", "hangs", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 
-enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU, IOVA_BITS,
-       READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
+enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU,
+       IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, HMB,
-       CMB, CMB_FOR,
+       CMB, CMB_FOR, PMR, PMR_FILE,
        OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
@@ -77,6 +79,9 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	/* It is written anew with each reset. */
 	[CMB] = { "cmb", NSDK_EMU_OPTION_BYTES, AT(cmb), 0, (uint64_t)64 << 20 },
 	[CMB_FOR] = { "cmb_for", NSDK_EMU_OPTION_TEXT, AT(cmb_for), .max = sizeof(((struct said *)0)->cmb_for) },
+	[PMR] = { "pmr", NSDK_EMU_OPTION_BYTES, AT(pmr), 0, (uint64_t)64 << 20 },
+	[PMR_FILE] = { "pmr_file", NSDK_EMU_OPTION_TEXT, AT(pmr_file),
+		       .max = sizeof(((struct said *)0)->pmr_file) },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
 };
 
@@ -199,6 +204,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.vectors = (unsigned)said.vectors,
 		.hmb_bytes = said.hmb,
 		.cmb_bytes = said.cmb,
+		.pmr_bytes = said.pmr,
 		.rival = (unsigned)said.rival,
 		.abort = (enum emu_nvme_abort)said.abort,
 		.delete_sq = (enum emu_nvme_delete)said.delete_sq,
@@ -228,6 +234,12 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 				 "emu:nvme: cmb=%llu: a multiple of the %u byte pages is wanted%s",
 				 (unsigned long long)said.cmb, (unsigned)EMU_NVME_PAGE,
 				 given[CMB_FOR] ? ", and not 0 where cmb_for= is said" : "");
+	/* It is the size of a BAR. */
+	if (said.pmr % EMU_NVME_PAGE || (said.pmr & (said.pmr - 1)) || (given[PMR_FILE] && !said.pmr))
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: pmr=%llu: a power of two from %u on is wanted",
+				 (unsigned long long)said.pmr, (unsigned)EMU_NVME_PAGE);
+	memcpy(out->pmr_file, said.pmr_file, sizeof(out->pmr_file));
 	rc = emu_nvme_cmb_parse(given[CMB_FOR] ? said.cmb_for : "sq+data", out);
 	if (rc)
 		return rc;

@@ -44,6 +44,8 @@ void emu_nvme_regs_init(struct emu_nvme *ctrl)
 	ctrl->cap = (ctrl->opts.entries - 1) | CAP_CQR | ready_units(ctrl) << 24 | CAP_NSSRS |
 		    CAP_CSS_NVM | CAP_CSS_SETS | (uint64_t)MPSMAX << 52 | CAP_CRWMS;
 	emu_nvme_cmb_init(ctrl);
+	if (ctrl->opts.pmr_bytes)
+		ctrl->cap |= NSDK_NVME_CAP_PMRS;
 	ctrl->page_bytes = EMU_NVME_PAGE;
 	emu_nvme_features_reset(ctrl);
 }
@@ -248,6 +250,10 @@ static uint32_t read_dword(struct emu_nvme *ctrl, size_t offset)
 	case NSDK_NVME_REG_CMBMSC + 4:
 	case NSDK_NVME_REG_CMBSTS:
 		return emu_nvme_cmb_read(ctrl, offset);
+	case NSDK_NVME_REG_PMRCAP:
+	case NSDK_NVME_REG_PMRCTL:
+	case NSDK_NVME_REG_PMRSTS:
+		return emu_nvme_pmr_read(ctrl, offset);
 	case NSDK_NVME_REG_CRTO:
 		return (uint32_t)ready_units(ctrl);
 	default: /* NSSR reads as 0, and so does what is not there */
@@ -292,6 +298,9 @@ static void write_dword(struct emu_nvme *ctrl, size_t offset, uint32_t value)
 		emu_nvme_freeze(ctrl);
 		emu_nvme_cmb_write(ctrl, (ctrl->cmb.msc & low) | (uint64_t)value << 32);
 		emu_nvme_thaw(ctrl);
+		break;
+	case NSDK_NVME_REG_PMRCTL:
+		emu_nvme_pmr_control(ctrl, value);
 		break;
 	case NSDK_NVME_REG_AQA:
 		ctrl->aqa = value & 0x0fff0fff;

@@ -33,4 +33,9 @@ refuses 'more data than there is room for' 1 'has no room for 4 KiB' \
 	perf emu:nvme,size=4m,cmb=64k --cmb=data --iodepth=32 --number_ios=1
 refuses 'a use that there is not' 2 '--cmb=cq: off, sq, data or sq\+data is wanted' perf emu:nvme --cmb=cq
 
+# Registers, by nvme-cli's names; a memory buffer says of itself only when it is asked to.
+run nvme show-regs emu:nvme,cmb=64k,pmr=64k --output-format=json
+same 'registers' '8192 65561 1 133208 256 25' \
+	"$(jq -r '"\(.cmbloc) \(.cmbsz) \(.cmbmsc) \(.pmrcap) \(.pmrsts) \(length)"' "$work/out" 2>&1)"
+
 finish

@@ -62,6 +62,16 @@ static uint32_t read_register(size_t offset)
 	case NSDK_NVME_REG_CMBSZ:
 		CU_ASSERT(fake.cmb != 0);
 		return shows ? fake.cmbsz : 0;
+	case NSDK_NVME_REG_PMRCAP:
+		CU_ASSERT((fake.cap & NSDK_NVME_CAP_PMRS) != 0);
+		return fake.pmrcap;
+	case NSDK_NVME_REG_PMRCTL:
+		return fake.pmr_enabled;
+	case NSDK_NVME_REG_PMRSTS:
+		if (!fake.pmr_enabled || (fake.pmr_slowness && --fake.pmr_slowness))
+			return NSDK_NVME_PMRSTS_NRDY;
+		fake.pmr_looks++;
+		return fake.pmr_status;
 	case NSDK_NVME_REG_CMBMSC:
 		return (uint32_t)fake.cmbmsc;
 	case NSDK_NVME_REG_CMBSTS:
@@ -136,6 +146,7 @@ void fake_function_reset(void)
 	fake.never_disabled = false;
 	fake.shadow = fake.events = NULL;
 	fake.cmbmsc = 0;
+	fake.pmr_enabled = false;
 	memset(fake.queues, 0, sizeof(fake.queues));
 	fake_unlock();
 }
@@ -179,6 +190,10 @@ void __wrap_nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *
 	case NSDK_NVME_REG_INTMS:
 		/* Undefined with MSI-X. */
 		CU_ASSERT_EQUAL(fake.vectors_on, 0);
+		break;
+	case NSDK_NVME_REG_PMRCTL:
+		fake.pmr_enabled = value & NSDK_NVME_PMRCTL_EN;
+		fake.pmr_enables += fake.pmr_enabled;
 		break;
 	case NSDK_NVME_REG_CMBMSC + 4:
 		fake.cmbmsc = (fake.cmbmsc & UINT32_MAX) | (uint64_t)value << 32;

@@ -67,6 +67,9 @@ struct fake {
 	int reserve_error;       /* no room in the address space */
 	int fixed_error;         /* … at an address that is asked for */
 	unsigned cmb_bar_error;
+	uint32_t pmrcap;         /* of a persistent memory region, also BAR 2; read only where there is one */
+	uint32_t pmr_status;     /* PMRSTS beside NRDY */
+	unsigned pmr_slowness;   /* reads of PMRSTS until it is ready */
 
 	unsigned vectors;        /* of MSI-X */
 	bool works_alone;
@@ -109,6 +112,8 @@ struct fake {
 	struct nsdk_nvme_cmd hmb; /* the command that gave it a host memory buffer last */
 	unsigned hmb_given;
 	size_t synced_from_device_bytes; /* given to be written, at once */
+	bool pmr_enabled;
+	unsigned pmr_looks, pmr_enables; /* reads of PMRSTS while it is ready */
 	uint64_t cmbmsc;
 	unsigned cmbmsc_writes;
 	uint64_t reserved, reserved_bytes; /* in the address space */

@@ -92,6 +92,8 @@ static void refuses_what_is_wrong(void)
 	refuses("cpu=1,thread=0", "say thread=1 as well");
 	refuses("cmb=1000", "a multiple of the 4096 byte pages");
 	refuses("cmb_for=sq", "not 0 where cmb_for= is said");
+	refuses("pmr=12k", "a power of two");
+	refuses("pmr_file=/tmp/x", "a power of two");
 	refuses("cmb=4k,cmb_for=sq+all", "words of sq, cq, lists");
 	refuses("volatile_cache=1", "say file=PATH as well");
 	refuses("volatile_cache=1,file=/tmp/x,vwc=0", "not vwc=0");
