@@ -59,6 +59,7 @@ static int command(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t 
 		.cdw11 = (uint32_t)(lba >> 32),
 		.cdw12 = flags,
 	};
+	struct nvme_extra extra;
 	int err = nsdk_nvme_check_command(ns, qp, cb, oncs);
 
 	if (!err && (flags & ~allowed))
@@ -67,10 +68,11 @@ static int command(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t 
 		err = nsdk_nvme_check_blocks(ns, lba, blocks);
 	if (err)
 		return err;
+	nsdk_nvme_extra_blocks(ns, &cmd, lba, &extra);
 	if (blocks > nsdk_nvme_blocks_max(ns, opcode) ||
 	    (opcode == NSDK_NVME_NVM_VERIFY && nvme_cut(ns, lba, blocks) < blocks))
-		return nsdk_nvme_split_start(ns, qp, &cmd, NULL, NSDK_DMA_TO_DEVICE, lba, blocks, cb,
-					     ctx);
+		return nsdk_nvme_split_start(ns, qp, &cmd, NULL, &extra, NSDK_DMA_TO_DEVICE, lba,
+					     blocks, cb, ctx);
 	cmd.cdw12 |= blocks - 1;
 	return nsdk_nvme_issue(qp, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, cb, ctx);
 }

@@ -66,6 +66,7 @@ static int copy(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void 
 		err = nsdk_nvme_payload_check(qp->ctrlr->map, &payload, count * range_bytes, 1, 3);
 	if (err)
 		return err;
+	nsdk_nvme_extra_copy(ns, &cmd, lba);
 	return nsdk_nvme_issue(qp, &cmd, &payload, count * range_bytes, NSDK_DMA_TO_DEVICE, cb, ctx);
 }
 

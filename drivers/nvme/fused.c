@@ -102,7 +102,8 @@ int nsdk_nvme_compare_and_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair 
 
 	if (err)
 		return err;
-	if (!(ns->ctrlr->id.fuses & NSDK_NVME_FUSES_COMPARE_AND_WRITE))
+	/* Metadata has to be compared, and there is none at hand. */
+	if (!(ns->ctrlr->id.fuses & NSDK_NVME_FUSES_COMPARE_AND_WRITE) || ns->metadata.bytes)
 		return -EOPNOTSUPP;
 	/* Where there is a single tracker there never will be two. */
 	if ((flags & ~NVME_RW_FLAGS) || nsdk_nvme_check_blocks(ns, lba, blocks) ||

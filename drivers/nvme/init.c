@@ -595,10 +595,33 @@ static int step_ns(struct nsdk_nvme_ctrlr *ctrlr)
 			return err;
 		err = nsdk_nvme_ns_fill(ctrlr->namespaces[ctrlr->ns_identified], ctrlr->id_buffer);
 	}
-	if (err == -ENOENT)
+	if (err == -ENOENT) {
 		nsdk_nvme_ns_remove(ctrlr, ctrlr->ns_identified);
-	else
+	} else if (nsdk_nvme_metadata_asks(ctrlr->namespaces[ctrlr->ns_identified])) {
+		go_to(ctrlr, NVME_STATE_NS_PI);
+		return -EAGAIN;
+	} else {
 		ctrlr->ns_identified++;
+	}
+	go_to(ctrlr, NVME_STATE_NS);
+	return -EAGAIN;
+}
+
+/* A controller with more than one kind of protection information says which kind each format has. */
+static int step_ns_pi(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nsdk_nvme_ns *ns = ctrlr->namespaces[ctrlr->ns_identified];
+	int err;
+
+	if (!once(ctrlr)) {
+		err = nsdk_nvme_identify_csi_start(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_NVM, ns->nsid);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	nsdk_nvme_metadata_told(ns, nsdk_nvme_cpl_ok(&ctrlr->init.cpl) ? ctrlr->id_buffer : NULL);
+	ctrlr->ns_identified++;
 	go_to(ctrlr, NVME_STATE_NS);
 	return -EAGAIN;
 }
@@ -629,6 +652,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_ns_list(ctrlr);
 	case NVME_STATE_NS:
 		return step_ns(ctrlr);
+	case NVME_STATE_NS_PI:
+		return step_ns_pi(ctrlr);
 	case NVME_STATE_SETS:
 		return step_sets(ctrlr);
 	case NVME_STATE_ZNS_LIST:

@@ -46,7 +46,7 @@ int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp)
 }
 
 /*
- * A slot has what the short ways leave as it is (cdw2, 3, 13 to 15): they are closed, and the general way,
+ * A slot has what the short ways leave as it is (cdw2, 3, 13 to 15, the metadata pointer): they are closed, and the general way,
  * which writes slots whole, opens them again once it has been round the ring.
  */
 void nsdk_nvme_qpair_soil(struct nsdk_nvme_qpair *qp)
@@ -135,7 +135,7 @@ static void place(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, struct nsd
 	t->ctx = ctx;
 	cmd->cid = t->cid;
 	*qp->sqe = *cmd;
-	if (NVME_UNLIKELY((cmd->cdw2 | cmd->cdw3 | cmd->cdw13 | cmd->cdw14 | cmd->cdw15) != 0))
+	if (NVME_UNLIKELY((cmd->cdw2 | cmd->cdw3 | cmd->mptr | cmd->cdw13 | cmd->cdw14 | cmd->cdw15) != 0))
 		nsdk_nvme_qpair_soil(qp);
 	else if (NVME_UNLIKELY(qp->soiled))
 		slot_cleaned(qp);
@@ -247,11 +247,11 @@ int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t
 	return blocks == 0 || lba >= ns->blocks || blocks > ns->blocks - lba ? -EINVAL : 0;
 }
 
-/* Everything that the short way does not do, errors included. @p dsm: of dword 13. */
+/* Everything that the short way does not do, errors included. @p ext: NULL: nothing more is said. */
 NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 				    uint8_t opcode, const struct nvme_payload *payload, int iovcnt,
-				    uint64_t lba, uint32_t blocks, uint32_t flags, uint8_t dsm,
-				    nsdk_nvme_cb cb, void *ctx)
+				    uint64_t lba, uint32_t blocks, uint32_t flags,
+				    const struct nsdk_nvme_io_ext *ext, nsdk_nvme_cb cb, void *ctx)
 {
 	enum nsdk_dma_dir dir = opcode == NSDK_NVME_NVM_READ ? NSDK_DMA_FROM_DEVICE :
 							       NSDK_DMA_TO_DEVICE;
@@ -260,35 +260,36 @@ NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qp
 		.nsid = ns->nsid,
 		.cdw10 = (uint32_t)lba,
 		.cdw11 = (uint32_t)(lba >> 32),
-		.cdw12 = flags | ((blocks - 1) & 0xffff),
-		.cdw13 = dsm,
+		.cdw13 = ext ? ext->dsm : 0,
 	};
-	size_t bytes = (size_t)blocks << ns->block_shift;
+	struct nvme_extra extra;
+	uint32_t most;
+	size_t bytes;
 	int err;
 
 	err = nsdk_nvme_check_command(ns, qp, cb, opcode == NSDK_NVME_NVM_COMPARE ?
 							  NSDK_NVME_ONCS_COMPARE : 0);
-	if (!err && (flags & ~NVME_RW_FLAGS))
-		err = -EINVAL;
+	if (!err)
+		err = nsdk_nvme_extra_rw(ns, &cmd, lba, flags, ext, &extra);
 	if (!err)
 		err = nsdk_nvme_check_blocks(ns, lba, blocks);
 	if (!err)
-		err = nsdk_nvme_payload_check(qp->ctrlr->map, payload, bytes, iovcnt,
-					      nsdk_nvme_sgl_align_mask(qp));
+		err = nsdk_nvme_extra_check(qp, &extra, payload, iovcnt, blocks);
 	if (!err)
 		/* Of all of it, before a part goes out. */
-		err = nvme_cmb_check(qp->ctrlr, payload, bytes, dir);
+		err = nvme_cmb_check(qp->ctrlr, payload, (size_t)blocks * extra.unit_bytes, dir);
 	if (err)
 		return err;
-	if (blocks <= ns->max_blocks)
+	most = nsdk_nvme_extra_blocks_max(ns, &extra);
+	bytes = (size_t)blocks * extra.unit_bytes;
+	if (blocks <= most)
 		cmd.flags = nsdk_nvme_sgl_choose(qp, payload, bytes);
-	if (blocks > ns->max_blocks ||
-	    (opcode != NSDK_NVME_NVM_WRITE && nvme_cut(ns, lba, blocks) < blocks) ||
-	    (!cmd.flags && nsdk_nvme_payload_reach(payload, bytes, bytes) < bytes)) {
-		cmd.cdw12 = flags;
-		return nsdk_nvme_split_start(ns, qp, &cmd, payload, dir, lba, blocks, cb, ctx);
-	}
-	return nsdk_nvme_issue(qp, &cmd, payload, bytes, dir, cb, ctx);
+	if (blocks > most || (opcode != NSDK_NVME_NVM_WRITE && nvme_cut(ns, lba, blocks) < blocks) ||
+	    nsdk_nvme_extra_reach(qp, &extra, blocks) < blocks ||
+	    (!cmd.flags && nsdk_nvme_payload_reach(payload, bytes, bytes) < bytes))
+		return nsdk_nvme_split_start(ns, qp, &cmd, payload, &extra, dir, lba, blocks, cb, ctx);
+	cmd.cdw12 |= blocks - 1;
+	return nsdk_nvme_issue_extra(qp, &cmd, payload, &extra, blocks, dir, cb, ctx);
 }
 
 /* As nsdk_nvme_read() and its kin take them. */
@@ -405,14 +406,16 @@ NVME_NOINLINE static int read_otherwise(RW_PARAMETERS)
 {
 	struct nvme_payload payload = { .va = (uintptr_t)buf };
 
-	return rw_general(ns, qp, NSDK_NVME_NVM_READ, &payload, 1, lba, blocks, flags, 0, cb, ctx);
+	return rw_general(ns, qp, NSDK_NVME_NVM_READ, &payload, 1, lba, blocks, flags, NULL, cb,
+			  ctx);
 }
 
 NVME_NOINLINE static int write_otherwise(RW_PARAMETERS)
 {
 	struct nvme_payload payload = { .va = (uintptr_t)buf };
 
-	return rw_general(ns, qp, NSDK_NVME_NVM_WRITE, &payload, 1, lba, blocks, flags, 0, cb, ctx);
+	return rw_general(ns, qp, NSDK_NVME_NVM_WRITE, &payload, 1, lba, blocks, flags, NULL, cb,
+			  ctx);
 }
 
 NVME_NOINLINE static int read_two_pages(RW_PARAMETERS)
@@ -444,57 +447,62 @@ int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const
 {
 	struct nvme_payload payload = { .va = (uintptr_t)buf };
 
-	return rw_general(ns, qp, NSDK_NVME_NVM_COMPARE, &payload, 1, lba, blocks, flags, 0, cb, ctx);
+	return rw_general(ns, qp, NSDK_NVME_NVM_COMPARE, &payload, 1, lba, blocks, flags, NULL, cb,
+			  ctx);
 }
 
 static int rwv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode,
 	       const struct iovec *iov, int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags,
-	       uint8_t dsm, nsdk_nvme_cb cb, void *ctx)
+	       const struct nsdk_nvme_io_ext *ext, nsdk_nvme_cb cb, void *ctx)
 {
 	struct nvme_payload payload = { .iov = iov };
 
-	if (!iov || iovcnt < 1)
+	if (!iov || iovcnt < 1 || (ext && ext->ext_bytes != sizeof(*ext)))
 		return -EINVAL;
-	return rw_general(ns, qp, opcode, &payload, iovcnt, lba, blocks, flags, dsm, cb, ctx);
+	return rw_general(ns, qp, opcode, &payload, iovcnt, lba, blocks, ext ? ext->flags : flags, ext, cb,
+			  ctx);
 }
 
 int nsdk_nvme_readv(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		    int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		    void *ctx)
 {
-	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, flags, 0, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, flags, NULL, cb, ctx);
 }
 
 int nsdk_nvme_writev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		     int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		     void *ctx)
 {
-	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, flags, 0, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, flags, NULL, cb, ctx);
 }
 
 int nsdk_nvme_comparev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 		       int iovcnt, uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb,
 		       void *ctx)
 {
-	return rwv(ns, qp, NSDK_NVME_NVM_COMPARE, iov, iovcnt, lba, blocks, flags, 0, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_COMPARE, iov, iovcnt, lba, blocks, flags, NULL, cb, ctx);
 }
 
 int nsdk_nvme_readv_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 			int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
 			nsdk_nvme_cb cb, void *ctx)
 {
-	if (ext->ext_bytes != sizeof(*ext))
-		return -EINVAL;
-	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, ext->flags, ext->dsm, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_READ, iov, iovcnt, lba, blocks, 0, ext, cb, ctx);
 }
 
 int nsdk_nvme_writev_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 			 int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
 			 nsdk_nvme_cb cb, void *ctx)
 {
-	if (ext->ext_bytes != sizeof(*ext))
-		return -EINVAL;
-	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, ext->flags, ext->dsm, cb, ctx);
+	return rwv(ns, qp, NSDK_NVME_NVM_WRITE, iov, iovcnt, lba, blocks, 0, ext, cb, ctx);
+}
+
+int nsdk_nvme_comparev_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+			   int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
+			   nsdk_nvme_cb cb, void *ctx)
+{
+	return rwv(ns, qp, NSDK_NVME_NVM_COMPARE, iov, iovcnt, lba, blocks, 0, ext, cb, ctx);
 }
 
 int nsdk_nvme_flush(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, nsdk_nvme_cb cb, void *ctx)

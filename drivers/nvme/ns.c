@@ -110,15 +110,11 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 		return 0;
 	}
 	ns->block_shift = format->lbads;
-	if (format->ms != 0) {
-		ns->refusal = -ENOTSUP;
-		nsdk_log(NSDK_LOG_WARN, "nvme",
-			 "%s: namespace %u cannot be used: its blocks carry %u bytes of metadata, which "
-			 "is not supported; format it without (nvme format --lbaf=N)",
-			 device, ns->nsid, format->ms);
+	ns->refusal = nsdk_nvme_metadata_fill(ns, id);
+	if (ns->refusal)
 		return 0;
-	}
-	max_blocks = ns->ctrlr->max_transfer_bytes >> ns->block_shift;
+	max_blocks = ns->ctrlr->max_transfer_bytes /
+		     ((1u << ns->block_shift) + (ns->metadata.extended ? ns->metadata.bytes : 0u));
 	if (max_blocks == 0) {
 		ns->refusal = -ENOTSUP;
 		nsdk_log(NSDK_LOG_WARN, "nvme",
@@ -127,8 +123,15 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 			 1u << ns->block_shift, ns->ctrlr->max_transfer_bytes);
 		return 0;
 	}
+	max_blocks = ns->ctrlr->max_transfer_bytes >> ns->block_shift;
 	/* The field in the command has 16 bits, 0's based. */
 	ns->max_blocks = max_blocks > 65536 ? 65536 : (uint32_t)max_blocks;
+	ns->fit = true;
+	if (ns->metadata.bytes) {
+		/* The short ways know of none. */
+		nsdk_nvme_zns_shape(ns);
+		return 0;
+	}
 
 	ns->read_dw01 = (uint64_t)ns->nsid << 32 | NSDK_NVME_NVM_READ;
 	ns->write_dw01 = (uint64_t)ns->nsid << 32 | NSDK_NVME_NVM_WRITE;
@@ -140,7 +143,6 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 	if (ns->two_pages_bytes > ns->ctrlr->max_transfer_bytes)
 		ns->two_pages_bytes = ns->ctrlr->max_transfer_bytes;
 	ns->two_pages_lba_end = lba_end(ns, ns->two_pages_bytes);
-	ns->fit = true;
 	nsdk_nvme_zns_shape(ns);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
 #include <nsdk/nvme_memory.h>
+#include <nsdk/nvme_pi.h>
 #include <nsdk/nvme_zns.h>
 
 #include "lib/coherence/coherence_internal.h"
@@ -115,6 +116,18 @@ struct nvme_payload {
 	};
 };
 
+/* ---- Metadata (metadata.c) ---- */
+
+/* What an I/O says of its blocks and carries besides their data; unit_bytes alone where that is nothing. */
+struct nvme_extra {
+	uint32_t unit_bytes;     /* of the payload, for a block */
+	uint32_t metadata_bytes; /* of a block, apart from the payload; 0: none goes along */
+	uintptr_t metadata;
+	uint64_t ref_tag;        /* of the first block */
+	bool tagged;             /* its commands have reference tags, … */
+	bool counts;             /* … which go up by one with each block */
+};
+
 /* ---- Trackers ---- */
 
 /*
@@ -139,6 +152,7 @@ struct nvme_tracker {
 	uint32_t from_device_bytes;
 	uint16_t cid;
 	bool arrived;      /* no-snoop only: its completion is among those just collected */
+	bool has_metadata; /* no-snoop only: metadata has to be taken back as well (metadata.c) */
 } __attribute__((aligned(NSDK_LINE_BYTES)));
 _Static_assert(sizeof(struct nvme_tracker) == NSDK_LINE_BYTES, "a tracker is one cache line");
 
@@ -229,6 +243,7 @@ struct nsdk_nvme_qpair {
 	uint64_t *prp_list_iovas;        /* one for each 4 KiB of them */
 	uint32_t prp_list_bytes;
 	uint32_t laps;                   /* how often sqe has come round; wraps */
+	struct iovec *metadata;          /* one for each tracker */
 	struct nsdk_nvme_cmd *sqe_flushed; /* NVME_FLUSHING: what the doorbell will say */
 	struct nvme_arrival *arrivals;   /* what has just been collected: NVME_COLLECT_MAX */
 	uint32_t arrival_count;          /* NVME_TAKING: so many wait */
@@ -299,6 +314,8 @@ struct nsdk_nvme_ns {
 	bool listed;          /* rescan.c: it is on the list */
 	bool suspended;       /* a command of our own is changing it */
 	bool fit;             /* as a namespace of the NVM command set it can be used */
+	struct nsdk_nvme_metadata metadata; /* with 0 bytes: none */
+	uint32_t elbaf;       /* more of its format, if the controller says more */
 	/* Zones (zns.c). */
 	bool is_zoned;
 	bool zoned_listed;    /* rescan.c: it is on the list of those */
@@ -353,6 +370,7 @@ enum nvme_state {
 	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
 	NVME_STATE_NS,
+	NVME_STATE_NS_PI,     /* what its protection information looks like */
 	NVME_STATE_SETS,      /* what command sets there are; from here on for zoned namespaces */
 	NVME_STATE_ZNS_LIST,  /* which of them are zoned */
 	NVME_STATE_ZNS_LIMITS,
@@ -726,6 +744,27 @@ int nsdk_nvme_check_command(const struct nsdk_nvme_ns *ns, const struct nsdk_nvm
 			    nsdk_nvme_cb cb, uint16_t oncs);
 int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t blocks);
 
+/* metadata.c */
+bool nsdk_nvme_metadata_asks(const struct nsdk_nvme_ns *ns);
+void nsdk_nvme_metadata_told(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_nvm *id);
+int nsdk_nvme_metadata_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id);
+void nsdk_nvme_put_ref_tag(const struct nsdk_nvme_metadata *md, struct nsdk_nvme_cmd *cmd, uint64_t tag);
+void nsdk_nvme_extra_blocks(const struct nsdk_nvme_ns *ns, struct nsdk_nvme_cmd *cmd, uint64_t lba,
+			    struct nvme_extra *extra);
+void nsdk_nvme_extra_copy(const struct nsdk_nvme_ns *ns, struct nsdk_nvme_cmd *cmd, uint64_t lba);
+int nsdk_nvme_extra_rw(const struct nsdk_nvme_ns *ns, struct nsdk_nvme_cmd *cmd, uint64_t lba,
+		       uint32_t flags, const struct nsdk_nvme_io_ext *ext, struct nvme_extra *extra);
+uint32_t nsdk_nvme_extra_blocks_max(const struct nsdk_nvme_ns *ns, const struct nvme_extra *extra);
+int nsdk_nvme_extra_check(const struct nsdk_nvme_qpair *qp, const struct nvme_extra *extra,
+			  const struct nvme_payload *payload, int iovcnt, uint32_t blocks);
+uint32_t nsdk_nvme_extra_reach(const struct nsdk_nvme_qpair *qp, const struct nvme_extra *extra,
+			       uint32_t blocks);
+void nsdk_nvme_extra_advance(struct nvme_extra *extra, uint32_t blocks);
+int nsdk_nvme_issue_extra(struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cmd *cmd,
+			  const struct nvme_payload *payload, const struct nvme_extra *extra,
+			  uint32_t blocks, enum nsdk_dma_dir dir, nsdk_nvme_cb cb, void *ctx);
+void nsdk_nvme_metadata_take_back(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t);
+
 /* blocks.c */
 void nsdk_nvme_blocks_limits(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_id_ctrl_nvm *id);
 uint32_t nsdk_nvme_blocks_max(const struct nsdk_nvme_ns *ns, uint8_t opcode);
@@ -763,8 +802,8 @@ int nsdk_nvme_splits_create(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_splits_destroy(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 			  const struct nsdk_nvme_cmd *cmd, const struct nvme_payload *payload,
-			  enum nsdk_dma_dir dir, uint64_t lba, uint32_t blocks, nsdk_nvme_cb cb,
-			  void *ctx);
+			  const struct nvme_extra *extra, enum nsdk_dma_dir dir, uint64_t lba,
+			  uint32_t blocks, nsdk_nvme_cb cb, void *ctx);
 void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status);
 

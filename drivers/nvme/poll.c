@@ -148,11 +148,13 @@ static void deliver(struct nsdk_nvme_qpair *qp, uint32_t count)
 NVME_COLD void nsdk_nvme_qpair_give_up(struct nsdk_nvme_qpair *qp, uint16_t status)
 {
 	for (uint32_t i = 0; i < qp->tracker_count; i++) {
-		const struct nvme_tracker *t = &qp->trackers[i];
+		struct nvme_tracker *t = &qp->trackers[i];
 
 		if (t->cb && !t->arrived && t->from_device_bytes)
 			nsdk_nvme_payload_flush(qp->ctrlr, qp->from_device, t->from_device,
 						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
+		if (t->cb && !t->arrived && t->has_metadata)
+			nsdk_nvme_metadata_take_back(qp, t);
 	}
 	/* The device may have written part of these: taken back before their owners look. */
 	nsdk_flush_batch_commit(qp->from_device);
@@ -436,6 +438,8 @@ static uint32_t collect(struct nsdk_nvme_qpair *qp, uint32_t max, const struct n
 		if (t->from_device_bytes)
 			nsdk_nvme_payload_flush(qp->ctrlr, qp->from_device, t->from_device,
 						t->from_device_bytes, NSDK_DMA_FROM_DEVICE, true);
+		if (t->has_metadata)
+			nsdk_nvme_metadata_take_back(qp, t);
 		if (++qp->cqe == qp->ring.cq_end) {
 			qp->cqe = qp->ring.cq;
 			qp->phase ^= NSDK_NVME_STATUS_PHASE;

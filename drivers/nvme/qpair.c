@@ -187,6 +187,7 @@ static void free_qpair(struct nsdk_nvme_qpair *qp)
 	nsdk_dma_free(ctrlr->pool, qp->prp_lists);
 	free(qp->prp_list_iovas);
 	free(qp->trackers);
+	free(qp->metadata);
 	free(qp->arrivals);
 	free(qp->retries);
 	nsdk_nvme_cmb_drop_sq(qp);
@@ -199,7 +200,8 @@ static int create_trackers(struct nsdk_nvme_qpair *qp)
 {
 	qp->arrivals = calloc(NVME_COLLECT_MAX, sizeof(*qp->arrivals));
 	qp->trackers = aligned_alloc(NSDK_LINE_BYTES, qp->tracker_count * sizeof(*qp->trackers));
-	if (!qp->trackers || !qp->arrivals)
+	qp->metadata = calloc(qp->tracker_count, sizeof(*qp->metadata));
+	if (!qp->trackers || !qp->arrivals || !qp->metadata)
 		return nsdk_fail(-ENOMEM, "nvme", "%s: no memory for %u requests",
 				 nsdk_device_name(qp->dev), qp->tracker_count);
 	for (uint32_t i = qp->tracker_count; i-- > 0;) {

@@ -4,12 +4,12 @@
  * the list, then each namespace of it, one admin command after the other, nobody waiting.
  *
  * A namespace that has come is added; one that has gone stays as an object, which refuses I/O, because
- * the user may hold it until detach. One whose blocks have another size than before is taken as it is
- * now if a command of our own did that, as nobody does I/O on it meanwhile; somebody else's change finds
+ * the user may hold it until detach. One whose blocks have another size than before, or other metadata, is
+ * taken as it is now if a command of our own did that, as nobody does I/O on it meanwhile; somebody else's change finds
  * I/O of ours under way that counts in blocks of the old size, so there it is closed.
  *
  * Where there may be zoned namespaces the list of those comes second, and what their zones are like behind
- * what else each says.
+ * what else each says; and so does what protection information looks like, where there is more than one kind.
  *
  * What is asked for during a look is answered by another one behind it.
  */
@@ -51,27 +51,50 @@ static bool taken_back(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cpl
 
 static void next_ns(struct nsdk_nvme_ctrlr *ctrlr);
 
+/* Whether I/O under way still means what it meant; what is asked for afterwards is not looked at. */
+static bool same_metadata(const struct nsdk_nvme_metadata *a, const struct nsdk_nvme_metadata *b)
+{
+	return a->bytes == b->bytes && a->extended == b->extended && a->pi_type == b->pi_type &&
+	       a->pi_first == b->pi_first;
+}
+
 static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 {
+	const struct nsdk_nvme_id_ns *id = ctrlr->id_buffer;
+	struct nsdk_nvme_metadata before = ns->metadata;
 	uint8_t shift = ns->block_shift;
 	bool known = shift != 0 && !ns->gone, stale = ns->refusal == -ESTALE;
 
-	ns->gone = nsdk_nvme_ns_fill(ns, ctrlr->id_buffer) != 0;
+	/* Of another format more is told later; I/O goes on with what is known of the same one. */
+	if (id->flbas != ns->id.flbas || id->dps != ns->id.dps)
+		ns->elbaf = 0;
+	ns->gone = nsdk_nvme_ns_fill(ns, id) != 0;
 	ns->suspended = ns->suspended && !ctrlr->rescan.own;
 	if (ns->gone) {
 		nsdk_nvme_ns_close(ns, -ENODEV);
 	} else if (ns->suspended) {
 		/* The look behind that command is the one that counts. */
 		nsdk_nvme_ns_close(ns, -EBUSY);
-	} else if (known && (stale || shift != ns->block_shift) && !ctrlr->rescan.own) {
+	} else if (known && (stale || shift != ns->block_shift || !same_metadata(&before, &ns->metadata)) &&
+		   !ctrlr->rescan.own) {
 		nsdk_nvme_ns_close(ns, -ESTALE);
 		if (stale)
 			return;
 		nsdk_log(NSDK_LOG_WARN, "nvme",
-			 "%s: somebody else has formatted namespace %u with blocks of %u bytes; attach "
-			 "the controller again to use it", nsdk_device_name(ctrlr->dev), ns->nsid,
-			 1u << ns->block_shift);
+			 "%s: somebody else has formatted namespace %u with blocks of %u bytes and %u of "
+			 "metadata; attach the controller again to use it", nsdk_device_name(ctrlr->dev),
+			 ns->nsid, 1u << ns->block_shift, ns->metadata.bytes);
 	}
+}
+
+/* What its protection information looks like: a new format has been found out before. */
+static void take_pi(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_nvm *id)
+{
+	int before = ns->refusal;
+
+	nsdk_nvme_metadata_told(ns, id);
+	if (before)
+		nsdk_nvme_ns_close(ns, before);
 }
 
 /* What the zones are like, which may be what is missing for it to be used. */
@@ -103,6 +126,27 @@ static void zoned_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct ns
 		finish(ctrlr);
 }
 
+/* All that an ordinary namespace says has been taken. */
+static void then_zoned(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
+{
+	if (ns->gone || !ns->is_zoned ||
+	    nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_ZNS, ns->nsid, zoned_done,
+				   ns) != 0)
+		next_ns(ctrlr);
+}
+
+static void pi_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	bool good = taken_back(ctrlr, cpl);
+
+	if (cpl)
+		take_pi(ctx, good ? ctrlr->id_buffer : NULL);
+	if (cpl)
+		then_zoned(ctrlr, ctx);
+	else
+		finish(ctrlr);
+}
+
 static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
 {
 	struct nsdk_nvme_ns *ns = ctx;
@@ -116,10 +160,10 @@ static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_
 	}
 	if (!cpl)
 		finish(ctrlr);
-	else if (ns->gone || !ns->is_zoned ||
-		 nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_ZNS, ns->nsid, zoned_done,
+	else if (ns->gone || !nsdk_nvme_metadata_asks(ns) ||
+		 nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_NVM, ns->nsid, pi_done,
 					ns) != 0)
-		next_ns(ctrlr);
+		then_zoned(ctrlr, ns);
 }
 
 static void next_ns(struct nsdk_nvme_ctrlr *ctrlr)

@@ -22,14 +22,13 @@ struct nvme_split {
 	struct nsdk_nvme_qpair *qp;
 	struct nvme_split *next;     /* of the free ones, or of the waiting ones */
 	/* What is still to be issued. */
+	struct nsdk_nvme_cmd cmd;    /* what all commands say */
 	struct nvme_payload payload;
+	struct nvme_extra extra;
 	uint64_t lba;
 	uint32_t blocks;
-	uint32_t flags;              /* of dword 12 */
-	uint32_t cdw13;
 	uint32_t children;           /* commands in flight */
 	enum nsdk_dma_dir dir;
-	uint8_t opcode;
 	bool has_payload;
 	bool waiting;                /* in line for trackers; then blocks is not 0 */
 	bool failed;
@@ -83,10 +82,11 @@ static void fail(struct nvme_split *split, const struct nsdk_nvme_cpl *cpl)
 
 /* The blocks of the next command; 0: neither PRPs nor an SGL can say even one block from here. */
 static uint32_t child_blocks(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_ns *ns,
-			     const struct nvme_payload *payload, uint32_t blocks)
+			     const struct nvme_payload *payload, const struct nvme_extra *extra,
+			     uint32_t blocks)
 {
-	size_t max_bytes = (size_t)ns->max_blocks << ns->block_shift;
-	size_t bytes = (size_t)blocks << ns->block_shift;
+	size_t max_bytes = (size_t)nsdk_nvme_extra_blocks_max(ns, extra) * extra->unit_bytes;
+	size_t bytes = (size_t)blocks * extra->unit_bytes;
 	size_t reach = nsdk_nvme_payload_reach(payload, bytes, max_bytes);
 
 	if (reach < bytes && reach < max_bytes) {
@@ -95,7 +95,7 @@ static uint32_t child_blocks(const struct nsdk_nvme_qpair *qp, const struct nsdk
 		if (sgl_reach > reach)
 			reach = sgl_reach;
 	}
-	return (uint32_t)(reach >> ns->block_shift);
+	return nsdk_nvme_extra_reach(qp, extra, (uint32_t)(reach / extra->unit_bytes));
 }
 
 static void child_done(void *ctx, const struct nsdk_nvme_cpl *cpl);
@@ -104,30 +104,29 @@ static int issue_child(struct nvme_split *split)
 {
 	struct nsdk_nvme_qpair *qp = split->qp;
 	struct nsdk_nvme_ns *ns = split->ns;
-	uint32_t blocks = nsdk_nvme_blocks_max(ns, split->opcode);
+	uint32_t blocks = nsdk_nvme_blocks_max(ns, split->cmd.opcode);
 	uint32_t left = split->in_order ? split->blocks : nvme_cut(ns, split->lba, split->blocks);
-	struct nsdk_nvme_cmd cmd = {
-		.opcode = split->opcode,
-		.nsid = ns->nsid,
-		.cdw10 = (uint32_t)split->lba,
-		.cdw11 = (uint32_t)(split->lba >> 32),
-		.cdw13 = split->cdw13,
-	};
+	struct nsdk_nvme_cmd cmd = split->cmd;
 	int err;
+
+	cmd.cdw10 = (uint32_t)split->lba;
+	cmd.cdw11 = (uint32_t)(split->lba >> 32);
+	if (split->extra.tagged)
+		nsdk_nvme_put_ref_tag(&ns->metadata, &cmd, split->extra.ref_tag);
 
 	if (blocks > left)
 		blocks = left;
 	if (split->has_payload) {
-		blocks = child_blocks(qp, ns, &split->payload, left);
+		blocks = child_blocks(qp, ns, &split->payload, &split->extra, left);
 		/* Its memory has become more scattered, or has been taken away. */
 		if (blocks == 0)
 			return -EFAULT;
 		cmd.flags = nsdk_nvme_sgl_choose(qp, &split->payload,
-						 (size_t)blocks << ns->block_shift);
+						 (size_t)blocks * split->extra.unit_bytes);
 	}
-	cmd.cdw12 = split->flags | (blocks - 1);
-	err = nsdk_nvme_issue(qp, &cmd, split->has_payload ? &split->payload : NULL,
-			      (size_t)blocks << ns->block_shift, split->dir, child_done, split);
+	cmd.cdw12 |= blocks - 1;
+	err = nsdk_nvme_issue_extra(qp, &cmd, split->has_payload ? &split->payload : NULL, &split->extra,
+				    blocks, split->dir, child_done, split);
 	if (err)
 		return err;
 	qp->split_children++;
@@ -135,7 +134,8 @@ static int issue_child(struct nvme_split *split)
 	split->lba += blocks;
 	split->blocks -= blocks;
 	if (split->has_payload)
-		nsdk_nvme_payload_advance(&split->payload, (size_t)blocks << ns->block_shift);
+		nsdk_nvme_payload_advance(&split->payload, (size_t)blocks * split->extra.unit_bytes);
+	nsdk_nvme_extra_advance(&split->extra, blocks);
 	return 0;
 }
 
@@ -243,31 +243,45 @@ void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status)
 
 /* Whether block boundaries let PRPs and SGLs say all of it, some way or other. */
 static bool can_be_split(const struct nsdk_nvme_qpair *qp, const struct nsdk_nvme_ns *ns,
-			 struct nvme_payload payload, uint64_t lba, uint32_t blocks, bool in_order)
+			 struct nvme_payload payload, struct nvme_extra extra, uint64_t lba,
+			 uint32_t blocks, bool in_order)
 {
-	if (!payload.iov && !(payload.va & 3))
+	if (!payload.iov && !((payload.va | extra.unit_bytes) & 3) && !extra.metadata_bytes)
 		return true;
 	while (blocks) {
-		uint32_t step = child_blocks(qp, ns, &payload, in_order ? blocks : nvme_cut(ns, lba, blocks));
+		uint32_t step = child_blocks(qp, ns, &payload, &extra,
+					     in_order ? blocks : nvme_cut(ns, lba, blocks));
 
 		if (step == 0)
 			return false;
-		nsdk_nvme_payload_advance(&payload, (size_t)step << ns->block_shift);
+		nsdk_nvme_payload_advance(&payload, (size_t)step * extra.unit_bytes);
+		nsdk_nvme_extra_advance(&extra, step);
 		lba += step;
 		blocks -= step;
 	}
 	return true;
 }
 
+/* Nothing is known of the lines of what a whole I/O reads. */
+static void dirty(const struct nvme_split *split)
+{
+	struct nsdk_coherence *coh = split->qp->ctrlr->coh;
+
+	nsdk_nvme_payload_dirty(coh, split->payload, (size_t)split->blocks * split->extra.unit_bytes);
+	if (split->extra.metadata_bytes)
+		nsdk_dma_dirty(coh, (const void *)split->extra.metadata,
+			       (size_t)split->blocks * split->extra.metadata_bytes);
+}
+
 /*
- * @param cmd      opcode, the flags of dword 12, and dword 13.
+ * @param cmd      what all of its commands say: opcode, namespace, the flags of dword 12, tags.
  * @param payload  NULL: none.
  * @return 0; -EINVAL; -EAGAIN and what else nsdk_nvme_refuse() gives.
  */
 int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 			  const struct nsdk_nvme_cmd *cmd, const struct nvme_payload *payload,
-			  enum nsdk_dma_dir dir, uint64_t lba, uint32_t blocks, nsdk_nvme_cb cb,
-			  void *ctx)
+			  const struct nvme_extra *extra, enum nsdk_dma_dir dir, uint64_t lba,
+			  uint32_t blocks, nsdk_nvme_cb cb, void *ctx)
 {
 	struct nvme_split *split = qp->split_free;
 	bool in_order = nvme_in_order(ns, cmd->opcode);
@@ -275,7 +289,7 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 	/* What the controller would refuse of the whole: some of its pieces it would not. */
 	if (in_order && blocks > nsdk_nvme_zone_left(ns, lba))
 		return -EINVAL;
-	if (payload && !can_be_split(qp, ns, *payload, lba, blocks, in_order))
+	if (payload && !can_be_split(qp, ns, *payload, *extra, lba, blocks, in_order))
 		return -EINVAL;
 	if (!split || !qp->free)
 		return nsdk_nvme_refuse(qp);
@@ -289,10 +303,9 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		.qp = qp,
 		.lba = lba,
 		.blocks = blocks,
-		.flags = cmd->cdw12,
-		.cdw13 = cmd->cdw13,
+		.cmd = *cmd,
+		.extra = *extra,
 		.dir = dir,
-		.opcode = cmd->opcode,
 		.has_payload = payload != NULL,
 		.in_order = in_order,
 	};
@@ -304,8 +317,7 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		 * that failed, gives nothing, and would leave lines marked clean to an owner who need
 		 * not say any more that he stores to them.
 		 */
-		nsdk_nvme_payload_dirty(qp->ctrlr->coh, *payload,
-					(size_t)blocks << ns->block_shift);
+		dirty(split);
 	if (!qp->split_waiting && qp->split_children < qp->split_children_max) {
 		int err = issue_child(split);
 

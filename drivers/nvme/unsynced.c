@@ -30,6 +30,8 @@ int nsdk_nvme_rw_unsynced(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, u
 		return -EINVAL;
 	if (ns->refusal)
 		return ns->refusal;
+	if (ns->metadata.bytes)
+		return -ENOTSUP;
 	if (blocks == 0 || blocks > ns->max_blocks || lba >= ns->blocks || blocks > ns->blocks - lba)
 		return -EINVAL;
 	err = nsdk_nvme_payload_check(qp->ctrlr->map, &payload, bytes, 1, qp->align_mask);

@@ -132,6 +132,11 @@ void nsdk_nvme_zns_shape(struct nsdk_nvme_ns *ns)
 	ns->cut_blocks = 0;
 	if (!ns->is_zoned)
 		return;
+	if (ns->metadata.bytes) {
+		/* Appends do not know of it. */
+		nsdk_nvme_ns_close(ns, -ENOTSUP);
+		return;
+	}
 	if (ns->zoned->zone_blocks == 0) {
 		/* What its zones are like comes next, or cannot be used. */
 		nsdk_nvme_ns_close(ns, -EIO);

@@ -205,8 +205,12 @@ static inline bool nsdk_nvme_cpl_ok(const struct nsdk_nvme_cpl *cpl)
  * @param flags   NSDK_NVME_RW_FUA, NSDK_NVME_RW_LIMITED_RETRY (bits of cdw12), or 0.
  * @return 0; -EAGAIN the queue pair is full: poll, then try again; -EINVAL beyond the namespace's
  *         end, length, alignment, flags, no callback; -EFAULT not DMA memory of this device; -ENOTSUP
- *         or -EIO a namespace that cannot be used (said at attach: metadata, a format that makes no
- *         sense); -ENODEV gone; -EIO the controller failed. When not 0 the callback never runs.
+ *         or -EIO a namespace that cannot be used (said at attach: a format that makes no sense or is
+ *         not supported); -ENODEV gone; -EIO the controller failed. When not 0 the callback never runs.
+ *
+ * Blocks with metadata (nsdk/nvme_pi.h): where it is protection information and nothing else, the
+ * controller puts it in and takes it off, and checks what it reads. Otherwise -EINVAL: see
+ * nsdk_nvme_readv_ext().
  */
 int nsdk_nvme_read(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, uint64_t lba,
 		   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
@@ -215,7 +219,8 @@ int nsdk_nvme_write(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const v
 		    uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
 /**
  * Compare blocks with a buffer; a difference is media status 85h.
- * @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller has no such command (ONCS).
+ * @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller has no such command (ONCS); -EINVAL blocks with
+ *         metadata, which has to be compared too: nsdk_nvme_comparev_ext().
  */
 int nsdk_nvme_compare(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *buf,
 		      uint64_t lba, uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx);
@@ -244,8 +249,23 @@ int nsdk_nvme_comparev(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, cons
 /** What else a read or write may say. */
 struct nsdk_nvme_io_ext {
 	size_t ext_bytes; /**< sizeof(struct nsdk_nvme_io_ext) */
-	uint32_t flags;   /**< as nsdk_nvme_read() takes them */
+	/**
+	 * As nsdk_nvme_read() takes them; with protection information also NSDK_NVME_RW_PRACT and
+	 * NSDK_NVME_RW_PRCHK_* (nsdk/nvme_pi.h), of which none is implied here.
+	 */
+	uint32_t flags;
 	uint8_t dsm;      /**< hints: NSDK_NVME_RW_DSM_* (NVM 3.2.4, dword 13) */
+	bool own_ref_tag; /**< ref_tag is meant, else the low bits of the LBA (types 1 and 2) */
+	uint16_t app_tag; /**< written with PRACT, or expected */
+	uint16_t app_mask; /**< bits of it that are compared */
+	/**
+	 * Metadata that travels apart, of all blocks: DMA memory, dword aligned; on the no-snoop path it
+	 * begins on a cache line and has its last one to itself. NULL where there is none, where
+	 * it is extended (the pieces then have each block's behind its data), and where the controller
+	 * makes all of it (PRACT, with nothing but protection information in it).
+	 */
+	void *metadata;
+	uint64_t ref_tag; /**< the first block's reference tag, with own_ref_tag and type 3 */
 };
 
 /**
@@ -261,13 +281,19 @@ int nsdk_nvme_writev_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, co
 			 int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
 			 nsdk_nvme_cb cb, void *ctx);
 
+/** nsdk_nvme_comparev() with more to say; see nsdk_nvme_readv_ext(). No PRACT (NVM 3.2.1). */
+int nsdk_nvme_comparev_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
+			   int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,
+			   nsdk_nvme_cb cb, void *ctx);
+
 /**
  * Write blocks if they are what the caller expects, as one step that no other command comes between: a
  * fused Compare and Write (NVM 2.1.4).
  *
  * @param expected  as @p buf; both are DMA memory.
  * @param blocks    at most the atomic compare and write unit (NACWU, ACWU) and the largest transfer.
- * @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller does not offer it (FUSES, ONCS).
+ * @return nsdk_nvme_read()'s; -EOPNOTSUPP the controller does not offer it (FUSES, ONCS), or blocks have
+ *         metadata.
  * The callback runs once: with media status 85h and nothing written where the blocks were different,
  * with the write's status where they were not.
  */

@@ -215,6 +215,7 @@ enum nsdk_nvme_sc_command {
 	NSDK_NVME_SC_CTRLR_LIST_INVALID = 0x1c,
 	NSDK_NVME_SC_SELF_TEST_IN_PROGRESS = 0x1d,
 	NSDK_NVME_SC_ATTRIBUTES_CONFLICT = 0x80,
+	NSDK_NVME_SC_INVALID_PROTECTION = 0x81,
 	NSDK_NVME_SC_WRITE_TO_RO_RANGE = 0x82,
 	NSDK_NVME_SC_SIZE_LIMIT = 0x83,
 };
@@ -222,6 +223,9 @@ enum nsdk_nvme_sc_command {
 enum nsdk_nvme_sc_media {
 	NSDK_NVME_SC_WRITE_FAULT = 0x80,
 	NSDK_NVME_SC_UNRECOVERED_READ = 0x81,
+	NSDK_NVME_SC_GUARD_CHECK = 0x82,
+	NSDK_NVME_SC_APP_TAG_CHECK = 0x83,
+	NSDK_NVME_SC_REF_TAG_CHECK = 0x84,
 	NSDK_NVME_SC_COMPARE_FAILURE = 0x85,
 	NSDK_NVME_SC_ACCESS_DENIED = 0x86,
 };
@@ -279,7 +283,11 @@ enum nsdk_nvme_nvm_opcode {
 	NSDK_NVME_NVM_RESV_RELEASE = 0x15,
 	NSDK_NVME_NVM_COPY = 0x19,
 };
-/* Command dword 12 of read and write (NVM 3.2.4, 3.2.6): 15:0 NLB 0's based */
+/* Command dword 12 of read and write (NVM 3.2.4, 3.2.6): 15:0 NLB 0's based, 29:26 PRINFO (NVM figure 11) */
+#define NSDK_NVME_RW_PRCHK_REF_TAG (1u << 26)
+#define NSDK_NVME_RW_PRCHK_APP_TAG (1u << 27)
+#define NSDK_NVME_RW_PRCHK_GUARD (1u << 28)
+#define NSDK_NVME_RW_PRACT (1u << 29) /* the controller puts protection information in, or takes it off */
 #define NSDK_NVME_RW_FUA (1u << 30)
 #define NSDK_NVME_RW_LIMITED_RETRY (1u << 31)
 /* Command dword 13 of read and write, 7:0: dataset management hints (NVM 3.2.4, figure 46) */
@@ -459,7 +467,9 @@ struct nsdk_nvme_hmb_entry {
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_hmb_entry) == 16);
 
-/* OACS (Base figure 275, bytes 257:256) */
+/* CTRATT (Base figure 275, bytes 99:96) */
+#define NSDK_NVME_CTRATT_ELBAS (1u << 15) /* formats say more of themselves (struct nsdk_nvme_id_ns_nvm) */
+/* OACS (bytes 257:256) */
 #define NSDK_NVME_OACS_SECURITY (1u << 0)
 #define NSDK_NVME_OACS_FORMAT (1u << 1)
 #define NSDK_NVME_OACS_FIRMWARE (1u << 2)
@@ -555,6 +565,31 @@ NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ns) == 4096);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nvmcap) == 48);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nguid) == 104);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, lbaf) == 128);
+
+/* FLBAS (byte 26): which format, and how its metadata travels */
+#define NSDK_NVME_FLBAS_EXTENDED 0x10u
+/* MC (byte 27) */
+#define NSDK_NVME_MC_EXTENDED 0x1u
+#define NSDK_NVME_MC_SEPARATE 0x2u
+/* DPC (byte 28): bits 2:0 types 1 to 3 */
+#define NSDK_NVME_DPC_FIRST 0x08u
+#define NSDK_NVME_DPC_LAST 0x10u
+/* DPS (byte 29) */
+#define NSDK_NVME_DPS_TYPE(dps) ((dps)&7u)
+#define NSDK_NVME_DPS_FIRST 0x8u
+
+/* Identify Namespace data structure of the NVM command set (NVM 4.1.5.3, figure 100) */
+struct nsdk_nvme_id_ns_nvm {
+	uint64_t lbstm;
+	uint8_t pic;
+	uint8_t reserved9[3];
+	uint32_t elbaf[64]; /* 6:0 storage tag bits, 8:7 protection information format */
+	uint8_t reserved268[3828];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ns_nvm) == 4096);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns_nvm, elbaf) == 12);
+#define NSDK_NVME_ELBAF_STS(elbaf) ((elbaf)&0x7fu)
+#define NSDK_NVME_ELBAF_PIF(elbaf) ((elbaf) >> 7 & 3u)
 
 /* One range of dataset management (NVM figure 40) */
 struct nsdk_nvme_dsm_range {

@@ -52,8 +52,9 @@ static void refuses_formats_it_cannot_use(void)
 	id.flbas = 3;
 	refused(&id, -EIO, "format 3 of 1");
 	id.flbas = 0;
-	id.lbaf[0].ms = 8;
-	refused(&id, -ENOTSUP, "8 bytes of metadata");
+	id.lbaf[0].ms = 4;
+	id.dps = 2;
+	refused(&id, -ENOTSUP, "type 2 in 4 bytes of metadata");
 }
 
 static void refuses_blocks_above_the_largest_transfer(void)
@@ -121,18 +122,18 @@ static void refuses_io_where_it_said_so(void)
 {
 	struct nsdk_nvme_qpair *qp = fake_qpair(ctrlr, 8);
 	struct nsdk_nvme_ns *ns = nsdk_nvme_ns_get(ctrlr, 1);
-	struct nsdk_nvme_id_ns id = { .nsze = 1000, .lbaf = { { .lbads = 9, .ms = 8 } } };
-	struct nsdk_nvme_ns with_metadata = { .ctrlr = ctrlr, .nsid = 1 };
+	struct nsdk_nvme_id_ns id = { .nsze = 1000, .dps = 1, .lbaf = { { .lbads = 9, .ms = 4 } } };
+	struct nsdk_nvme_ns unusable = { .ctrlr = ctrlr, .nsid = 1 };
 	struct fake_done done = { 0 };
 
 	CU_ASSERT_EQUAL(nsdk_nvme_ns_id(ns), 1);
 	CU_ASSERT_EQUAL(nsdk_nvme_ns_data(ns)->nsze, fake.blocks);
-	nsdk_nvme_ns_fill(&with_metadata, &id);
-	NSDK_ASSERT_INT(nsdk_nvme_read(&with_metadata, qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb,
+	nsdk_nvme_ns_fill(&unusable, &id);
+	NSDK_ASSERT_INT(nsdk_nvme_read(&unusable, qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb,
 				       &done), -ENOTSUP);
-	NSDK_ASSERT_INT(nsdk_nvme_write(&with_metadata, qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb,
+	NSDK_ASSERT_INT(nsdk_nvme_write(&unusable, qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb,
 					&done), -ENOTSUP);
-	NSDK_ASSERT_INT(nsdk_nvme_flush(&with_metadata, qp, fake_done_cb, &done), -ENOTSUP);
+	NSDK_ASSERT_INT(nsdk_nvme_flush(&unusable, qp, fake_done_cb, &done), -ENOTSUP);
 	nsdk_nvme_qpair_destroy(qp);
 	CU_ASSERT_EQUAL(done.count, 0);
 	nsdk_unit_log_clear();
