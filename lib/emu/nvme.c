@@ -42,6 +42,7 @@
  * use; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what the user may choose.
  */
 #include "nvme_internal.h"
+#include "nvme_pi.h"
 #include "nvme_zns.h"
 
 #include <errno.h>
@@ -248,6 +249,12 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	rc = emu_nvme_zns_create(ctrl);
 	if (rc)
 		goto destroy_zones;
+	rc = emu_nvme_md_create(ctrl);
+	if (rc) {
+		rc = nsdk_fail(-ENOMEM, EMU_NVME_ROOM, "emu:nvme: no memory for the metadata of so many "
+			       "blocks; say a smaller size=");
+		goto destroy_zones;
+	}
 	rc = emu_nvme_hmb_init(ctrl);
 	if (rc) {
 		rc = nsdk_fail(-ENOMEM, EMU_NVME_ROOM, "emu:nvme: no memory for what hmb= needs");
@@ -271,6 +278,7 @@ destroy_locks:
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 destroy_hmb:
 	emu_nvme_hmb_fini(ctrl);
+	emu_nvme_md_destroy(ctrl);
 destroy_zones:
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
@@ -299,6 +307,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 	}
 	emu_nvme_hmb_fini(ctrl);
+	emu_nvme_md_destroy(ctrl);
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);

@@ -7,6 +7,7 @@
 
 #include <nsdk/version.h>
 
+#include "nvme_pi.h"
 #include "nvme_zns.h"
 
 #define IDENTIFY_BYTES 4096u
@@ -112,6 +113,10 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 		id->oncs &= (uint16_t)~NSDK_NVME_ONCS_DSM;
 		id->fuses = 0;
 	}
+	if (ctrl->opts.ms) {
+		id->ctratt |= NSDK_NVME_CTRATT_ELBAS;
+		id->fuses = 0; /* nobody compares metadata in one go with a write */
+	}
 	id->acwu = (uint16_t)((EMU_NVME_EXTENT_BYTES >> ctrl->lba_shift) - 1);
 	id->ocfs = NSDK_NVME_OCFS_FORMAT(0) | NSDK_NVME_OCFS_FORMAT(1);
 	id->sgls = ctrl->opts.sgl == EMU_NVME_SGL_NONE ? 0 :
@@ -143,12 +148,7 @@ static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out
 	id->mssrl = EMU_NVME_MSSRL;
 	id->mcl = EMU_NVME_MCL;
 	id->msrc = EMU_NVME_MSRC - 1;
-	/* Where there is one format, it is the one that the blocks have. */
-	id->nlbaf = (uint8_t)(emu_nvme_formats(ctrl) - 1);
-	id->flbas = ctrl->lba_shift == 12;
-	id->lbaf[0].lbads = 9;
-	if (id->nlbaf)
-		id->lbaf[1].lbads = 12;
+	emu_nvme_md_identify(ctrl, id);
 }
 
 static void fill_independent_namespace(uint8_t *out)
@@ -268,11 +268,12 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 		fill_descriptors(ctrl, nsid, out.bytes);
 		break;
 	case NSDK_NVME_CNS_CSI_NS:
-		/* All zero for the NVM command set: no protection. */
 		if (!knows_csi(ctrl, csi))
 			status = EMU_NVME_GENERIC(INVALID_FIELD);
 		else if (csi == NSDK_NVME_CSI_ZNS)
 			emu_nvme_zns_identify_ns(ctrl, out.bytes);
+		else
+			emu_nvme_md_identify_nvm(ctrl, (void *)out.bytes);
 		break;
 	case NSDK_NVME_CNS_CSI_CTRLR:
 		if (!knows_csi(ctrl, csi))

@@ -60,6 +60,7 @@ enum emu_nvme_fault {
 	EMU_NVME_FAULT_TIMEOUT,     /* one command never completes */
 	EMU_NVME_FAULT_BAD_STATUS,  /* one command fails with Internal Error */
 	EMU_NVME_FAULT_LOST_IRQ,    /* one interrupt of an I/O queue is never sent */
+	EMU_NVME_FAULT_GUARD,       /* one write leaves wrong guards behind */
 };
 
 /* What comes of an Abort for a command that hangs (fault=timeout@). */
@@ -108,6 +109,10 @@ struct emu_nvme_opts {
 	bool zone_cross;               /* a read may be of several zones */
 	unsigned zones_ro, zones_offline; /* so many at the end are read only, and behind them offline */
 	unsigned zasl;
+	unsigned ms; /* metadata bytes of a block */
+	bool mset;   /* it is extended */
+	unsigned pi, pif; /* protection information: its type, and the format of it */
+	bool pil;    /* it is the metadata's first bytes */
 	enum emu_nvme_fault fault;
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
@@ -151,6 +156,11 @@ void emu_nvme_store_close(struct emu_nvme_store *store);
  * multiples of the block. They return a status. Threading: any; each block is read and written
  * whole.
  */
+/* One block, with the lock of its extent. @return a status. */
+typedef uint16_t (*emu_nvme_block_fn)(void *ctx, uint64_t offset, uint8_t *data);
+/* Each block of a range, of a store in memory, until one has a bad status. @param writes  they are good again. */
+uint16_t emu_nvme_store_visit(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes, bool writes,
+			      emu_nvme_block_fn fn, void *ctx);
 uint16_t emu_nvme_store_read(struct emu_nvme_store *store, struct emu_nvme_req *req,
 			     uint64_t offset, uint64_t bytes);
 uint16_t emu_nvme_store_write(struct emu_nvme_store *store, struct emu_nvme_req *req,
@@ -180,6 +190,8 @@ void emu_nvme_store_compare_and_write(struct emu_nvme_store *store, struct emu_n
 
 /* Memory that takes no room until it is written; NULL: none. */
 void *emu_nvme_map_sparse(uint64_t bytes);
+/* … and gives it back, as far as there are whole pages. */
+void emu_nvme_zero_memory(uint8_t *at, uint64_t bytes, size_t page_bytes);
 /* To the file itself. @return a status. */
 uint16_t emu_nvme_store_to_file(struct emu_nvme_store *store, const void *from, size_t bytes,
 				uint64_t offset);
@@ -373,6 +385,14 @@ struct emu_nvme_zone {
 	uint64_t opening; /* it was opened as the so manyth */
 	uint8_t ext[EMU_NVME_ZONE_EXT_BYTES];
 };
+/* nvme_md.c: metadata as it is formatted, of all namespaces. */
+struct emu_nvme_md {
+	uint8_t *store; /* as large as any format needs it */
+	unsigned bytes; /* of a block; 0: none */
+	bool extended;
+	unsigned type, pif;
+	bool first;
+};
 struct emu_nvme_zns {
 	struct emu_nvme_zone *zones;
 	uint32_t open, active;
@@ -422,6 +442,7 @@ struct emu_nvme {
 	struct emu_nvme_store store;
 	struct emu_nvme_ns namespaces[EMU_NVME_MAX_NAMESPACES]; /* by NSID - 1; changed at rest */
 	unsigned lba_shift;
+	struct emu_nvme_md md; /* both change at rest */
 	unsigned resting; /* queues that nvme_manage.c has locked */
 
 	/* BARs. */
@@ -537,6 +558,7 @@ struct emu_nvme_req {
 	uint32_t dw0, dw1;
 	bool nosnoop_data, nosnoop_lists;
 	bool power_fails; /* before any of it lasts */
+	bool spoil_guard;
 	struct emu_nvme_prp prp;
 	char owner_text[EMU_NVME_OWNER_CHARS];
 };
@@ -612,7 +634,7 @@ static inline bool emu_nvme_ns_attached(const struct emu_nvme *ctrl, uint32_t ns
 void emu_nvme_manage_init(struct emu_nvme *ctrl);
 /* The most blocks of a namespace. */
 uint64_t emu_nvme_place_blocks(const struct emu_nvme *ctrl);
-/* LBA formats: the first of 512 bytes, the second of 4096. */
+/* LBA formats (nvme_md.c): of 512 bytes, and of 4096; then the same with metadata. */
 unsigned emu_nvme_formats(const struct emu_nvme *ctrl);
 int emu_nvme_format(struct emu_nvme_req *req);
 int emu_nvme_ns_management(struct emu_nvme_req *req);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "nvme_pi.h"
 #include "nvme_zns.h"
 
 #define CDW12_DTYPE(cdw12) ((cdw12) >> 20 & 0xf) /* write: directive type */
@@ -63,6 +64,8 @@ static uint16_t command_blocks(struct emu_nvme_req *req, struct blocks *out)
 
 static uint16_t data_begin(struct emu_nvme_req *req, uint64_t bytes)
 {
+	if (req->ctrl->md.bytes)
+		return emu_nvme_md_begin(req, bytes);
 	if (emu_nvme_data_exceeds(req->ctrl, bytes))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	return emu_nvme_data_begin(req, bytes);
@@ -115,7 +118,9 @@ static uint16_t do_read(struct emu_nvme_req *req)
 	if (!status)
 		status = data_begin(req, blocks.bytes);
 	if (!status)
-		status = emu_nvme_store_read(&req->ctrl->store, req, blocks.offset, blocks.bytes);
+		status = req->ctrl->md.bytes ?
+				 emu_nvme_md_read(req, blocks.offset, blocks.bytes) :
+				 emu_nvme_store_read(&req->ctrl->store, req, blocks.offset, blocks.bytes);
 	if (!status) {
 		count(&req->cq->counters.reads, 1);
 		count(&req->cq->counters.units_read, blocks.bytes / 512);
@@ -133,7 +138,9 @@ static uint16_t do_compare(struct emu_nvme_req *req)
 	if (!status)
 		status = data_begin(req, blocks.bytes);
 	if (!status)
-		status = emu_nvme_store_compare(&req->ctrl->store, req, blocks.offset, blocks.bytes);
+		status = req->ctrl->md.bytes ?
+				 emu_nvme_md_compare(req, blocks.offset, blocks.bytes) :
+				 emu_nvme_store_compare(&req->ctrl->store, req, blocks.offset, blocks.bytes);
 	if (!status) {
 		/* For the SMART log a compare is a read (Base figure 207). */
 		count(&req->cq->counters.reads, 1);
@@ -152,7 +159,9 @@ static uint16_t do_write(struct emu_nvme_req *req)
 	if (!status)
 		status = data_begin(req, blocks.bytes);
 	if (!status)
-		status = emu_nvme_store_write(&req->ctrl->store, req, blocks.offset, blocks.bytes);
+		status = req->ctrl->md.bytes ?
+				 emu_nvme_md_write(req, blocks.offset, blocks.bytes) :
+				 emu_nvme_store_write(&req->ctrl->store, req, blocks.offset, blocks.bytes);
 	status = settle(req, status, &blocks);
 	if (!status) {
 		count(&req->cq->counters.writes, 1);
@@ -168,6 +177,9 @@ static uint16_t do_write_zeroes(struct emu_nvme_req *req)
 
 	if (!status)
 		status = emu_nvme_store_zero(&req->ctrl->store, blocks.offset, blocks.bytes);
+	if (!status && req->ctrl->md.bytes)
+		status = emu_nvme_md_zero(req, blocks.offset, blocks.bytes,
+					  req->cmd->cdw12 & NSDK_NVME_WZ_DEALLOCATE);
 	return count_media(req, settle(req, status, &blocks));
 }
 
@@ -191,7 +203,9 @@ static uint16_t do_verify(struct emu_nvme_req *req)
 	if (!status)
 		status = check_read(req, req->lba, blocks.bytes);
 	if (!status)
-		status = emu_nvme_store_verify(&req->ctrl->store, blocks.offset, blocks.bytes);
+		status = req->ctrl->md.bytes ?
+				 emu_nvme_md_verify(req, blocks.offset, blocks.bytes) :
+				 emu_nvme_store_verify(&req->ctrl->store, blocks.offset, blocks.bytes);
 	return count_media(req, status);
 }
 
@@ -216,6 +230,8 @@ static uint16_t do_dataset_management(struct emu_nvme_req *req)
 		status = find_blocks(req, ranges[i].slba, ranges[i].blocks, &blocks);
 		if (!status)
 			status = emu_nvme_store_zero(&req->ctrl->store, blocks.offset, blocks.bytes);
+		if (!status && req->ctrl->md.bytes)
+			status = emu_nvme_md_zero(req, blocks.offset, blocks.bytes, true);
 	}
 	return count_media(req, status);
 }
@@ -264,8 +280,11 @@ static uint16_t do_copy(struct emu_nvme_req *req)
 		return status;
 	whole = to;
 	for (unsigned i = 0; i < number && !status; i++) {
-		status = emu_nvme_store_copy(&req->ctrl->store, req, from[i].offset, to.offset,
-					     from[i].bytes);
+		status = req->ctrl->md.bytes ?
+				 emu_nvme_md_copy(req, from[i].offset, to.offset, from[i].bytes,
+						  (to.offset - whole.offset) >> req->ctrl->lba_shift) :
+				 emu_nvme_store_copy(&req->ctrl->store, req, from[i].offset, to.offset,
+						     from[i].bytes);
 		to.offset += from[i].bytes;
 		if (status)
 			req->dw0 = i;

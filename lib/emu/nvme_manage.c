@@ -12,10 +12,9 @@
 
 #include <nsdk/env.h>
 
+#include "nvme_pi.h"
 #include "nvme_zns.h"
 
-#define LBA_FORMAT(cdw10) (((cdw10) & 0xf) | ((cdw10) >> 8 & 0x30))
-#define FORMAT_PROTECTION(cdw10) ((cdw10) & 0x1f0) /* metadata setting, PI, PIL */
 #define FORMAT_SES(cdw10) ((cdw10) >> 9 & 7)
 
 #define SEL_CREATE 0u
@@ -61,29 +60,22 @@ void emu_nvme_manage_init(struct emu_nvme *ctrl)
 
 /* ---- Format ---- */
 
-/* 512 bytes, and 4096 where they go into a namespace evenly. */
-unsigned emu_nvme_formats(const struct emu_nvme *ctrl)
-{
-	return ctrl->opts.size_bytes % 4096 ? 1 : 2;
-}
-
 int emu_nvme_format(struct emu_nvme_req *req)
 {
 	const struct nsdk_nvme_cmd *cmd = req->cmd;
 	struct emu_nvme *ctrl = req->ctrl;
-	unsigned format = LBA_FORMAT(cmd->cdw10);
 	uint16_t status;
 
 	if (cmd->nsid != NSDK_NVME_NSID_ALL && !emu_nvme_ns_allocated(ctrl, cmd->nsid))
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
-	if (format >= emu_nvme_formats(ctrl) || FORMAT_PROTECTION(cmd->cdw10))
+	if (!emu_nvme_md_format(ctrl, cmd->cdw10, true))
 		return EMU_NVME_SPECIFIC(INVALID_FORMAT);
 	if (FORMAT_SES(cmd->cdw10) > 1) /* no keys that could be thrown away */
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	rest(ctrl);
 	status = emu_nvme_store_wipe(&ctrl->store, 0, ctrl->store.bytes);
 	if (!status) {
-		ctrl->lba_shift = format ? 12 : 9;
+		emu_nvme_md_format(ctrl, cmd->cdw10, false);
 		ctrl->store.lba_shift = ctrl->lba_shift;
 		for (unsigned i = 0; i < ctrl->opts.namespaces; i++)
 			if (ctrl->namespaces[i].allocated)
@@ -116,7 +108,7 @@ static uint16_t create(struct emu_nvme_req *req)
 		return status;
 	if (req->cmd->cdw11 >> 24 != (ctrl->zns ? NSDK_NVME_CSI_ZNS : NSDK_NVME_CSI_NVM))
 		return emu_nvme_error(NSDK_NVME_SCT_COMMAND, 0x29); /* another command set */
-	if (wanted.flbas != (ctrl->lba_shift == 12 ? 1 : 0) || wanted.dps)
+	if (wanted.flbas != emu_nvme_flbas(ctrl) || wanted.dps != emu_nvme_dps(ctrl))
 		return EMU_NVME_SPECIFIC(INVALID_FORMAT);
 	if (wanted.nsze == 0 || wanted.nmic || (ctrl->zns && wanted.nsze % emu_nvme_zone_blocks(ctrl)))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
@@ -149,6 +141,7 @@ static uint16_t delete(struct emu_nvme_req *req)
 			continue;
 		status = emu_nvme_store_wipe(&ctrl->store, (i - 1) * ctrl->opts.size_bytes,
 					     ctrl->opts.size_bytes);
+		emu_nvme_md_wiped(ctrl, (i - 1) * ctrl->opts.size_bytes, ctrl->opts.size_bytes);
 		if (ctrl->namespaces[i - 1].attached)
 			changed(ctrl, i);
 		ctrl->namespaces[i - 1].allocated = false;
@@ -241,6 +234,7 @@ int emu_nvme_sanitize(struct emu_nvme_req *req)
 	rest(ctrl);
 	status = emu_nvme_store_wipe(&ctrl->store, 0, ctrl->store.bytes);
 	if (!status) {
+		emu_nvme_md_wiped(ctrl, 0, ctrl->store.bytes);
 		emu_nvme_zns_wiped(ctrl, NSDK_NVME_NSID_ALL);
 		ctrl->sanitize_cdw10 = req->cmd->cdw10;
 		atomic_store_explicit(&ctrl->sanitize_end_ns, nsdk_clock_ns() + SANITIZE_TIME_NS,

@@ -6,7 +6,7 @@
 
 #include <nsdk/log.h>
 
-#include "nvme_internal.h"
+#include "nvme_pi.h"
 #include "options.h"
 
 /* As the text says it; struct emu_nvme_opts is what comes of it. */
@@ -14,6 +14,8 @@ struct said {
 	uint64_t size, namespaces, mdts, latency_us, seed, queues, vectors, mqes, cpu, iova_bits, ready_ms;
 	uint64_t hmb, rival, reset_fails, zone, zone_cap, max_open, max_active, zones_ro, zones_offline, zasl;
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
+	uint64_t ms;
+	unsigned mset, pi, pil, pif;
 	unsigned zoned, zone_cross, dbbuf;
 	uint64_t cmb;
 	char cmb_for[48];
@@ -29,9 +31,12 @@ static const char *const sgl_words[] = { "none", "dword", "any", NULL };
 static const char *const abort_words[] = { "works", "fails", "hangs", "late", NULL };
 static const char *const delete_words[] = { "works", "fails", "hangs", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
+static const char *const pi_words[] = { "0", "1", "2", "3", NULL };
+static const char *const pif_words[] = { "0", "1", "2", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU,
        IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
+       MS, MSET, PI, PIL, PIF,
        ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, HMB,
        CMB, CMB_FOR, PMR, PMR_FILE,
        OPTIONS };
@@ -83,6 +88,11 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[PMR_FILE] = { "pmr_file", NSDK_EMU_OPTION_TEXT, AT(pmr_file),
 		       .max = sizeof(((struct said *)0)->pmr_file) },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
+	[MS] = { "ms", NSDK_EMU_OPTION_NUMBER, AT(ms), 0, EMU_NVME_MAX_MD },
+	[MSET] = { "mset", NSDK_EMU_OPTION_WORD, AT(mset), .words = off_on },
+	[PI] = { "pi", NSDK_EMU_OPTION_WORD, AT(pi), .words = pi_words },
+	[PIL] = { "pil", NSDK_EMU_OPTION_WORD, AT(pil), .words = off_on },
+	[PIF] = { "pif", NSDK_EMU_OPTION_WORD, AT(pif), .words = pif_words },
 };
 
 static int read_fault(const char *text, struct emu_nvme_opts *out)
@@ -97,6 +107,7 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		{ "timeout@", EMU_NVME_FAULT_TIMEOUT },
 		{ "badstatus@", EMU_NVME_FAULT_BAD_STATUS },
 		{ "lostirq@", EMU_NVME_FAULT_LOST_IRQ },
+		{ "guard@", EMU_NVME_FAULT_GUARD },
 	};
 	const char *count;
 
@@ -121,8 +132,8 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		break;
 	}
 	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
-			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, cut@N, timeout@N or "
-			 "badstatus@N, where N counts I/O commands from 1 (adminN: admin commands; "
+			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, cut@N, timeout@N, "
+			 "badstatus@N or guard@N, where N counts I/O commands from 1 (adminN: admin commands; "
 			 "everyN: again and again), or lostirq@N, where it counts interrupts",
 			 text);
 }
@@ -157,6 +168,28 @@ static int check_zones(const struct said *said, const bool *given)
 	return 0;
 }
 
+/* What goes together of metadata. */
+static int check_metadata(const struct said *said, const bool *given)
+{
+	if (!said->ms) {
+		for (unsigned i = MSET; i <= PIF; i++)
+			if (given[i])
+				return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+						 "emu:nvme: %s= is for blocks with metadata; say ms=8 as well",
+						 options[i].name);
+		return 0;
+	}
+	if (said->pi && said->ms < emu_nvme_pi_bytes(said->pif))
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: pi=%u needs ms=%u at least, of which protection information takes "
+				 "so many bytes with pif=%u", said->pi, emu_nvme_pi_bytes(said->pif), said->pif);
+	if (given[FILE_] || said->zoned)
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: ms=%llu keeps metadata in memory beside blocks in memory, so "
+				 "neither file= nor zoned=1 goes with it", (unsigned long long)said->ms);
+	return 0;
+}
+
 int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 {
 	struct said said = {
@@ -181,6 +214,8 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 	if (!given[ZONE_CAP])
 		said.zone_cap = said.zone;
 	rc = check_zones(&said, given);
+	if (!rc)
+		rc = check_metadata(&said, given);
 	if (rc)
 		return rc;
 	*out = (struct emu_nvme_opts){
@@ -219,6 +254,11 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.zones_ro = (unsigned)said.zones_ro,
 		.zones_offline = (unsigned)said.zones_offline,
 		.zasl = (unsigned)said.zasl,
+		.ms = (unsigned)said.ms,
+		.mset = said.mset,
+		.pi = said.pi,
+		.pil = said.pil,
+		.pif = said.pif,
 	};
 	memcpy(out->file, said.file, sizeof(out->file));
 	if (out->size_bytes % out->lba_bytes)

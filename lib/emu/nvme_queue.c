@@ -399,7 +399,7 @@ static bool flags_are_valid(const struct emu_nvme *ctrl, const struct emu_nvme_s
 
 	if (sq->id == 0) /* admin commands: PRPs, and none are fused */
 		return psdt == 0 && fuse == 0;
-	/* Metadata, of which there is none, has no SGL. */
+	/* Metadata has no SGL of its own. */
 	return (psdt == 0 || (psdt == NSDK_NVME_PSDT_SGL && ctrl->opts.sgl != EMU_NVME_SGL_NONE)) &&
 	       fuse != NSDK_NVME_FUSE_MASK;
 }
@@ -522,6 +522,7 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 	number = fault_number(ctrl, sq);
 	begin(&req, ctrl, cq, sq, cmd, 0);
 	req.power_fails = power_fails(ctrl, number);
+	req.spoil_guard = ctrl->opts.fault == EMU_NVME_FAULT_GUARD && is_faulty(ctrl, number);
 	status = verdict(&req, conflict, number);
 	if (sq->id)
 		emu_nvme_hmb_use(ctrl);

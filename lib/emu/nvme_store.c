@@ -385,6 +385,25 @@ uint16_t emu_nvme_store_compare(struct emu_nvme_store *store, struct emu_nvme_re
 	return each_part(store, req, offset, bytes, compare_part);
 }
 
+uint16_t emu_nvme_store_visit(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes, bool writes,
+			      emu_nvme_block_fn fn, void *ctx)
+{
+	const uint64_t block = (uint64_t)1 << store->lba_shift;
+	uint16_t status = 0;
+
+	for (uint64_t end = offset + bytes; offset < end && !status; offset += block) {
+		pthread_mutex_lock(lock_of(store, offset));
+		if (!writes && any_bad(store) && is_bad(store, offset, block))
+			status = UNRECOVERED_READ;
+		else
+			status = fn(ctx, offset, store->ram + offset);
+		if (writes && !status && any_bad(store))
+			set_bad(store, offset, block, false);
+		pthread_mutex_unlock(lock_of(store, offset));
+	}
+	return status;
+}
+
 static uint16_t verify_part(struct emu_nvme_store *store, struct emu_nvme_req *req, uint64_t offset,
 			    size_t bytes)
 {
@@ -473,7 +492,7 @@ static uint16_t zero_file(struct emu_nvme_store *store, uint64_t offset, uint64_
 }
 
 /* Whole pages go back to the system, which gives zeroes when they are touched again. */
-static void zero_ram(uint8_t *at, uint64_t bytes, size_t page)
+void emu_nvme_zero_memory(uint8_t *at, uint64_t bytes, size_t page)
 {
 	size_t head = (page - (uintptr_t)at % page) % page;
 	size_t middle = bytes > head ? (bytes - head) / page * page : 0;
@@ -492,7 +511,7 @@ static uint16_t zero_range(struct emu_nvme_store *store, uint64_t offset, uint64
 	uint16_t status = 0;
 
 	if (store->ram)
-		zero_ram(store->ram + offset, bytes, store->page_bytes);
+		emu_nvme_zero_memory(store->ram + offset, bytes, store->page_bytes);
 	else
 		status = zero_file(store, offset, bytes);
 	if (!status && store->cache)

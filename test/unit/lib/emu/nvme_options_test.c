@@ -40,6 +40,11 @@ static void reads_all_of_them(void)
 	NSDK_ASSERT_INT(opts.cpu, 1);
 	NSDK_ASSERT_INT(opts.iova_bits, 39);
 	NSDK_ASSERT_INT(opts.ready_ns, 20000000);
+	NSDK_ASSERT_INT(opts.ms, 0);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("ms=64,mset=1,pi=3,pil=1,pif=2", &opts), 0);
+	CU_ASSERT(opts.ms == 64 && opts.mset && opts.pi == 3 && opts.pil && opts.pif == 2);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("ms=8,fault=guard@4", &opts), 0);
+	CU_ASSERT(opts.fault == EMU_NVME_FAULT_GUARD && opts.fault_at == 4 && !opts.pi);
 }
 
 static void reads_faults(void)
@@ -97,6 +102,14 @@ static void refuses_what_is_wrong(void)
 	refuses("cmb=4k,cmb_for=sq+all", "words of sq, cq, lists");
 	refuses("volatile_cache=1", "say file=PATH as well");
 	refuses("volatile_cache=1,file=/tmp/x,vwc=0", "not vwc=0");
+	refuses("pi=1", "say ms=8 as well");
+	refuses("mset=1,ms=0", "say ms=8 as well");
+	refuses("ms=129", "ms=129");
+	refuses("ms=4,pi=1", "needs ms=8 at least");
+	refuses("ms=8,pi=2,pif=1", "needs ms=16 at least");
+	refuses("ms=8,pi=4", "give 0, 1, 2 or 3");
+	refuses("ms=8,zoned=1", "neither file= nor zoned=1");
+	refuses("ms=8,file=/tmp/x", "neither file= nor zoned=1");
 	refuses("fault=often", "fatal@N, gone@N");
 	refuses("fault=fatal", "fatal@N, gone@N");
 	refuses("fault=fatal@0", "fatal@N, gone@N");
