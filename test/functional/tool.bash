@@ -42,6 +42,9 @@ check()
 	fi
 }
 
+# The same language; it begins in a sixth of the time, which hundreds of tests take each.
+jq() { gojq "$@"; }
+
 # same NAME EXPECTED ACTUAL
 same()
 {
@@ -99,8 +102,6 @@ result()
 	run perf "$@" --json
 	if [[ $status != "$expected" ]]; then
 		not_ok "$name" "expected status $expected, got $(said)"
-	elif ! jq -e . "$work/out" > /dev/null 2>&1; then
-		not_ok "$name" "the output is not JSON: $(said)"
 	elif [[ $(jq -e "$filter" "$work/out" 2>&1) != true ]]; then
 		not_ok "$name" "not true: $filter of $(jq -c 'if type == "object" then del(.lat_ns, .read, .write) else . end' "$work/out" | head -c 600) $(head -c 300 "$work/err")"
 	else

@@ -45,8 +45,8 @@ same_text()
 # same_json NAME: of what both say, but for the attributes, of which nvme-cli 2.3 says 0 always
 same_json()
 {
-	same "$1: nvme-cli's JSON" "" "$(diff <(jq -S 'del(.zone_list[]?.attrs)' "$WORK/cli.json") \
-		<(jq -S 'del(.zone_list[]?.attrs)' "$WORK/ours.json") | head -n 6 | tr '\n' '|')"
+	same "$1: nvme-cli's JSON" "" "$(diff <(jq 'del(.zone_list[]?.attrs)' "$WORK/cli.json") \
+		<(jq 'del(.zone_list[]?.attrs)' "$WORK/ours.json") | head -n 6 | tr '\n' '|')"
 }
 
 # ---- The driver, on this controller ----
