@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# NVMe disks that are unlike the usual one: tiny queues, a small transfer limit without doorbell
-# buffers but with a controller memory buffer, many namespaces, one namespace behind two controllers,
-# and namespaces that this driver does not drive, beside one that it does.
+# NVMe disks that are unlike the usual one: tiny queues and a memory buffer of before NVMe 1.4, a small
+# transfer limit without doorbell buffers but with a memory buffer, many namespaces, one namespace behind two
+# controllers, namespaces that this driver does not drive, beside one that it does, and a persistent memory
+# region.
 #
 # vm: --iommu=intel --mem=3G --hugepages=256
-# vm: --nvme=max_ioqpairs=1,mqes=7
+# vm: --nvme=max_ioqpairs=1,mqes=7,cmb_size_mb=16,legacy-cmb=on
 # vm: --nvme=mdts=1,dbcs=off,cmb_size_mb=64,logical_block_size=4096,physical_block_size=4096
 # vm: --nvme=namespaces=256,size=512M,mqes=31
 # vm: --device=nvme-subsys,id=both
@@ -16,7 +17,8 @@
 # vm: --drive=id=ms,size=64M --device=nvme-ns,bus=odd,drive=ms,nsid=1,ms=8
 # vm: --drive=id=zoned,size=64M --device=nvme-ns,bus=odd,drive=zoned,nsid=2,zoned=on,zoned.zone_size=4M
 # vm: --drive=id=even,size=64M --device=nvme-ns,bus=odd,drive=even,nsid=3
-# vm: --device=nvme,id=guarded,serial=nsdk-guarded
+# vm: --qemu=-object --qemu=memory-backend-file,id=pmr,share=on,mem-path=@DIR@/pmr,size=1M
+# vm: --device=nvme,id=guarded,serial=nsdk-guarded,pmrdev=pmr
 # vm: --drive=id=pi,size=64M --device=nvme-ns,bus=guarded,drive=pi,nsid=1,ms=8,pi=1
 # timeout: 480
 
@@ -43,6 +45,19 @@ for policy in coherent nosnoop; do
 	perf "MDTS of two pages, no doorbell buffers, a memory buffer, $policy" '.ios == 400' \
 		$limited --rw=randrw --verify --policy=$policy --bs=32k --number_ios=400 --iodepth=4
 done
+
+# Memory on the controller, where QEMU puts it; that of the first has its address on the bus.
+perf "commands in a memory buffer of before NVMe 1.4" '.ios == 500 and .cmb.queues == 1' \
+	$tiny --rw=randrw --verify --cmb=sq --policy=nosnoop --number_ios=500 --iodepth=7
+perf "data there, too" '.ios == 100 and .cmb.queues == 1 and .cmb.used_bytes > 28672' \
+	$tiny --rw=randrw --verify --cmb=sq+data --number_ios=100 --iodepth=7
+perf "commands and data in a memory buffer" '.ios == 100 and .cmb.bytes == 67108864' \
+	$limited --rw=randrw --verify --cmb=sq+data --policy=nosnoop --bs=16k --number_ios=100 --iodepth=4
+perf "commands in a memory buffer" '.ios == 500 and .cmb.queues == 1' \
+	$limited --rw=randrw --verify --cmb=sq --number_ios=500 --iodepth=7
+check "reset" nsdk nvme reset $limited
+same "what the registers say of it" "2 64" "$(nsdk nvme show-regs $limited --output-format=json |
+	jq -r '"\(.cmbloc % 8) \(.cmbsz / 4096 | floor)"')"
 refuses "more at a time than a queue of eight entries takes" 1 'queue|entries|iodepth' \
 	nsdk perf $tiny --rw=randread --iodepth=32 --number_ios=100
 
@@ -66,6 +81,16 @@ same "two controllers of a subsystem: it is the same" \
 	"$(sha256sum <"$WORK/written")" "$(sha256sum <"$WORK/read")"
 perf "two controllers of a subsystem, both at work" '.ios == 300' \
 	$one $two --rw=randread --number_ios=300 --iodepth=4
+
+# What is stored into the region is in the file behind it.
+head -c 70001 /dev/urandom >"$WORK/kept"
+check "a persistent memory region keeps what is flushed" \
+	"$NSDK_BUILD/test/functional/nvme_pmr" pci:$guarded write 4099 70001 "$WORK/kept"
+same "it is in the host's file" "$(sha256sum <"$WORK/kept")" \
+	"$(tail -c +4100 "$NSDK_VM_DIR/pmr" | head -c 70001 | sha256sum)"
+check "it is there for who comes next" \
+	"$NSDK_BUILD/test/functional/nvme_pmr" pci:$guarded read 4099 70001 "$WORK/kept2"
+same "it is the same" "$(sha256sum <"$WORK/kept")" "$(sha256sum <"$WORK/kept2")"
 
 # What cannot be driven is said in one sentence, and keeps nobody from what can.
 refuses "metadata in the blocks" 1 'namespace 1 .*metadata' \
