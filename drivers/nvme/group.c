@@ -11,8 +11,9 @@
  * A member that is dead, because its controller failed or is gone, is reported once and then left out; the
  * others go on.
  *
- * A sleep that the clock ended, with a completion behind it whose vector is not among what was signalled:
- * that interrupt was lost.
+ * A completion behind a sleep, and its vector is not among what was signalled: that interrupt was lost, or
+ * is a moment late. When the sleep had lasted as long as it may it was lost; when somebody else ended it
+ * early, that is certain only once it happens again and again.
  *
  * Threading: one thread at a time, that of its queue pairs.
  */
@@ -29,6 +30,8 @@
 #include "lib/env/opts.h"
 
 #define EVENTS 16
+/* So many interrupts in a row that were not there when their completion was. */
+#define SUSPICIONS 3u
 
 struct member {
 	struct nsdk_nvme_qpair *qp;
@@ -36,6 +39,7 @@ struct member {
 	bool reported;
 	bool fired;    /* its vector, since the arming before this one */
 	bool found;    /* completions, in the first poll behind a sleep */
+	unsigned suspicions;
 };
 
 /* What is in the set, and for how many members. */
@@ -317,6 +321,18 @@ static void collect_events(struct nsdk_nvme_poll_group *group)
 	} while (count == EVENTS);
 }
 
+/* What the last sleep was ended by. @param late  by the clock. */
+static void judge(struct member *member, bool late)
+{
+	if (member->found && member->fired) {
+		member->suspicions = 0;
+	} else if (member->found && (late || ++member->suspicions == SUSPICIONS)) {
+		member->suspicions = 0;
+		nsdk_nvme_irq_lost(member->qp);
+	}
+	member->found = member->fired = false;
+}
+
 int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_ns)
 {
 	bool late = false;
@@ -334,9 +350,7 @@ int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_
 
 		if (member->error)
 			continue;
-		if (late && member->found && !member->fired)
-			nsdk_nvme_irq_lost(member->qp);
-		member->found = member->fired = false;
+		judge(member, late);
 		err = nsdk_nvme_irq_arm(member->qp, late, &group->wake_ns);
 		/* One that never can counts more than one that cannot now. */
 		if (err && result != -EOPNOTSUPP)

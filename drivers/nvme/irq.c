@@ -252,7 +252,7 @@ void nsdk_nvme_irq_disarm(struct nsdk_nvme_qpair *qp)
 		(void)set_armed(qp, false);
 }
 
-/* A completion was found by the clock, and its interrupt never came. Any thread. */
+/* A completion was found, and its interrupt never came. Any thread. */
 void nsdk_nvme_irq_lost(const struct nsdk_nvme_qpair *qp)
 {
 	struct nsdk_nvme_ctrlr *ctrlr = qp->ctrlr;
@@ -264,7 +264,7 @@ void nsdk_nvme_irq_lost(const struct nsdk_nvme_qpair *qp)
 	pthread_mutex_unlock(&ctrlr->irqs.lock);
 	if (first)
 		nsdk_log(NSDK_LOG_WARN, "nvme",
-			 "%s: an interrupt of queue %u did not come, and its completion was found by the clock; "
+			 "%s: an interrupt of queue %u did not come, and its completion was found later; "
 			 "I/O goes on, slower when that happens often: poll then",
 			 nsdk_device_name(ctrlr->dev), qp->ring.qid);
 }
