@@ -10,6 +10,7 @@
  *	perf_cpus.c      which CPUs, when nobody said
  *	perf_device.c    attach, namespace, region
  *	perf_job.c       the poller that does the I/O
+ *	perf_sleep.c     --mode: interrupts instead of polling
  *	perf_sequence.c  in which order blocks are visited
  *	perf_verify.c    self-describing blocks
  *	perf_hist.c      latencies
@@ -32,6 +33,10 @@
 
 #include "perf.h"
 
+/* Between two polls of an admin queue. */
+#define DEVICE_POLL_US 10000
+#define DEVICE_SLEEP_US 200000
+
 static const char perf_help[] =
 	"usage: nsdk perf DEVICE... [OPTION]...\n"
 	"\n"
@@ -48,10 +53,18 @@ static const char perf_help[] =
 	"                      are to submit at a time [0]\n"
 	"  --cmb=USE           use the controller's memory buffer: sq, for submission queues; data, for\n"
 	"                      what is read and written; sq+data [off]\n"
+	"  --thinktime=TIME    of a job, after an I/O has completed: begin no other for so long, in\n"
+	"                      seconds or with us or ms [0]\n"
 	"  --numjobs=N         jobs on each device, clones of each other, each with a queue pair\n"
 	"                      of its own [1]\n"
 	"  --cpus_allowed=LIST CPUs for the jobs, as 0,2-3, dealt out in turn, one each; jobs share\n"
 	"                      when there are more of them [as many CPUs as there are jobs]\n"
+	"\n"
+	"Waiting:\n"
+	"  --mode=MODE         poll (default): the CPUs look for completions all the time; interrupt:\n"
+	"                      they sleep until the device's interrupt; adaptive: they poll while there\n"
+	"                      is work, and sleep --idle after the last\n"
+	"  --idle=TIME         of adaptive, in seconds or with us or ms [100us]\n"
 	"\n"
 	"Where and how much; a job ends with the first of these that is reached:\n"
 	"  --offset=N          begin there: bytes, or a percentage as 20% [0]\n"
@@ -214,7 +227,9 @@ static int create_jobs(struct perf_run *run)
 		int rc;
 
 		rc = nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_device_poll, device,
-					  10000, &device->poller);
+					  run->opts.mode == NSDK_REACTOR_POLL ? DEVICE_POLL_US :
+										DEVICE_SLEEP_US,
+					  &device->poller);
 		if (rc != 0)
 			return rc;
 	}
@@ -226,6 +241,8 @@ static void destroy_jobs(struct perf_run *run)
 	for (unsigned i = 0; i < run->opts.device_count; i++) {
 		nsdk_poller_unregister(run->devices[i].poller);
 		run->devices[i].poller = NULL;
+		nsdk_poller_unregister(run->devices[i].urgent);
+		run->devices[i].urgent = NULL;
 	}
 	for (unsigned i = 0; i < run->job_count; i++)
 		if (run->jobs[i].run != NULL)
@@ -308,6 +325,8 @@ static int perf_all(struct perf_run *run, struct tool_json_out *json)
 		goto no_flush;
 	if (nsdk_reactors_create() != 0)
 		goto no_reactors;
+	if (perf_sleep_modes(run) != 0)
+		goto no_mem;
 	if (nsdk_mem_create(&mem, &run->mem) != 0)
 		goto no_mem;
 	nsdk_cache_model_reset();

@@ -65,6 +65,9 @@ struct perf_opts {
 	uint64_t io_timeout_ns;
 	uint64_t recovery_ns; /* what aborts and resets may take altogether */
 	uint64_t stop_timeout_ns;
+	uint64_t thinktime_ns; /* 0: none */
+	enum nsdk_reactor_mode mode;
+	uint64_t idle_ns; /* of adaptive mode; 0: the reactor's default */
 	enum perf_eta eta;
 	char **devices;
 	unsigned device_count;
@@ -127,6 +130,10 @@ struct perf_job {
 	unsigned lcore;
 	struct nsdk_nvme_qpair *qp;
 	struct nsdk_poller *poller;
+	/* To sleep (perf_sleep.c); NULL: it is polled. */
+	struct nsdk_nvme_poll_group *group;
+	struct nsdk_reactor_fd *wake;
+	int group_error;
 
 	/* Where: `units` pieces of --bs from `first_lba` on, in the order of `seq`. */
 	uint64_t first_lba;
@@ -158,6 +165,7 @@ struct perf_job {
 	bool exhausted;            /* nothing more to submit in this stage */
 	bool waiting;              /* for the other jobs, at the start of the stage */
 	uint64_t deadline_ticks;   /* of the stage; UINT64_MAX: none */
+	uint64_t resume_ticks;     /* --thinktime: no I/O before; 0: now */
 	uint64_t stop_ticks;       /* when it was asked to stop; 0: not */
 	uint64_t look_ticks;       /* next look for commands that hang */
 
@@ -197,6 +205,7 @@ struct perf_device {
 	struct nsdk_nvme_ns *ns;
 	struct nsdk_dma_pool *pool;
 	struct nsdk_poller *poller; /* of the admin queue */
+	struct nsdk_poller *urgent; /* the same, all the time, while the controller is being mended */
 	uint32_t block_bytes;
 	uint64_t region_lba;    /* of each job, or shared out among them under --verify */
 	uint64_t region_units;
@@ -244,6 +253,20 @@ static inline uint64_t perf_ns_to_ticks(const struct perf_run *run, uint64_t ns)
 {
 	return (uint64_t)((unsigned __int128)ns * run->ticks_per_s / 1000000000u);
 }
+
+/* ---- Sleep (perf_sleep.c) ---- */
+
+const char *perf_mode_name(enum nsdk_reactor_mode mode);
+/* --mode, for all lcores. @return 0 or -errno, said. */
+int perf_sleep_modes(const struct perf_run *run);
+/* Let a job's lcore sleep, if that is wanted and can be. @return 0 or -errno, said. */
+int perf_sleep_job(struct perf_job *job);
+void perf_sleep_job_end(struct perf_job *job);
+/* nsdk_nvme_qpair_poll() of a job that may sleep. */
+int perf_sleep_poll(struct perf_job *job);
+/* Where the time of a device's lcores went. */
+void perf_sleep_print(const struct perf_device *device);
+struct json_object *perf_sleep_json(const struct perf_device *device);
 
 /* ---- CPUs (perf_cpus.c) ---- */
 

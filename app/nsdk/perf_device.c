@@ -148,6 +148,22 @@ int perf_device_detach(struct perf_device *device)
 	return rc != 0 ? rc : pool_rc;
 }
 
+/* While the controller is being mended each step waits for a poll, so its lcore does not sleep. */
+static void attend(struct perf_device *device)
+{
+	bool mended = !nsdk_nvme_ctrlr_recovering(device->ctrlr) ||
+		      atomic_load_explicit(&device->failed, memory_order_relaxed);
+
+	if (mended) {
+		nsdk_poller_unregister(device->urgent);
+		device->urgent = NULL;
+	} else if (device->urgent == NULL && device->run->opts.mode != NSDK_REACTOR_POLL) {
+		/* Without it, it takes longer. */
+		if (nsdk_poller_register(NULL, perf_device_poll, device, 0, &device->urgent) != 0)
+			device->urgent = NULL;
+	}
+}
+
 int perf_device_poll(void *ctx)
 {
 	struct perf_device *device = ctx;
@@ -158,6 +174,7 @@ int perf_device_poll(void *ctx)
 	rc = nsdk_nvme_ctrlr_poll(device->ctrlr);
 	if (rc < 0)
 		atomic_store(&device->failed, true); /* the library has said why */
+	attend(device);
 	return rc > 0 ? rc : 0;
 }
 

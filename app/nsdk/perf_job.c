@@ -233,6 +233,8 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	enum perf_stage stage = stage_of(job);
 
 	slot->in_flight = false;
+	if (job->run->opts.thinktime_ns != 0 && stage == PERF_RUN)
+		job->resume_ticks = nsdk_ticks() + perf_ns_to_ticks(job->run, job->run->opts.thinktime_ns);
 	job->free_slots[job->free_count++] = slot;
 	if (job->zones != NULL && slot->dir == PERF_WRITE)
 		perf_zones_wrote(job, slot->index);
@@ -334,6 +336,9 @@ static int submit_all(struct perf_job *job, uint64_t now)
 		job->exhausted = true;
 	if (job->exhausted && now >= job->deadline_ticks)
 		job->next.valid = false;
+	if (job->resume_ticks != 0 && now < job->resume_ticks && !job->exhausted)
+		return 0;
+	job->resume_ticks = 0;
 	while (job->free_count > 0 && choose_next(job)) {
 		int rc = submit_next(job);
 
@@ -476,7 +481,7 @@ int perf_job_poll(void *ctx)
 			job->failed = true;
 		}
 	}
-	completed = nsdk_nvme_qpair_poll(job->qp, 0);
+	completed = job->group != NULL ? perf_sleep_poll(job) : nsdk_nvme_qpair_poll(job->qp, 0);
 	if (completed < 0 || submitted == -ENODEV || submitted == -EIO) {
 		device_lost(job, now);
 		return 0;
@@ -555,6 +560,7 @@ static int create_qpair(struct perf_job *job)
 	qpair.entries = (unsigned)entries;
 	/* Nobody else writes where this job does, so a block written twice is as good as once. */
 	qpair.retry_writes = true;
+	qpair.interrupts = opts->mode != NSDK_REACTOR_POLL;
 	return nsdk_nvme_qpair_create(ctrlr, &qpair, &job->qp);
 }
 
@@ -615,8 +621,8 @@ int perf_job_create(struct perf_job *job)
 		return rc;
 	job_enter(job, opts->verify && opts->reads ? PERF_LAY : PERF_RUN);
 	nsdk_nvme_cmb_info(job->device->ctrlr, &job->device->cmb);
-	return nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_job_poll, job, 0,
-				    &job->poller);
+	rc = nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_job_poll, job, 0, &job->poller);
+	return rc != 0 ? rc : perf_sleep_job(job);
 }
 
 void perf_job_destroy(struct perf_job *job)
@@ -624,6 +630,7 @@ void perf_job_destroy(struct perf_job *job)
 	/* First the queue, then the memory: the device must not reach buffers that are gone. */
 	nsdk_poller_unregister(job->poller);
 	job->poller = NULL;
+	perf_sleep_job_end(job);
 	if (job->qp != NULL && nsdk_nvme_qpair_destroy(job->qp) != 0)
 		atomic_store(&job->device->failed, true);
 	job->qp = NULL;

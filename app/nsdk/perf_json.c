@@ -132,6 +132,8 @@ static struct json_object *json_options(const struct perf_run *run)
 	nsdk_json_put_u64(object, "seed", opts->seed);
 	nsdk_json_put(object, "verify", json_object_new_boolean(opts->verify));
 	nsdk_json_put_text(object, "zonemode", opts->zbd ? "zbd" : "none");
+	nsdk_json_put_text(object, "mode", perf_mode_name(opts->mode));
+	nsdk_json_put_u64(object, "thinktime_ns", opts->thinktime_ns);
 	return object;
 }
 
@@ -178,6 +180,7 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	nsdk_json_put(object, "cpus", json_cpus(run, result));
 	if (run->opts.cmb)
 		nsdk_json_put(object, "cmb", json_cmb(&result->device->cmb));
+	nsdk_json_put(object, "lcores", perf_sleep_json(result->device));
 	nsdk_json_put_u64(object, "runtime_ns", result->runtime_ns);
 	nsdk_json_put_u64(object, "ios", ios);
 	nsdk_json_put_double(object, "iops", iops, 2);

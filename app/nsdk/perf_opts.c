@@ -31,6 +31,9 @@ enum {
 	OPT_COHERENCE_CHECK,
 	OPT_IODEPTH_BATCH,
 	OPT_CMB,
+	OPT_THINKTIME,
+	OPT_MODE,
+	OPT_IDLE,
 	OPT_FLUSH, /* FLUSH_OPTS of them */
 };
 
@@ -44,6 +47,9 @@ static const struct option perf_options[] = {
 	{ "iodepth_batch", required_argument, NULL, OPT_IODEPTH_BATCH },
 	{ "iodepth_batch_submit", required_argument, NULL, OPT_IODEPTH_BATCH },
 	{ "cmb", required_argument, NULL, OPT_CMB },
+	{ "thinktime", required_argument, NULL, OPT_THINKTIME },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "numjobs", required_argument, NULL, OPT_NUMJOBS },
 	{ "cpus_allowed", required_argument, NULL, OPT_CPUS_ALLOWED },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
@@ -150,6 +156,16 @@ static int parse_cpus(const struct tool_command *command, struct perf_opts *opts
 	return tool_parse_cpus(command, "cpus_allowed", optarg, &mask);
 }
 
+static int parse_mode(const struct tool_command *command, enum nsdk_reactor_mode *out)
+{
+	for (unsigned i = NSDK_REACTOR_POLL; i <= NSDK_REACTOR_ADAPTIVE; i++) {
+		*out = (enum nsdk_reactor_mode)i;
+		if (strcmp(optarg, perf_mode_name(*out)) == 0)
+			return TOOL_DONE;
+	}
+	return tool_usage(command, "--mode=%s: poll, interrupt or adaptive is wanted", optarg);
+}
+
 static int parse_eta(const struct tool_command *command, enum perf_eta *out)
 {
 	static const char *const names[] = {
@@ -246,6 +262,15 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_duration(command, "io_timeout", &opts->io_timeout_ns);
 	case OPT_STOP_TIMEOUT:
 		return parse_duration(command, "stop_timeout", &opts->stop_timeout_ns);
+	case OPT_THINKTIME:
+		return parse_duration(command, "thinktime", &opts->thinktime_ns);
+	case OPT_MODE:
+		return parse_mode(command, &opts->mode);
+	case OPT_IDLE:
+		status = parse_duration(command, "idle", &opts->idle_ns);
+		if (status == TOOL_DONE && opts->idle_ns < 1000)
+			opts->idle_ns = 1000;
+		return status;
 	case OPT_ETA:
 		return parse_eta(command, &opts->eta);
 	case OPT_COHERENCE_CHECK:
@@ -279,6 +304,8 @@ static int check_together(const struct tool_command *command, struct perf_opts *
 				  opts->numjobs, opts->device_count, PERF_MAX_JOBS);
 	if (opts->time_based && opts->runtime_ns == 0)
 		return tool_usage(command, "--time_based wants --runtime, to know when to end");
+	if (opts->idle_ns != 0 && opts->mode != NSDK_REACTOR_ADAPTIVE)
+		return tool_usage(command, "--idle is of --mode=adaptive");
 	if (opts->zbd && opts->writes && (opts->random || (opts->reads && opts->verify)))
 		return tool_usage(command,
 				  "--zonemode=zbd writes zones from their start on, so --rw=%s%s cannot be: "

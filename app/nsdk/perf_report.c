@@ -51,7 +51,10 @@ static void print_workload(const struct perf_run *run, const struct perf_result 
 	       opts->numjobs, opts->numjobs == 1 ? "" : "s");
 	for (unsigned i = 0; i < opts->numjobs && i < 8; i++)
 		printf("%s%d", i == 0 ? " " : ",", nsdk_env_lcore_cpu(jobs[i].lcore));
-	printf("%s\n", opts->numjobs > 8 ? ",…" : "");
+	printf("%s", opts->numjobs > 8 ? ",…" : "");
+	if (opts->mode != NSDK_REACTOR_POLL)
+		printf(", %s mode", perf_mode_name(opts->mode));
+	putchar('\n');
 }
 
 static void print_verify(const struct perf_result *result, const struct perf_opts *opts)
@@ -104,6 +107,7 @@ void perf_report(const struct perf_run *run, const struct perf_result *result)
 	if (opts->verify)
 		print_verify(result, opts);
 	print_coherence(result);
+	perf_sleep_print(result->device);
 	printf("  %s    %llu I/Os in %s, %llu errors\n",
 	       result->interrupted	? "STOPPED" :
 	       perf_result_good(result) ? "done   " :

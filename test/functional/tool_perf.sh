@@ -33,6 +33,43 @@ refuses 'zones: blocks that are larger' 1 'more than the 790528 bytes' perf $zon
 refuses 'zones: one that cannot be written' 1 'READONLY: give --offset' perf $zoned,zones_ro=1 --zonemode=zbd --rw=write
 refuses 'zones: what mode?' 2 'none or zbd' perf $zoned --zonemode=some
 
+# --- interrupts -----------------------------------------------------------------------------------
+
+# An I/O takes long enough that whoever waits for it goes to sleep, now and then at least.
+asleep=emu:nvme,size=2m,thread=1,latency_us=300
+for mode in interrupt adaptive; do
+	for path in none:coherent all:nosnoop; do
+		result "--mode=$mode, nosnoop=${path%:*}" 0 \
+			"$good and .options.mode == \"$mode\" and .verify.read_back and .lcores[0].sleeps > 0
+				and .lcores[0].slept_ns > 0" \
+			"$asleep,nosnoop=${path%:*}" --rw=randrw --verify --number_ios=300 --iodepth=4 \
+			--policy="${path#*:}" --mode=$mode
+		same "--mode=$mode, nosnoop=${path%:*}: no interrupt was missed" '' "$(grep 'did not come' "$work/err")"
+	done
+done
+result '--mode=poll: nobody sleeps' 0 \
+	"$good and .options.mode == \"poll\" and .lcores[0].sleeps == 0 and .lcores[0].busy_ns > 0" \
+	$asleep --number_ios=20
+result '--mode=interrupt: fewer vectors than jobs' 0 "$good and .ios == 400 and (.lcores | length) >= 1" \
+	$asleep,vectors=2 --rw=randread --numjobs=4 --number_ios=100 --mode=interrupt
+result '--mode=interrupt: a reset' 0 "$good and .ios == 400" \
+	$asleep,fault=fatal@200 --rw=randread --number_ios=400 --mode=interrupt
+check '--mode=interrupt: a reset: it was one' grep -q 'has been reset and goes on' "$work/err"
+result '--mode=interrupt: a command that hangs' 1 '.errors == 1 and .status == "failed"' \
+	$asleep,fault=timeout@50 --rw=randread --number_ios=400 --mode=interrupt --io_timeout=500ms
+result '--mode=interrupt: pulled out' 1 '.errors > 0 and .status == "failed"' \
+	$asleep,fault=gone@50 --rw=randread --number_ios=400 --mode=interrupt
+result '--mode=interrupt: interrupts get lost' 0 "$good and .ios == 12" \
+	emu:nvme,size=2m,thread=1,latency_us=20000,fault=lostirq@every1 --rw=randread --number_ios=12 --mode=interrupt
+same '--mode=interrupt: interrupts get lost: said once' 1 "$(grep -c 'an interrupt of queue 1 did not come' "$work/err")"
+result '--mode=interrupt: a model that has to be polled is' 0 "$good and .lcores[0].sleeps == 0" \
+	emu:nvme,size=1m --number_ios=100 --mode=interrupt
+same '… and that is said' 1 "$(grep -c 'its queues are polled; say thread=1' "$work/err")"
+result '--thinktime' 0 "$good and .runtime_ns > 80000000 and .options.thinktime_ns == 20000000" \
+	emu:nvme,size=1m --number_ios=5 --thinktime=20ms
+refuses '--mode: which?' 2 'poll, interrupt or adaptive' perf emu:nvme --mode=sometimes
+refuses '--idle: of what?' 2 'is of --mode=adaptive' perf emu:nvme --mode=interrupt --idle=1ms
+
 result 'a file behind it' 0 "$good" emu:nvme,size=4m,file="$work/disk" --rw=randrw --verify
 result 'and what an earlier run left there' 0 "$good" \
 	emu:nvme,size=4m,file="$work/disk" --rw=randrw --verify

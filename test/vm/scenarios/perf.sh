@@ -47,6 +47,41 @@ refuses "perf, more jobs than I/O queues" 1 'queue' \
 perf "perf, two controllers at once on two lcores" '.ios == 3000' \
 	$plain $second --rw=randrw --verify --cpus_allowed=0-1 --number_ios=3000 --iodepth=8
 same "perf, two controllers: two results" 2 "$(with_results "$WORK/perf.json" | jq length)"
+# Asleep until the device's interrupt: while it lasts the kernel lists it.
+for how in iommufd type1; do
+	NSDK_IOMMU=$how perf "perf, interrupt mode, $how" \
+		'.ios == 1000 and .options.mode == "interrupt" and .lcores[0].sleeps > 0' \
+		$plain --rw=randrw --verify --number_ios=1000 --iodepth=4 --mode=interrupt
+	same "perf, interrupt mode, $how: no interrupt was missed" '' "$(grep 'did not come' "$WORK/err")"
+done
+perf "perf, adaptive mode, on the no-snoop path" '.policy == "nosnoop" and .lcores[0].sleeps > 0' \
+	$plain --rw=randrw --verify --policy=nosnoop --number_ios=500 --mode=adaptive --thinktime=1ms
+interrupts() { awk '/vfio-msix/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
+# cpu_ms MODE : what two seconds with an I/O now and then cost; the most interrupts that were seen is in $seen
+cpu_ms()
+{
+	local pid now user system
+	nsdk perf $plain --rw=randread --runtime=2 --time_based --thinktime=20ms --mode="$1" --json="$WORK/perf.json" \
+		>"$WORK/out" 2>"$WORK/err" &
+	pid=$!
+	seen=0 ms=0
+	while read -r _ _ _ _ _ _ _ _ _ _ _ _ _ user system _ <"/proc/$pid/stat" && [ -n "$user" ]; do
+		ms=$(((user + system) * 1000 / $(getconf CLK_TCK)))
+		now=$(interrupts)
+		[ "$now" -le "$seen" ] || seen=$now
+		sleep 0.1
+	done 2>/dev/null
+	wait $pid
+}
+cpu_ms poll
+polled=$ms
+same "perf, polling: no interrupt" 0 "$seen"
+check "perf, polling: never asleep" gojq -e '.lcores[0].slept_ns == 0' "$WORK/perf.json"
+cpu_ms interrupt
+check "perf, interrupt mode: the kernel counts interrupts ($seen seen)" [ "$seen" -gt 0 ]
+# Both have the same to do before they begin, which under emulation takes as long as it likes.
+check "perf, interrupt mode: asleep for the most part; CPU: $ms ms instead of $polled" \
+	gojq -e '.lcores[0] | .slept_ns > .busy_ns + .idle_ns' "$WORK/perf.json"
 for how in iommufd type1; do
 	NSDK_IOMMU=$how probe "doctor --probe, permitted, $how: QEMU snoops, and its bit stays 0" '
 		.answer == "snooped" and .device_writes.lines >= 1000 and .device_writes.not_snooped == 0
