@@ -10,7 +10,8 @@ jobs := $(shell nproc 2> /dev/null || echo 2)
 
 # What the tests are told of the build they belong to. No profile: what somebody measured on this
 # machine is not to decide what is tested.
-test_env := NSDK_PROFILE= NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) NSDK=$(abspath $(B))/bin/nsdk
+test_env := NSDK_PROFILE= NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) NSDK=$(abspath $(B))/bin/nsdk \
+	$(if $(SANITIZE),NSDK_SANITIZE=$(SANITIZE))
 
 # Sanitizers slow a test down by their own factor, its neighbours by another. The limits are for a test
 # that hangs: nothing is lost when they are far away.
