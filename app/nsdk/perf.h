@@ -14,6 +14,7 @@
 #include <nsdk/mem.h>
 #include <nsdk/nvme.h>
 #include <nsdk/nvme_memory.h>
+#include <nsdk/nvme_pi.h>
 #include <nsdk/reactor.h>
 
 #include "flush.h"
@@ -55,6 +56,10 @@ struct perf_opts {
 	struct tool_amount offset;
 	bool verify;
 	bool zbd; /* --zonemode=zbd */
+	bool pi_given; /* any of these */
+	bool pi_act;
+	uint32_t pi_chk; /* NSDK_NVME_RW_PRCHK_* */
+	uint16_t app_tag, app_mask;
 	enum nsdk_policy policy;
 	bool policy_given;
 	struct flush_opts flush;
@@ -103,6 +108,8 @@ struct perf_slot {
 	struct perf_job *job;
 	void *buf;
 	void *cmb;               /* --cmb=data: on the controller, where buf's data goes or comes from */
+	void *metadata;          /* where it travels: with the data if it is extended (perf_pi.c) */
+	struct iovec iov;        /* the driver's until the I/O is done */
 	uint64_t lba;
 	uint64_t index;          /* in the job's sequence */
 	uint64_t start_ticks;
@@ -193,6 +200,27 @@ void perf_job_destroy(struct perf_job *job);
 /* The poller. */
 int perf_job_poll(void *ctx);
 
+/* ---- Blocks with metadata (perf_pi.c) ---- */
+
+struct perf_pi {
+	const struct nsdk_nvme_metadata *md; /* NULL: they have none */
+	bool act;       /* the controller makes protection information */
+	bool moves;     /* metadata travels */
+	uint32_t check; /* NSDK_NVME_RW_PRCHK_* */
+};
+
+/* What the options make of the namespace. @return 0 or -errno, said. */
+int perf_pi_setup(struct perf_device *device);
+/* Memory for what travels; nsdk_dma_free() it. @return 0 or -errno, said. */
+int perf_pi_slot(const struct perf_job *job, struct perf_slot *slot);
+/* Of a slot with all but its metadata ready. */
+void perf_pi_before_write(const struct perf_job *job, const struct perf_slot *slot);
+/* @return what was wrong, each said. */
+uint32_t perf_pi_after_read(const struct perf_job *job, const struct perf_slot *slot);
+/* In place of nsdk_nvme_read() and nsdk_nvme_write(), and as they. */
+int perf_pi_submit(const struct perf_job *job, struct perf_slot *slot, nsdk_nvme_cb cb);
+int perf_pi_parse_chk(const struct tool_command *command, uint32_t *out);
+
 /* ---- A device (perf_device.c) ---- */
 
 #define PERF_KEPT_MISMATCHES 64
@@ -210,6 +238,7 @@ struct perf_device {
 	uint64_t region_lba;    /* of each job, or shared out among them under --verify */
 	uint64_t region_units;
 	struct perf_zones zones;
+	struct perf_pi pi;
 	struct perf_pattern pattern;
 	struct nsdk_nvme_cmb_info cmb; /* with all queues and buffers there */
 	atomic_bool failed;     /* the controller itself: its jobs end */

@@ -124,7 +124,9 @@ int perf_device_attach(struct perf_device *device)
 	if (rc != 0)
 		return rc;
 	device->pattern.nonce = device->run->nonce;
-	rc = find_region(device);
+	rc = perf_pi_setup(device);
+	if (rc == 0)
+		rc = find_region(device);
 	if (rc != 0)
 		return rc;
 	pool.attr = nsdk_nvme_ctrlr_dma_attr(device->ctrlr);

@@ -255,6 +255,9 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	} else {
 		count(&job->counters.other_ios, 1);
 	}
+	/* First: it brings the data to where it is looked at. */
+	if (ok && slot->dir == PERF_READ && job->device->pi.md != NULL)
+		count(&job->counters.verify_errors, perf_pi_after_read(job, slot));
 	if (job->generations == NULL)
 		return;
 	/* After a failed write nobody knows what is there, but after an error nothing is read. */
@@ -302,9 +305,13 @@ static int submit_next(struct perf_job *job)
 		}
 		to_cmb(job, slot);
 	}
+	if (slot->dir == PERF_WRITE)
+		perf_pi_before_write(job, slot);
 	slot->start_ticks = nsdk_ticks();
 	buf = slot->cmb != NULL ? slot->cmb : slot->buf;
-	if (slot->dir == PERF_WRITE)
+	if (device->pi.md != NULL)
+		rc = perf_pi_submit(job, slot, io_done);
+	else if (slot->dir == PERF_WRITE)
 		rc = nsdk_nvme_write(device->ns, job->qp, buf, slot->lba, job->unit_blocks, 0, io_done,
 				     slot);
 	else
@@ -532,6 +539,9 @@ static int create_slots(struct perf_job *job)
 		if (rc != 0)
 			return rc;
 		to_cmb(job, slot);
+		rc = perf_pi_slot(job, slot);
+		if (rc != 0)
+			return rc;
 	}
 	return 0;
 }
@@ -637,6 +647,7 @@ void perf_job_destroy(struct perf_job *job)
 	for (unsigned i = 0; i < job->slot_count; i++) {
 		if (job->slots[i].cmb != NULL)
 			nsdk_nvme_cmb_free(job->device->ctrlr, job->slots[i].cmb);
+		nsdk_dma_free(job->device->pool, job->slots[i].metadata);
 		nsdk_dma_free(job->device->pool, job->slots[i].buf);
 	}
 	free(job->slots);

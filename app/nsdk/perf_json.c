@@ -159,6 +159,22 @@ static struct json_object *json_cmb(const struct nsdk_nvme_cmb_info *cmb)
 	return object;
 }
 
+/* Of a namespace that has metadata. */
+static struct json_object *json_metadata(const struct perf_pi *pi)
+{
+	struct json_object *object = json_object_new_object();
+
+	nsdk_json_put_u64(object, "bytes", pi->md->bytes);
+	nsdk_json_put(object, "extended", json_object_new_boolean(pi->md->extended));
+	nsdk_json_put_u64(object, "pi_type", pi->md->pi_type);
+	nsdk_json_put_u64(object, "guard_bits", pi->md->pi_type ? 16u << pi->md->pif : 0);
+	nsdk_json_put(object, "pi_act", json_object_new_boolean(pi->act));
+	nsdk_json_put(object, "check_guard", json_object_new_boolean(pi->check & NSDK_NVME_RW_PRCHK_GUARD));
+	nsdk_json_put(object, "check_ref_tag", json_object_new_boolean(pi->check & NSDK_NVME_RW_PRCHK_REF_TAG));
+	nsdk_json_put(object, "check_app_tag", json_object_new_boolean(pi->check & NSDK_NVME_RW_PRCHK_APP_TAG));
+	return object;
+}
+
 struct json_object *perf_json(const struct perf_run *run, const struct perf_result *result)
 {
 	struct json_object *object = json_object_new_object();
@@ -176,6 +192,8 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 	nsdk_json_put(object, "verdict", verdict);
 	nsdk_json_put_u64(object, "nsid", result->device->pattern.nsid);
 	nsdk_json_put_u64(object, "block_bytes", result->block_bytes);
+	if (result->device->pi.md)
+		nsdk_json_put(object, "metadata", json_metadata(&result->device->pi));
 	nsdk_json_put(object, "options", json_options(run));
 	nsdk_json_put(object, "cpus", json_cpus(run, result));
 	if (run->opts.cmb)

@@ -34,6 +34,10 @@ enum {
 	OPT_THINKTIME,
 	OPT_MODE,
 	OPT_IDLE,
+	OPT_PI_ACT,
+	OPT_PI_CHK,
+	OPT_APPTAG,
+	OPT_APPTAG_MASK,
 	OPT_FLUSH, /* FLUSH_OPTS of them */
 };
 
@@ -50,6 +54,10 @@ static const struct option perf_options[] = {
 	{ "thinktime", required_argument, NULL, OPT_THINKTIME },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "pi_act", required_argument, NULL, OPT_PI_ACT },
+	{ "pi_chk", required_argument, NULL, OPT_PI_CHK },
+	{ "apptag", required_argument, NULL, OPT_APPTAG },
+	{ "apptag_mask", required_argument, NULL, OPT_APPTAG_MASK },
 	{ "numjobs", required_argument, NULL, OPT_NUMJOBS },
 	{ "cpus_allowed", required_argument, NULL, OPT_CPUS_ALLOWED },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
@@ -204,6 +212,30 @@ static int parse_cmb(const struct tool_command *command, unsigned *out)
 	return tool_usage(command, "--cmb=%s: off, sq, data or sq+data is wanted", optarg);
 }
 
+static int parse_pi(const struct tool_command *command, int opt, struct perf_opts *opts)
+{
+	unsigned value = 0;
+	int status;
+
+	opts->pi_given = true;
+	switch (opt) {
+	case OPT_PI_ACT:
+		status = parse_unsigned(command, "pi_act", 0, 1, &value);
+		opts->pi_act = value;
+		return status;
+	case OPT_PI_CHK:
+		return perf_pi_parse_chk(command, &opts->pi_chk);
+	case OPT_APPTAG:
+		status = parse_unsigned(command, "apptag", 0, 0xffff, &value);
+		opts->app_tag = (uint16_t)value;
+		return status;
+	default:
+		status = parse_unsigned(command, "apptag_mask", 0, 0xffff, &value);
+		opts->app_mask = (uint16_t)value;
+		return status;
+	}
+}
+
 static int parse_one(const struct tool_command *command, int opt, struct perf_opts *opts)
 {
 	uint64_t value;
@@ -222,6 +254,11 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_unsigned(command, "iodepth_batch", 0, 65535, &opts->iodepth_batch);
 	case OPT_CMB:
 		return parse_cmb(command, &opts->cmb);
+	case OPT_PI_ACT:
+	case OPT_PI_CHK:
+	case OPT_APPTAG:
+	case OPT_APPTAG_MASK:
+		return parse_pi(command, opt, opts);
 	case OPT_NUMJOBS:
 		return parse_unsigned(command, "numjobs", 1, PERF_MAX_JOBS, &opts->numjobs);
 	case OPT_CPUS_ALLOWED:
@@ -333,6 +370,10 @@ int perf_opts_parse(const struct tool_command *command, int argc, char **argv,
 		.bs_bytes = 4096,
 		.iodepth = 1,
 		.numjobs = 1,
+		.pi_act = true,
+		.pi_chk = NSDK_NVME_RW_PRCHK_GUARD | NSDK_NVME_RW_PRCHK_REF_TAG,
+		.app_tag = 0x1234, /* fio's */
+		.app_mask = 0xffff,
 		.policy = NSDK_POLICY_COHERENT,
 		.seed = 1,
 		.io_timeout_ns = 30 * 1000000000ULL,
