@@ -452,7 +452,7 @@ static int poll_both(void)
 	int err = nsdk_nvme_ctrlr_poll(ctrlr);
 
 	nsdk_nvme_qpair_poll(qp, 0);
-	fake.now_ns += 5 * NVME_NS_PER_MS;
+	fake.now_ns += 100 * NVME_NS_PER_MS;
 	/* A function reset has a thread, which goes by the real clock. */
 	if (ctrlr->recovery.rung == NVME_RUNG_FUNCTION_RESET)
 		usleep(1000);

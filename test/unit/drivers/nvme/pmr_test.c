@@ -194,7 +194,7 @@ static void comes_back_after_a_reset(void)
 	fake.never_disabled = fake.cfs = true;
 	for (unsigned i = 0; i < 20000 && fake.pmr_enables < 2; i++) {
 		CU_ASSERT(nsdk_nvme_ctrlr_poll(ctrlr) >= 0);
-		fake.now_ns += 5 * NVME_NS_PER_MS;
+		fake.now_ns += 100 * NVME_NS_PER_MS;
 		if (!fake.pmr_enabled)
 			NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), -EAGAIN);
 		if (ctrlr->recovery.rung == NVME_RUNG_FUNCTION_RESET)
@@ -208,7 +208,7 @@ static void comes_back_after_a_reset(void)
 	fake.cfs = true;
 	for (unsigned i = 0; i < 20000 && (fake.enables < 3 || nsdk_nvme_ctrlr_recovering(ctrlr)); i++) {
 		CU_ASSERT(nsdk_nvme_ctrlr_poll(ctrlr) >= 0);
-		fake.now_ns += 5 * NVME_NS_PER_MS;
+		fake.now_ns += 100 * NVME_NS_PER_MS;
 	}
 	NSDK_ASSERT_INT(fake.pmr_enables, 2);
 	NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), 0);
