@@ -111,8 +111,9 @@ static struct nsdk_nvme_io_ext say(uint32_t flags, void *metadata)
 
 static int read_ext(void *buf, size_t bytes, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext)
 {
-	struct iovec iov = { buf, bytes };
+	static struct iovec iov; /* until the callback */
 
+	iov = (struct iovec){ buf, bytes };
 	return nsdk_nvme_readv_ext(ns, qp, &iov, 1, lba, blocks, ext, fake_done_cb, &done);
 }
 
