@@ -393,7 +393,7 @@ static void climb_each_way(struct setting s, const char *plain, const char *blin
 
 static void a_late_command_is_aborted(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .may = BIT(GOT_ABORTED), .must = BIT(GOT_ABORTED),
+	struct setting s = { .slots = 8, .ios = 1200, .may = BIT(GOT_ABORTED), .must = BIT(GOT_ABORTED),
 			     .says = "has not completed within 60 ms; it is aborted" };
 
 	EACH_WAY(s, "fault=timeout@700");
@@ -401,14 +401,14 @@ static void a_late_command_is_aborted(void)
 
 static void one_that_comes_back_after_its_abort_is_as_good_as_any(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .says = "it is aborted", .timeout_ms = 600 };
+	struct setting s = { .slots = 8, .ios = 1200, .says = "it is aborted", .timeout_ms = 600 };
 
 	EACH_WAY(s, "fault=timeout@700,abort=late");
 }
 
 static void queues_are_made_again_when_aborts_do_not_help(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .may = BIT(GOT_DELETED) | BIT(GOT_BY_HOST),
+	struct setting s = { .slots = 8, .ios = 1200, .may = BIT(GOT_DELETED) | BIT(GOT_BY_HOST),
 			     .must = BIT(GOT_DELETED), .says = "have been made again" };
 
 	EACH_WAY(s, "fault=timeout@700,abort=fails");
@@ -416,7 +416,7 @@ static void queues_are_made_again_when_aborts_do_not_help(void)
 
 static void a_reset_follows_when_queues_cannot_be_deleted(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .retry_writes = true, .may = BIT(GOT_BY_HOST),
+	struct setting s = { .slots = 8, .ios = 1200, .retry_writes = true, .may = BIT(GOT_BY_HOST),
 			     .must = BIT(GOT_BY_HOST), .says = "has been reset and goes on" };
 
 	EACH_WAY(s, "fault=timeout@700,abort=fails,delete=fails");
@@ -425,7 +425,7 @@ static void a_reset_follows_when_queues_cannot_be_deleted(void)
 
 static void a_reset_follows_when_aborts_are_not_answered(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .retry_writes = true, .may = BIT(GOT_BY_HOST),
+	struct setting s = { .slots = 8, .ios = 1200, .retry_writes = true, .may = BIT(GOT_BY_HOST),
 			     .must = BIT(GOT_BY_HOST), .says = "admin command 08h was not answered" };
 
 	EACH_WAY(s, "fault=timeout@700,abort=hangs");
@@ -433,7 +433,7 @@ static void a_reset_follows_when_aborts_are_not_answered(void)
 
 static void a_fatal_status_is_reset_away(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .retry_writes = true,
+	struct setting s = { .slots = 8, .ios = 1200, .retry_writes = true,
 			     .says = "reports a fatal status", .timeout_ms = 20000 };
 
 	/* Nothing is lost where writes may be sent twice. */
@@ -446,7 +446,7 @@ static void a_fatal_status_is_reset_away(void)
 
 static void a_reset_that_fails_is_tried_again(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .retry_writes = true,
+	struct setting s = { .slots = 8, .ios = 1200, .retry_writes = true,
 			     .says = "has been reset and goes on", .max_resets = 4,
 			     .may = BIT(GOT_BY_HOST) };
 
@@ -456,7 +456,7 @@ static void a_reset_that_fails_is_tried_again(void)
 
 static void a_controller_that_cannot_be_mended_is_taken_out(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .retry_writes = true, .lost = true,
+	struct setting s = { .slots = 8, .ios = 1200, .retry_writes = true, .lost = true,
 			     .may = BIT(GOT_LOST), .says = "3 resets did not help" };
 
 	EACH_WAY(s, "fault=fatal@700,reset_fails=100");
@@ -467,14 +467,14 @@ static void a_controller_that_cannot_be_mended_is_taken_out(void)
 
 static void one_that_is_gone_stays_gone(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .lost = true, .may = BIT(GOT_LOST) };
+	struct setting s = { .slots = 8, .ios = 1200, .lost = true, .may = BIT(GOT_LOST) };
 
 	EACH_WAY(s, "fault=gone@700");
 }
 
 static void hangs_again_and_again(void)
 {
-	struct setting s = { .slots = 8, .ios = 2000, .may = BIT(GOT_ABORTED),
+	struct setting s = { .slots = 8, .ios = 1200, .may = BIT(GOT_ABORTED),
 			     .must = BIT(GOT_ABORTED) };
 
 	EACH_WAY(s, "fault=timeout@every300");
