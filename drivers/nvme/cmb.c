@@ -98,6 +98,10 @@ static const char *find(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_cmb *cmb)
 	bytes = unit * NSDK_NVME_CMBSZ_SZ(cmb->sz);
 	if (nsdk_device_bar(ctrlr->dev, NSDK_NVME_CMBLOC_BIR(cmb->loc), &bar) != 0)
 		return "its BAR cannot be mapped";
+	/* Whoever writes commands there must not write registers, nor the doorbells of the first queues. */
+	if (NSDK_NVME_CMBLOC_BIR(cmb->loc) == 0 &&
+	    offset < NSDK_NVME_REG_DOORBELLS + 4 * (uint64_t)ctrlr->doorbell_stride_bytes)
+		return "it lies over its registers";
 	/* It may say more than its BAR has. */
 	if (offset >= bar.bytes)
 		return "it lies outside of its BAR";
@@ -186,6 +190,14 @@ int nsdk_nvme_cmb_enable(struct nsdk_nvme_ctrlr *ctrlr)
 		 nsdk_device_name(ctrlr->dev), cmb->bytes / 1024,
 		 (unsigned long long)cmb->addr.addr);
 	return 0;
+}
+
+/* Where BAR 0 ends, as far as registers and doorbells are concerned: the buffer may be behind them. */
+size_t nsdk_nvme_cmb_doorbells_end(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (!ctrlr->cmb.on || NSDK_NVME_CMBLOC_BIR(ctrlr->cmb.loc) != 0)
+		return ctrlr->bar.bytes;
+	return (size_t)(ctrlr->cmb.base - (volatile uint8_t *)ctrlr->bar.base);
 }
 
 /* The controller is disabled, or gone. */

@@ -338,7 +338,7 @@ static int step_hmb(struct nsdk_nvme_ctrlr *ctrlr)
 static int step_queues(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	uint32_t asked = ctrlr->opts.io_queues;
-	size_t fit = (ctrlr->bar.bytes - NSDK_NVME_REG_DOORBELLS) /
+	size_t fit = (nsdk_nvme_cmb_doorbells_end(ctrlr) - NSDK_NVME_REG_DOORBELLS) /
 			     (2 * (size_t)ctrlr->doorbell_stride_bytes) - 1;
 	uint32_t sqs, cqs;
 	int err;

@@ -584,6 +584,7 @@ void nsdk_nvme_hmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
 /* cmb.c */
 int nsdk_nvme_cmb_enable(struct nsdk_nvme_ctrlr *ctrlr);
 void nsdk_nvme_cmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
+size_t nsdk_nvme_cmb_doorbells_end(const struct nsdk_nvme_ctrlr *ctrlr);
 void nsdk_nvme_cmb_take_sq(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_cmb_drop_sq(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp);

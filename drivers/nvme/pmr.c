@@ -76,11 +76,12 @@ int nsdk_nvme_pmr_map_start(struct nsdk_nvme_ctrlr *ctrlr)
 	cap = nvme_read32(ctrlr, NSDK_NVME_REG_PMRCAP);
 	if (cap == UINT32_MAX)
 		return nsdk_nvme_ctrlr_gone(ctrlr);
-	if (NSDK_NVME_PMRCAP_BIR(cap) >= BARS ||
+	/* BAR 0 has the registers. */
+	if (NSDK_NVME_PMRCAP_BIR(cap) < 2 || NSDK_NVME_PMRCAP_BIR(cap) >= BARS ||
 	    !(cap & (NSDK_NVME_PMRCAP_WB_READ | NSDK_NVME_PMRCAP_WB_STATUS)))
 		return nsdk_fail(-EIO, "nvme",
-				 "%s: PMRCAP is %08xh, which makes no sense: it names no BAR, or no way to make "
-				 "stores last", name, cap);
+				 "%s: PMRCAP is %08xh, which makes no sense: it names no BAR that it can be, or "
+				 "no way to make stores last", name, cap);
 	err = nsdk_device_bar(ctrlr->dev, NSDK_NVME_PMRCAP_BIR(cap), &pmr->bar);
 	if (err)
 		return err;

@@ -157,6 +157,13 @@ static void goes_without_what_cannot_be_used(void)
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmb_bar_error = 1;
 	goes_without("cannot be mapped");
+	/* In BAR 0, over registers and over doorbells. */
+	offers(1, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
+	fake.cmbloc = 0;
+	goes_without("over its registers");
+	offers(1, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
+	fake.cmbloc = 1 << 12;
+	goes_without("over its registers");
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmbloc = sizeof(fake_bar2) / 4096 << 12 | 2;
 	goes_without("outside of its BAR");
@@ -180,6 +187,21 @@ static void more_than_the_bar_has_is_not_believed(void)
 	fake.cmbloc = 2;
 	attach();
 	NSDK_ASSERT_INT(info().bytes, sizeof(fake_bar2));
+	finish();
+}
+
+/* Behind the doorbells in BAR 0, those that are in front of it are all there are. */
+static void queues_are_as_many_as_have_doorbells_before_it(void)
+{
+	offers(1, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
+	fake.cap |= UINT64_C(6) << 32; /* 256 bytes apart: eight pairs, one of them the admin queue's */
+	fake.queues_granted = 7;
+	attach();
+	NSDK_ASSERT_INT(nsdk_nvme_ctrlr_max_io_queues(ctrlr), 7);
+	CU_ASSERT_EQUAL(nsdk_nvme_cmb_doorbells_end(ctrlr), FAKE_BAR_BYTES);
+	ctrlr->cmb.loc = 0;
+	ctrlr->cmb.base = fake_bar + 0x1400;
+	CU_ASSERT_EQUAL(nsdk_nvme_cmb_doorbells_end(ctrlr), 0x1400);
 	finish();
 }
 
@@ -577,6 +599,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(one_that_was_left_enabled_gets_a_new_address),
 	NSDK_UNIT_TEST(goes_without_what_cannot_be_used),
 	NSDK_UNIT_TEST(more_than_the_bar_has_is_not_believed),
+	NSDK_UNIT_TEST(queues_are_as_many_as_have_doorbells_before_it),
 	NSDK_UNIT_TEST(unknown_uses_are_refused),
 	NSDK_UNIT_TEST(buffers_do_not_overlap),
 	NSDK_UNIT_TEST(no_buffers_where_there_is_nothing_for_data),

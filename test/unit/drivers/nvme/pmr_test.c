@@ -107,6 +107,9 @@ static void nonsense_is_refused(void)
 	fake.pmrcap = 6u << 5 | NSDK_NVME_PMRCAP_WB_READ;
 	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), -EIO);
 	NSDK_ASSERT_ONE_SENTENCE("PMRCAP");
+	fake.pmrcap = NSDK_NVME_PMRCAP_WB_READ;
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), -EIO);
+	NSDK_ASSERT_ONE_SENTENCE("PMRCAP");
 	fake.pmrcap = 2u << 5 | NSDK_NVME_PMRCAP_WB_READ;
 	fake.cmb_bar_error = 1;
 	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), -EINVAL);
