@@ -31,6 +31,10 @@ refuses 'data for a controller that takes none' 1 'no memory on the controller f
 	perf emu:nvme,size=4m,cmb=64k,cmb_for=sq --cmb=data --number_ios=1
 refuses 'more data than there is room for' 1 'has no room for 4 KiB' \
 	perf emu:nvme,size=4m,cmb=64k --cmb=data --iodepth=32 --number_ios=1
+refuses 'data with metadata' 1 '--cmb=data is not for blocks with metadata' \
+	perf emu:nvme,size=4m,cmb=64k,ms=8 --cmb=data --number_ios=1
+result 'commands on the controller, of blocks with metadata' 0 "$good and .cmb.queues == 1" \
+	emu:nvme,size=4m,cmb=64k,ms=8 --cmb=sq --rw=randrw --verify --iodepth=8 --number_ios=200
 refuses 'a use that there is not' 2 '--cmb=cq: off, sq, data or sq\+data is wanted' perf emu:nvme --cmb=cq
 
 # Registers, by nvme-cli's names; a memory buffer says of itself only when it is asked to.
