@@ -3,8 +3,7 @@
 #
 # NVMe disks that are unlike the usual one: tiny queues and a memory buffer of before NVMe 1.4, a small
 # transfer limit without doorbell buffers but with a memory buffer, many namespaces, one namespace behind two
-# controllers, namespaces that this driver does not drive, beside one that it does, and a persistent memory
-# region.
+# controllers, namespaces with metadata and with zones beside one without, and a persistent memory region.
 #
 # vm: --iommu=intel --mem=3G --hugepages=256
 # vm: --nvme=max_ioqpairs=1,mqes=7,cmb_size_mb=16,legacy-cmb=on
@@ -92,11 +91,10 @@ check "it is there for who comes next" \
 	"$NSDK_BUILD/test/functional/nvme_pmr" pci:$guarded read 4099 70001 "$WORK/kept2"
 same "it is the same" "$(sha256sum <"$WORK/kept")" "$(sha256sum <"$WORK/kept2")"
 
-# What cannot be driven is said in one sentence, and keeps nobody from what can.
-refuses "metadata in the blocks" 1 'namespace 1 .*metadata' \
-	nsdk perf $odd --ns=1 --rw=randread --number_ios=1
-refuses "protection information" 1 'namespace 1 .*metadata' \
-	nsdk perf $guarded --rw=randread --number_ios=1
+# Namespaces of all kinds behind one controller; what there is to metadata, a scenario of its own has.
+perf "metadata in the blocks" '.ios == 100' $odd --ns=1 --rw=randrw --verify --number_ios=100
+perf "protection information beside a persistent memory region" '.ios == 100' \
+	$guarded --rw=randrw --verify --number_ios=100
 perf "the namespace beside them" '.ios == 300' \
 	$odd --ns=3 --rw=randrw --verify --number_ios=300 --iodepth=8
 # A zoned one is read as any other; what else there is to it, zns.sh has.
