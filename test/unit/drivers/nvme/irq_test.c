@@ -365,6 +365,39 @@ static void deadlines_are_kept_asleep(void)
 	take_down();
 }
 
+/* An Abort is answered soon, or something has to be done about it. */
+static void aborts_are_looked_after_asleep(void)
+{
+	uint64_t wake_ns = 0, began_ns;
+	struct fake_done done = { 0 };
+	struct nsdk_nvme_qpair *qp;
+	unsigned sleeps = 0;
+
+	bring_up(2);
+	qp = make(8 * NVME_NS_PER_S);
+	hold_io = true;
+	began_ns = fake.now_ns;
+	NSDK_ASSERT_INT(read_one(qp, &done), 0);
+	while (sleeps++ < 100) {
+		NSDK_ASSERT_INT(arm(qp, &wake_ns), 0);
+		if (wake_ns == fake.now_ns + 10 * NVME_NS_PER_MS)
+			break;
+		NSDK_ASSERT_INT(nsdk_nvme_qpair_poll(qp, 0), 0);
+		fake.now_ns = wake_ns;
+	}
+	CU_ASSERT(sleeps < 100 && fake.now_ns - began_ns >= 8 * NVME_NS_PER_S);
+	/* Once to send it, once for the answer. */
+	for (unsigned i = 0; i < 2; i++)
+		nsdk_nvme_ctrlr_poll(ctrlr);
+	CU_ASSERT_EQUAL(fake.last[0].opcode, NSDK_NVME_ADMIN_ABORT);
+	fake_complete(1, fake.last_cid[1], NSDK_NVME_STATUS(0, NSDK_NVME_SC_ABORT_REQUESTED));
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_poll(qp, 0), 1);
+	NSDK_ASSERT_INT(done.count, 1);
+	NSDK_ASSERT_ONE_SENTENCE("has not completed within 8000 ms");
+	nsdk_nvme_qpair_destroy(qp);
+	take_down();
+}
+
 /* ---- What the driver itself wakes for ---- */
 
 static void the_end_wakes_those_that_are_armed(void)
@@ -374,9 +407,10 @@ static void the_end_wakes_those_that_are_armed(void)
 	uint64_t wake_ns;
 
 	bring_up(3);
+	/* Hardware: its polls are of the shortest kind. */
+	fake.wants_poll = false;
 	armed = make(0);
 	polled = make(0);
-	fake.wants_poll = false;
 	hold_io = true;
 	NSDK_ASSERT_INT(read_one(armed, &done), 0);
 	NSDK_ASSERT_INT(arm(armed, &wake_ns), 0);
@@ -474,6 +508,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(flushes_under_way_keep_awake),
 	NSDK_UNIT_TEST(sleep_is_bounded),
 	NSDK_UNIT_TEST(deadlines_are_kept_asleep),
+	NSDK_UNIT_TEST(aborts_are_looked_after_asleep),
 	NSDK_UNIT_TEST(the_end_wakes_those_that_are_armed),
 	NSDK_UNIT_TEST(a_reset_wakes_and_keeps_the_vectors),
 	NSDK_UNIT_TEST(a_late_wake_looks_at_the_controller),
