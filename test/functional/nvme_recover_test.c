@@ -4,11 +4,12 @@
  * faults, the whole stack: every I/O is called back once, its data are right or its status says that
  * nobody knows, and the cache model sees no missing sync.
  *
- * NSDK_SOAK_SECONDS says for how long the last test goes on (2).
+ * NSDK_SOAK_SECONDS says for how long the last test goes on (2): any faults, resets and removals.
  */
 #include "nsdk_unit.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -483,9 +484,25 @@ static void hangs_again_and_again(void)
 	EACH_WAY(s, "fault=timeout@every400,abort=fails");
 }
 
-/* Any faults in any order, for a while. */
+/* What the heap holds; the address sanitizer has one of its own. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t allocated_bytes(void)
+{
+	if (__sanitizer_get_current_allocated_bytes)
+		return __sanitizer_get_current_allocated_bytes();
+	return mallinfo2().uordblks;
+}
+
+/* Rounds until what is allocated once has been, and what may come and go: lines of the log, say. */
+#define WARM_ROUNDS 3
+#define SLACK_BYTES ((size_t)64 << 10)
+
+/* Any faults, resets and removals in any order, for a while; and memory does not grow. */
 static void soaks(void)
 {
+	unsigned rounds = 0;
+	size_t warm_bytes = 0;
 	const char *text = getenv("NSDK_SOAK_SECONDS");
 	uint64_t end_ns = nsdk_clock_ns() + (text ? strtoull(text, NULL, 10) : 2) * 1000 * MS;
 	uint32_t random = (uint32_t)nsdk_clock_ns() | 1;
@@ -530,7 +547,12 @@ static void soaks(void)
 				s.threads ? ", threads" : "", s.retry_writes ? ", writes again" : "");
 			return;
 		}
-	} while (nsdk_clock_ns() < end_ns);
+		if (++rounds == WARM_ROUNDS)
+			warm_bytes = allocated_bytes();
+	} while (rounds <= WARM_ROUNDS || nsdk_clock_ns() < end_ns);
+	fprintf(stderr, "%u rounds; the heap held %zu bytes after %d and holds %zu\n", rounds, warm_bytes,
+		WARM_ROUNDS, allocated_bytes());
+	CU_ASSERT(allocated_bytes() <= warm_bytes + SLACK_BYTES);
 }
 
 static const struct nsdk_unit_test tests[] = {
