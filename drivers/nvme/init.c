@@ -203,7 +203,7 @@ static int step_enable(struct nsdk_nvme_ctrlr *ctrlr)
 			      csts);
 	if (err)
 		return err;
-	go_to(ctrlr, ctrlr->recovery.own ? NVME_STATE_SHADOW : NVME_STATE_IDENTIFY);
+	go_to(ctrlr, ctrlr->recovery.own ? NVME_STATE_BEHAVIOR : NVME_STATE_IDENTIFY);
 	return -EAGAIN;
 }
 
@@ -261,7 +261,7 @@ static int step_identify(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	/* Asked for only where it can matter: some may not like the question. */
 	go_to(ctrlr, ctrlr->vs >= 0x00010400 && (ctrlr->id.oncs & NVME_ONCS_LIMITED) ?
-			     NVME_STATE_LIMITS : NVME_STATE_SHADOW);
+			     NVME_STATE_LIMITS : NVME_STATE_BEHAVIOR);
 	return -EAGAIN;
 }
 
@@ -279,6 +279,30 @@ static int step_limits(struct nsdk_nvme_ctrlr *ctrlr)
 		return err;
 	if (nsdk_nvme_cpl_ok(&ctrlr->init.cpl))
 		nsdk_nvme_blocks_limits(ctrlr, ctrlr->id_buffer);
+	go_to(ctrlr, NVME_STATE_BEHAVIOR);
+	return -EAGAIN;
+}
+
+/* Set Features, Host Behavior Support (Base 5.27.1.18): or formats that we know of are kept from us. */
+static int step_behavior(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!ctrlr->init.submitted && !(ctrlr->id.ctratt & NSDK_NVME_CTRATT_ELBAS)) {
+		go_to(ctrlr, NVME_STATE_SHADOW);
+		return -EAGAIN;
+	}
+	if (!once(ctrlr)) {
+		struct nsdk_nvme_cmd cmd = nsdk_nvme_metadata_behavior(ctrlr);
+
+		err = nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns, nsdk_nvme_init_cb,
+					     NULL);
+		return err ? err : -EAGAIN;
+	}
+	err = answer(ctrlr);
+	if (err)
+		return err;
+	/* One that does not take it says of each namespace what it thinks of it. */
 	go_to(ctrlr, NVME_STATE_SHADOW);
 	return -EAGAIN;
 }
@@ -640,6 +664,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_identify(ctrlr);
 	case NVME_STATE_LIMITS:
 		return step_limits(ctrlr);
+	case NVME_STATE_BEHAVIOR:
+		return step_behavior(ctrlr);
 	case NVME_STATE_SHADOW:
 		return step_shadow(ctrlr);
 	case NVME_STATE_HMB:

@@ -46,8 +46,8 @@ int nsdk_nvme_refuse(struct nsdk_nvme_qpair *qp)
 }
 
 /*
- * A slot has what the short ways leave as it is (cdw2, 3, 13 to 15, the metadata pointer): they are closed, and the general way,
- * which writes slots whole, opens them again once it has been round the ring.
+ * A slot has what the short ways leave as it is (cdw2, 3, 13 to 15, the metadata pointer): they are closed,
+ * and the general way, which writes slots whole, opens them again once it has been round the ring.
  */
 void nsdk_nvme_qpair_soil(struct nsdk_nvme_qpair *qp)
 {

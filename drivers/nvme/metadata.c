@@ -17,6 +17,7 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define PRCHK_FLAGS \
 	(NSDK_NVME_RW_PRCHK_GUARD | NSDK_NVME_RW_PRCHK_APP_TAG | NSDK_NVME_RW_PRCHK_REF_TAG)
@@ -41,6 +42,22 @@ static bool take_pi(struct nsdk_nvme_metadata *md, uint8_t dps, uint32_t elbaf)
 	return md->pi_type <= 3 && md->pif <= NSDK_NVME_PIF_64 && md->bytes >= md->pi_bytes &&
 	       md->storage_tag_bits <= room_bits[md->pif] &&
 	       (md->pif != NSDK_NVME_PIF_32 || md->storage_tag_bits >= GUARD_32_STORAGE_BITS);
+}
+
+/* Says that guards of more than 16 bits are known here. In the Identify buffer: one at a time. */
+struct nsdk_nvme_cmd nsdk_nvme_metadata_behavior(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nsdk_nvme_host_behavior *behavior = ctrlr->id_buffer;
+
+	memset(behavior, 0, sizeof(*behavior));
+	behavior->lbafee = 1;
+	/* Written back before the doorbell, for the device to read. */
+	nsdk_sync_for_device(ctrlr->coh, behavior, sizeof(*behavior), NSDK_DMA_TO_DEVICE);
+	return (struct nsdk_nvme_cmd){
+		.opcode = NSDK_NVME_ADMIN_SET_FEATURES,
+		.prp1 = ctrlr->id_iova,
+		.cdw10 = NSDK_NVME_FEAT_HOST_BEHAVIOR,
+	};
 }
 
 /* Whether the controller says elsewhere what its protection information looks like. */

@@ -364,6 +364,7 @@ enum nvme_state {
 	NVME_STATE_ENABLE,    /* CC.EN is 1, waiting for RDY */
 	NVME_STATE_IDENTIFY,
 	NVME_STATE_LIMITS,    /* what the NVM command set's own Identify data says */
+	NVME_STATE_BEHAVIOR,  /* what this host knows of */
 	NVME_STATE_SHADOW,    /* shadow doorbells */
 	NVME_STATE_HMB,       /* the host memory buffer */
 	NVME_STATE_QUEUES,
@@ -746,6 +747,7 @@ int nsdk_nvme_check_command(const struct nsdk_nvme_ns *ns, const struct nsdk_nvm
 int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t blocks);
 
 /* metadata.c */
+struct nsdk_nvme_cmd nsdk_nvme_metadata_behavior(struct nsdk_nvme_ctrlr *ctrlr);
 bool nsdk_nvme_metadata_asks(const struct nsdk_nvme_ns *ns);
 void nsdk_nvme_metadata_told(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_nvm *id);
 int nsdk_nvme_metadata_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id);

@@ -11,8 +11,8 @@
  *	the controller, all of it     nsdk_nvme_read() and its kin, where the metadata is nothing else: the
  *	                              controller puts it in and takes it off, and checks what it reads
  *	… or as said                  nsdk_nvme_readv_ext() with NSDK_NVME_RW_PRACT and NSDK_NVME_RW_PRCHK_*
- *	the host                      nsdk_nvme_pi_generate() before a write, nsdk_nvme_pi_check() after a read,
- *	                              and the _ext calls without NSDK_NVME_RW_PRACT; with
+ *	the host                      nsdk_nvme_pi_generate() before a write, nsdk_nvme_pi_check() after a
+ *	                              read, and the _ext calls without NSDK_NVME_RW_PRACT; with
  *	                              NSDK_NVME_RW_PRCHK_* the controller checks on the way as well
  *
  * A block whose application tag is FFFFh is not checked by anybody (type 3: and whose reference tag is
@@ -52,7 +52,7 @@ const struct nsdk_nvme_metadata *nsdk_nvme_ns_metadata(const struct nsdk_nvme_ns
 /** The tags of some blocks in a row. */
 struct nsdk_nvme_pi {
 	uint64_t ref_tag;  /**< the first block's; of types 1 and 2 it goes up by one a block */
-	uint16_t app_tag;
+	uint16_t app_tag;  /**< of all of them */
 	uint16_t app_mask; /**< bits of it that are compared */
 	uint32_t check;    /**< what is looked at: NSDK_NVME_RW_PRCHK_* */
 };
@@ -61,7 +61,8 @@ struct nsdk_nvme_pi {
 struct nsdk_nvme_pi_error {
 	uint32_t block;    /**< from the first, which is 0 */
 	uint32_t check;    /**< the one of NSDK_NVME_RW_PRCHK_* that failed */
-	uint64_t expected, found;
+	uint64_t expected; /**< what it should be */
+	uint64_t found;    /**< what it is */
 };
 
 /**

@@ -326,6 +326,7 @@ enum nsdk_nvme_feature {
 	NSDK_NVME_FEAT_WRITE_ATOMICITY = 0x0a,
 	NSDK_NVME_FEAT_ASYNC_EVENT_CONFIG = 0x0b,
 	NSDK_NVME_FEAT_HOST_MEMORY_BUFFER = 0x0d,
+	NSDK_NVME_FEAT_HOST_BEHAVIOR = 0x16,
 };
 /* Log pages (Base 5.16.1, figure 202) */
 enum nsdk_nvme_log_page {
@@ -458,6 +459,15 @@ NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, oncs) == 520);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, sgls) == 536);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, subnqn) == 768);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ctrl, psd) == 2048);
+
+/** Host Behavior Support (Base 5.27.1.18) */
+struct nsdk_nvme_host_behavior {
+	uint8_t acre;
+	uint8_t etdas;
+	uint8_t lbafee; /**< 1: formats that say more of themselves (CTRATT.ELBAS) are known to the host */
+	uint8_t reserved3[509];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_host_behavior) == 512);
 
 /** Host Memory Buffer Descriptor Entry (Base 5.27.1.10) */
 struct nsdk_nvme_hmb_entry {

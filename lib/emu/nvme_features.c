@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "nvme_internal.h"
+#include "nvme_pi.h"
 
 #define FEAT_IO_COMMAND_SETS 0x19
 
@@ -37,6 +37,7 @@ void emu_nvme_features_reset(struct emu_nvme *ctrl)
 	memset(&ctrl->features, 0, sizeof(ctrl->features));
 	ctrl->features.over_temperature = DEFAULT_OVER_TEMPERATURE;
 	ctrl->features.queues = ctrl->opts.queues;
+	atomic_store_explicit(&ctrl->md.known, false, memory_order_relaxed);
 	atomic_store_explicit(&ctrl->write_cache, ctrl->opts.write_cache, memory_order_relaxed);
 }
 
@@ -69,6 +70,8 @@ bool emu_nvme_feature_exists(const struct emu_nvme *ctrl, unsigned fid)
 		return ctrl->opts.write_cache;
 	case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
 		return ctrl->opts.hmb_bytes;
+	case NSDK_NVME_FEAT_HOST_BEHAVIOR:
+		return ctrl->opts.ms;
 	default:
 		return false;
 	}
@@ -124,6 +127,8 @@ int emu_nvme_get_features(struct emu_nvme_req *req)
 	case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
 		req->dw0 = !defaults && atomic_load(&ctrl->hmb.on) ? EMU_NVME_HMB_ENABLE : 0;
 		return 0;
+	case NSDK_NVME_FEAT_HOST_BEHAVIOR:
+		return emu_nvme_md_behavior(req, false, defaults);
 	case NSDK_NVME_FEAT_NUMBER_OF_QUEUES:
 		req->dw0 = defaults ? ctrl->opts.queues - 1 : features->queues - 1;
 		req->dw0 |= req->dw0 << 16;
@@ -233,6 +238,8 @@ int emu_nvme_set_features(struct emu_nvme_req *req)
 		return cdw11 & 1 ? 0 : emu_nvme_store_flush(&ctrl->store);
 	case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
 		return emu_nvme_hmb_set(ctrl, cmd);
+	case NSDK_NVME_FEAT_HOST_BEHAVIOR:
+		return emu_nvme_md_behavior(req, true, false);
 	case NSDK_NVME_FEAT_NUMBER_OF_QUEUES:
 		return set_queues(req);
 	case NSDK_NVME_FEAT_INTERRUPT_COALESCING:

@@ -158,7 +158,7 @@ void emu_nvme_store_close(struct emu_nvme_store *store);
  */
 /* One block, with the lock of its extent. @return a status. */
 typedef uint16_t (*emu_nvme_block_fn)(void *ctx, uint64_t offset, uint8_t *data);
-/* Each block of a range, of a store in memory, until one has a bad status. @param writes  they are good again. */
+/* Each block of a range, of a store in memory, until a bad status. @param writes  they are good again. */
 uint16_t emu_nvme_store_visit(struct emu_nvme_store *store, uint64_t offset, uint64_t bytes, bool writes,
 			      emu_nvme_block_fn fn, void *ctx);
 uint16_t emu_nvme_store_read(struct emu_nvme_store *store, struct emu_nvme_req *req,
@@ -392,6 +392,7 @@ struct emu_nvme_md {
 	bool extended;
 	unsigned type, pif;
 	bool first;
+	atomic_bool known; /* the host has said that it knows such formats (LBAFEE) */
 };
 struct emu_nvme_zns {
 	struct emu_nvme_zone *zones;

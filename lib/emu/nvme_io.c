@@ -358,6 +358,8 @@ static uint16_t check_command(const struct emu_nvme_req *req)
 	/* Flush is the one that may be said to all namespaces, and they are one store. */
 	if (!all && !emu_nvme_ns_attached(req->ctrl, nsid))
 		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
+	if (!all && emu_nvme_md_is_hidden(req->ctrl))
+		return EMU_NVME_GENERIC(INVALID_NAMESPACE);
 	if (emu_nvme_sanitizing(req->ctrl))
 		return EMU_NVME_PASSING(SANITIZE_IN_PROGRESS);
 	if (all)

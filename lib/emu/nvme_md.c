@@ -40,14 +40,12 @@ int emu_nvme_md_create(struct emu_nvme *ctrl)
 
 	if (!opts->ms)
 		return 0;
-	ctrl->md = (struct emu_nvme_md){
-		.store = emu_nvme_map_sparse(store_bytes(ctrl)),
-		.bytes = opts->ms,
-		.extended = opts->mset,
-		.type = opts->pi,
-		.first = opts->pil,
-		.pif = opts->pif,
-	};
+	ctrl->md.store = emu_nvme_map_sparse(store_bytes(ctrl));
+	ctrl->md.bytes = opts->ms;
+	ctrl->md.extended = opts->mset;
+	ctrl->md.type = opts->pi;
+	ctrl->md.first = opts->pil;
+	ctrl->md.pif = opts->pif;
 	return ctrl->md.store ? 0 : -1;
 }
 
@@ -156,6 +154,33 @@ bool emu_nvme_md_format(struct emu_nvme *ctrl, uint32_t cdw10, bool check)
 	ctrl->md.type = type;
 	ctrl->md.first = FORMAT_PIL(cdw10);
 	return true;
+}
+
+/* Formats with other guards are for a host that has said that it knows them (NVM 5.2.1). */
+bool emu_nvme_md_is_hidden(const struct emu_nvme *ctrl)
+{
+	return ctrl->md.type && ctrl->md.pif &&
+	       !atomic_load_explicit(&ctrl->md.known, memory_order_relaxed);
+}
+
+uint16_t emu_nvme_md_behavior(struct emu_nvme_req *req, bool set, bool defaults)
+{
+	struct nsdk_nvme_host_behavior behavior = { 0 };
+	atomic_bool *known = &req->ctrl->md.known;
+	uint16_t status;
+
+	if (!set) {
+		behavior.lbafee = !defaults && atomic_load(known);
+		return emu_nvme_data_reply(req, &behavior, sizeof(behavior), sizeof(behavior));
+	}
+	status = emu_nvme_data_begin(req, sizeof(behavior));
+	if (!status)
+		status = emu_nvme_data_from_host(req, &behavior, sizeof(behavior));
+	if (!status && (behavior.lbafee > 1 || behavior.acre || behavior.etdas))
+		status = EMU_NVME_GENERIC(INVALID_FIELD);
+	if (!status)
+		atomic_store(known, behavior.lbafee);
+	return status;
 }
 
 /* ---- Moving it ---- */
@@ -427,7 +452,8 @@ uint16_t emu_nvme_md_copy(struct emu_nvme_req *req, uint64_t from, uint64_t to, 
 		status = emu_nvme_store_visit(&req->ctrl->store, from + at, block, false, take_block, &walk);
 		walk.tags = written;
 		if (!status)
-			status = emu_nvme_store_visit(&req->ctrl->store, to + at, block, true, put_block, &walk);
+			status = emu_nvme_store_visit(&req->ctrl->store, to + at, block, true,
+						      put_block, &walk);
 	}
 	return status;
 }

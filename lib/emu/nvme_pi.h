@@ -22,6 +22,9 @@ uint8_t emu_nvme_flbas(const struct emu_nvme *ctrl);
 uint8_t emu_nvme_dps(const struct emu_nvme *ctrl);
 void emu_nvme_md_identify(const struct emu_nvme *ctrl, struct nsdk_nvme_id_ns *id);
 void emu_nvme_md_identify_nvm(const struct emu_nvme *ctrl, struct nsdk_nvme_id_ns_nvm *id);
+/* Host Behavior Support, a feature; and whether namespaces are kept from a host for the lack of it. */
+uint16_t emu_nvme_md_behavior(struct emu_nvme_req *req, bool set, bool defaults);
+bool emu_nvme_md_is_hidden(const struct emu_nvme *ctrl);
 /* Takes what Format says of metadata. @param check  only looks. @return whether there is such a format. */
 bool emu_nvme_md_format(struct emu_nvme *ctrl, uint32_t cdw10, bool check);
 

@@ -79,7 +79,8 @@ static uint16_t put(uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext
 	struct iovec iov[2];
 	int count = pieces(data, payload_bytes(ext, blocks), iov);
 
-	return RIG_RUN(nsdk_nvme_writev_ext(ns, rig.qp, iov, count, lba, blocks, ext, rig_done_cb, &rig_once));
+	return RIG_RUN(nsdk_nvme_writev_ext(ns, rig.qp, iov, count, lba, blocks, ext, rig_done_cb,
+					    &rig_once));
 }
 
 static uint16_t get(uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext)
@@ -180,7 +181,8 @@ static void is_made_by_the_controller(void)
 		NSDK_ASSERT_INT(look(40, sizes[i], NULL), 0);
 		for (size_t b = 0; b < blocks; b++)
 			CU_ASSERT(memcmp(back + b * unit,
-					 data + b * (alone() ? md->block_bytes : unit), md->block_bytes) == 0);
+					 data + b * (alone() ? md->block_bytes : unit),
+						md->block_bytes) == 0);
 		/* Taken off again. */
 		from = say(PRACT | checks(), apart_back);
 		NSDK_ASSERT_INT(get(40, sizes[i], &from), 0);
@@ -194,7 +196,8 @@ static void is_made_by_the_controller(void)
 /* Those who know nothing of metadata need not, where the controller does all of it. */
 static void is_not_seen(void)
 {
-	struct nsdk_nvme_io_ext from = say(md->pi_type ? GUARD | (md->pi_type == 3 ? 0 : REF) : 0, apart_back);
+	struct nsdk_nvme_io_ext from = say(md->pi_type ? GUARD | (md->pi_type == 3 ? 0 : REF) : 0,
+					   apart_back);
 	size_t bytes = SPLIT_BLOCKS * (size_t)md->block_bytes;
 
 	rig_fill(data, bytes);
@@ -203,14 +206,17 @@ static void is_not_seen(void)
 		NSDK_ASSERT_INT(nsdk_nvme_read(ns, rig.qp, back, 0, 1, 0, rig_done_cb, &rig_once), -EINVAL);
 		return;
 	}
-	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_write(ns, rig.qp, data, 9, SPLIT_BLOCKS, 0, rig_done_cb, &rig_once)),
+	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_write(ns, rig.qp, data, 9, SPLIT_BLOCKS, 0, rig_done_cb,
+						&rig_once)),
 			0);
 	memset(back, 0, bytes);
-	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_read(ns, rig.qp, back, 9, SPLIT_BLOCKS, 0, rig_done_cb, &rig_once)), 0);
+	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_read(ns, rig.qp, back, 9, SPLIT_BLOCKS, 0, rig_done_cb,
+					       &rig_once)), 0);
 	CU_ASSERT(memcmp(data, back, bytes) == 0);
 	NSDK_ASSERT_INT(get(9, SPLIT_BLOCKS, &from), 0);
 	/* One block, as the shortest way would have it, were there no metadata. */
-	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_write(ns, rig.qp, data + 4096, 9, 1, 0, rig_done_cb, &rig_once)), 0);
+	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_write(ns, rig.qp, data + 4096, 9, 1, 0, rig_done_cb,
+						&rig_once)), 0);
 	NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_read(ns, rig.qp, back, 9, 1, 0, rig_done_cb, &rig_once)), 0);
 	CU_ASSERT(memcmp(data + 4096, back, md->block_bytes) == 0);
 	/* Somebody else's block, moved here: nobody asked, and yet it is found. */
@@ -231,8 +237,8 @@ static void verify(uint64_t lba, uint32_t blocks, uint16_t status)
 }
 
 /*
- * Block @p bad of many is wrong in one way: the controller finds it when it is read, and when it is written if
- * it is asked to; and so does the host.
+ * Block @p bad of many is wrong in one way: the controller finds it when it is read, and when it is written
+ * if it is asked to; and so does the host.
  */
 static void finds(uint32_t bad, uint32_t check, uint16_t status, void (*spoil)(uint32_t bad))
 {
@@ -363,7 +369,8 @@ static void others(void)
 		ranges[0].slba = 302;
 		ranges[0].blocks = 2;
 		ranges[1].slba = 300;
-		NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_copy(ns, rig.qp, ranges, 2, 400, 0, rig_done_cb, &rig_once)),
+		NSDK_ASSERT_INT(RIG_RUN(nsdk_nvme_copy(ns, rig.qp, ranges, 2, 400, 0, rig_done_cb,
+						       &rig_once)),
 				0);
 		NSDK_ASSERT_INT(get(400, 4, &from), 0);
 		CU_ASSERT(memcmp(back, data + 2 * unit, md->block_bytes) == 0);
@@ -386,7 +393,8 @@ static void refuses(void)
 	uint8_t outside[64];
 
 	ext.ext_bytes--;
-	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb, &rig_once), -EINVAL);
+	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb,
+					    &rig_once), -EINVAL);
 	ext.ext_bytes++;
 	NSDK_ASSERT_INT(nsdk_nvme_write(ns, rig.qp, data, 0, 1, GUARD, rig_done_cb, &rig_once), -EINVAL);
 	NSDK_ASSERT_INT(nsdk_nvme_compare(ns, rig.qp, data, 0, 1, 0, rig_done_cb, &rig_once), -EINVAL);
@@ -401,17 +409,21 @@ static void refuses(void)
 				-EINVAL);
 	ext.flags = 0;
 	ext.metadata = md->extended ? apart : NULL;
-	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb, &rig_once), -EINVAL);
+	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb,
+					    &rig_once), -EINVAL);
 	ext = say(0, apart);
 	iov.iov_len -= 4;
-	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb, &rig_once), -EINVAL);
+	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb,
+					    &rig_once), -EINVAL);
 	iov.iov_len += 4;
 	if (md->extended)
 		return;
 	ext.metadata = apart + (rig.nosnoop ? 32 : 2);
-	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb, &rig_once), -EINVAL);
+	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb,
+					    &rig_once), -EINVAL);
 	ext.metadata = (void *)((uintptr_t)outside & ~(uintptr_t)63);
-	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb, &rig_once), -EFAULT);
+	NSDK_ASSERT_INT(nsdk_nvme_readv_ext(ns, rig.qp, &iov, 1, 0, 1, &ext, rig_done_cb,
+					    &rig_once), -EFAULT);
 }
 
 /* A controller that makes wrong guards is found out by whoever looks. */

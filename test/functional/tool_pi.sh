@@ -25,7 +25,9 @@ result 'metadata: what is said of it' 0 \
 		check_guard: true, check_ref_tag: false, check_app_tag: true}" \
 	emu:nvme,size=1m,ms=16,mset=1,pi=2,pif=2 --rw=write --pi_act=0 --pi_chk=APPTAG,GUARD
 result 'metadata: what has none says nothing' 0 "$good and .metadata == null" emu:nvme,size=1m --rw=write
-result 'metadata: after a reset' 0 "$good" emu:nvme,size=4m,ms=8,pi=1,fault=fatal@500 --rw=randrw --verify --pi_act=0
+# Which guards this host knows has to be said again.
+result 'metadata: after a reset' 0 "$good" \
+	emu:nvme,size=4m,ms=16,pi=1,pif=2,fault=fatal@500,nosnoop=all --policy=nosnoop --rw=randrw --verify --pi_act=0
 
 for act in 0 1; do
 	result "a wrong guard is found, --pi_act=$act" 1 '.status == "failed" and .errors == 1' \

@@ -67,7 +67,8 @@ static void each_length_from_each_place(void)
 	for (unsigned pif = 0; pif < 3; pif++)
 		for (size_t from = 0; from < 9; from++)
 			for (size_t bytes = 0; bytes < 70; bytes++)
-				CU_ASSERT_EQUAL(guard_of(pif, data + from, bytes), slow(pif, data + from, bytes));
+				CU_ASSERT_EQUAL(guard_of(pif, data + from, bytes), slow(pif,
+						data + from, bytes));
 }
 
 static void pieces_make_a_whole(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Namespaces with metadata: what of a controller's word is believed, what commands say, and where their metadata
- * is; on the no-snoop path, that it is given and taken back.
+ * Namespaces with metadata: what of a controller's word is believed, what commands say, and where their
+ * metadata is; on the no-snoop path, that it is given and taken back.
  */
 #include "fake_nvme.h"
 
@@ -21,7 +21,7 @@ static struct fake_done done;
 static struct nsdk_nvme_id_ns id;
 static struct nsdk_nvme_id_ns_nvm more;
 static uint16_t more_status;
-static unsigned asked;
+static unsigned asked, told;
 
 /* The I/O commands that it got. */
 static struct nsdk_nvme_cmd got[64];
@@ -37,6 +37,14 @@ static enum fake_action hook(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint
 		CU_ASSERT_FATAL(got_count < 64);
 		got[got_count++] = *cmd;
 		return io_action;
+	}
+	if (cmd->opcode == NSDK_NVME_ADMIN_SET_FEATURES &&
+	    (cmd->cdw10 & 0xff) == NSDK_NVME_FEAT_HOST_BEHAVIOR) {
+		const struct nsdk_nvme_host_behavior *behavior = fake_va(cmd->prp1);
+
+		told += behavior->lbafee == 1 && behavior->acre == 0 && cmd->cdw11 == 0;
+		*status = more_status;
+		return FAKE_REPLY;
 	}
 	if (cmd->opcode != NSDK_NVME_ADMIN_IDENTIFY)
 		return FAKE_DO;
@@ -64,7 +72,7 @@ static void before(void)
 	memset(&more, 0, sizeof(more));
 	memset(&done, 0, sizeof(done));
 	more_status = 0;
-	got_count = asked = 0;
+	got_count = asked = told = 0;
 	io_action = FAKE_REPLY;
 	fake.hook = hook;
 	id.nsze = 100000;
@@ -109,7 +117,8 @@ static struct nsdk_nvme_io_ext say(uint32_t flags, void *metadata)
 	};
 }
 
-static int read_ext(void *buf, size_t bytes, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext)
+static int read_ext(void *buf, size_t bytes, uint64_t lba, uint32_t blocks,
+		    const struct nsdk_nvme_io_ext *ext)
 {
 	static struct iovec iov; /* until the callback */
 
@@ -137,6 +146,7 @@ static void formats_are_found(void)
 	CU_ASSERT(md->extended && md->pi_first);
 	/* Nobody said that there are others. */
 	NSDK_ASSERT_INT(asked, 0);
+	NSDK_ASSERT_INT(told, 0);
 	/* The short ways do not know of it. */
 	CU_ASSERT(ns->short_lba_end == 0 && ns->two_pages_lba_end == 0);
 }
@@ -157,6 +167,7 @@ static void other_guards_are_asked_for(void)
 	id.lbaf[0].ms = 16;
 	more.elbaf[0] = NSDK_NVME_PIF_64 << 7 | 8;
 	attach();
+	NSDK_ASSERT_INT(told, 1);
 	NSDK_ASSERT_INT(asked, 1);
 	NSDK_ASSERT_INT(nsdk_nvme_ns_metadata(ns)->pif, NSDK_NVME_PIF_64);
 	NSDK_ASSERT_INT(nsdk_nvme_ns_metadata(ns)->pi_bytes, 16);
@@ -190,7 +201,8 @@ static void formats_that_cannot_be_are_refused(void)
 		attach();
 		NSDK_ASSERT_INT(ns->refusal, -ENOTSUP);
 		CU_ASSERT(nsdk_unit_log_has("is not supported; format it without"));
-		NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(2, 0), 0, 1, 0, fake_done_cb, &done), -ENOTSUP);
+		NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(2, 0), 0, 1, 0, fake_done_cb,
+					       &done), -ENOTSUP);
 		after();
 		before();
 		fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
@@ -228,7 +240,8 @@ static void a_change_by_somebody_else_closes_it(void)
 static void those_who_say_nothing(void)
 {
 	attach();
-	NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(2, 0), 77, 8, NSDK_NVME_RW_FUA, fake_done_cb, &done), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, fake_buffer(2, 0), 77, 8, NSDK_NVME_RW_FUA,
+				       fake_done_cb, &done), 0);
 	run();
 	CU_ASSERT_EQUAL(got[0].cdw12, (NSDK_NVME_RW_FUA | NSDK_NVME_RW_PRACT | NSDK_NVME_RW_PRCHK_GUARD |
 				       NSDK_NVME_RW_PRCHK_REF_TAG | 7));
@@ -274,7 +287,8 @@ static void slots_are_clean_again(void)
 	}
 	CU_ASSERT(got[7].mptr != 0 && got[7].cdw14 == 5 && got[7].cdw15 == 0xf0ff1111u);
 	for (int i = 8; i < 64; i++) {
-		NSDK_ASSERT_INT(nsdk_nvme_read(&plain, qp, fake_buffer(2, 0), 7, 1, 0, fake_done_cb, &done), 0);
+		NSDK_ASSERT_INT(nsdk_nvme_read(&plain, qp, fake_buffer(2, 0), 7, 1, 0, fake_done_cb,
+					       &done), 0);
 		run();
 		CU_ASSERT(got[i].mptr == 0 && got[i].cdw14 == 0 && got[i].cdw15 == 0 && got[i].cdw12 == 0);
 	}
@@ -474,7 +488,8 @@ static void of_large_ones_all_is_dirtied(void)
 static void extended_blocks_end_inside_a_line(void)
 {
 	struct nsdk_nvme_io_ext ext = say(0, NULL);
-	struct iovec iov[3] = { { fake_buffer(2, 0), 512 }, { fake_buffer(4, 0), 0 }, { fake_buffer(3, 0), 8 } };
+	struct iovec iov[3] = { { fake_buffer(2, 0), 512 }, { fake_buffer(4, 0), 0 },
+				{ fake_buffer(3, 0), 8 } };
 
 	fake.active = true;
 	id.flbas = NSDK_NVME_FLBAS_EXTENDED;

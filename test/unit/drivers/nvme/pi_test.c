@@ -27,10 +27,12 @@ static void before(void)
 	}
 	for (size_t i = 0; i < sizeof(apart); i++)
 		apart[i] = (uint8_t)(i * 11 + 3);
-	pi = (struct nsdk_nvme_pi){ .ref_tag = 0x01020304, .app_tag = 0xa1b2, .app_mask = 0xffff, .check = ALL };
+	pi = (struct nsdk_nvme_pi){ .ref_tag = 0x01020304, .app_tag = 0xa1b2, .app_mask = 0xffff,
+				    .check = ALL };
 }
 
-static struct nsdk_nvme_metadata format(unsigned type, unsigned pif, uint16_t bytes, bool extended, bool first)
+static struct nsdk_nvme_metadata format(unsigned type, unsigned pif, uint16_t bytes, bool extended,
+					bool first)
 {
 	return (struct nsdk_nvme_metadata){
 		.block_bytes = BLOCK,
@@ -87,7 +89,8 @@ static void bytes_are_in_their_places(void)
 	of = format(2, NSDK_NVME_PIF_32, 16, true, false);
 	pi.ref_tag = UINT64_C(0x1112131415161718);
 	NSDK_ASSERT_INT(generate(&of), 0);
-	guard = nsdk_nvme_guard_end(1, nsdk_nvme_guard_add(1, nsdk_nvme_guard_begin(1), data_of(&of, 2), BLOCK));
+	guard = nsdk_nvme_guard_end(1, nsdk_nvme_guard_add(1, nsdk_nvme_guard_begin(1), data_of(&of,
+												2), BLOCK));
 	memcpy(raw, (uint8_t[]){ (uint8_t)(guard >> 24), (uint8_t)(guard >> 16), (uint8_t)(guard >> 8),
 				 (uint8_t)guard, 0xa1, 0xb2, 0, 0, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17,
 				 0x1a }, 16);
@@ -95,7 +98,8 @@ static void bytes_are_in_their_places(void)
 
 	of = format(3, NSDK_NVME_PIF_64, 16, false, true);
 	NSDK_ASSERT_INT(generate(&of), 0);
-	guard = nsdk_nvme_guard_end(2, nsdk_nvme_guard_add(2, nsdk_nvme_guard_begin(2), data_of(&of, 4), BLOCK));
+	guard = nsdk_nvme_guard_end(2, nsdk_nvme_guard_add(2, nsdk_nvme_guard_begin(2), data_of(&of,
+												4), BLOCK));
 	for (unsigned i = 0; i < 8; i++)
 		raw[i] = (uint8_t)(guard >> (56 - 8 * i));
 	/* Of 48 bits, and with type 3 the same everywhere. */
@@ -178,10 +182,12 @@ static void pieces_cut_anywhere(void)
 			iov[count++] = (struct iovec){ data + at, step };
 			at += step;
 		}
-		NSDK_ASSERT_INT(nsdk_nvme_pi_generate(&of, iov, count, of.extended ? NULL : apart, BLOCKS, &pi), 0);
+		NSDK_ASSERT_INT(nsdk_nvme_pi_generate(&of, iov, count, of.extended ? NULL : apart,
+						      BLOCKS, &pi), 0);
 		CU_ASSERT(memcmp(expected, data, sizeof(data)) == 0);
 		CU_ASSERT(memcmp(expected_apart, apart, sizeof(apart)) == 0);
-		NSDK_ASSERT_INT(nsdk_nvme_pi_check(&of, iov, count, of.extended ? NULL : apart, BLOCKS, &pi, NULL),
+		NSDK_ASSERT_INT(nsdk_nvme_pi_check(&of, iov, count, of.extended ? NULL : apart,
+						   BLOCKS, &pi, NULL),
 				0);
 	}
 }

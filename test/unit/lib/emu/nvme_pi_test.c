@@ -19,6 +19,20 @@ static void start(const char *options)
 	memset(data, 0xff, 2 * (size_t)HOST_PAGE);
 }
 
+/* Set Features, Host Behavior Support. */
+static int know(unsigned lbafee)
+{
+	struct nsdk_nvme_cmd cmd = {
+		.opcode = NSDK_NVME_ADMIN_SET_FEATURES,
+		.prp1 = host_iova(apart),
+		.cdw10 = NSDK_NVME_FEAT_HOST_BEHAVIOR,
+	};
+
+	memset(apart, 0, 512);
+	apart[2] = (uint8_t)lbafee;
+	return host_run(&host.admin, &cmd);
+}
+
 /* Of the first two blocks, with their numbers for reference tags. */
 static struct nsdk_nvme_cmd command(unsigned opcode, uint32_t prinfo)
 {
@@ -44,6 +58,10 @@ static void guards_are_what_they_should_be(void)
 	static const uint8_t tail[8] = { 0xc0, 0xde, 0, 0, 0, 0, 0, 1 };
 
 	start("size=1M,lba=4096,ms=16,pi=1,pif=2");
+	/* A host that does not know such guards does not have such namespaces. */
+	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, PRACT), HOST_GENERIC(INVALID_NAMESPACE));
+	NSDK_ASSERT_INT(know(2), HOST_GENERIC(INVALID_FIELD));
+	NSDK_ASSERT_INT(know(1), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE, PRACT), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_READ, GUARD | APP | REF), 0);
 	CU_ASSERT(memcmp(apart, crc64, 8) == 0 && memcmp(apart + 16, crc64, 8) == 0);
@@ -138,6 +156,7 @@ static void zeroes_and_copies_have_it(void)
 	struct nsdk_nvme_cmd copy = { .opcode = NSDK_NVME_NVM_COPY, .nsid = 1, .cdw10 = 1000, .cdw14 = 1000 };
 
 	start("size=1M,ms=16,pi=1,pif=1");
+	NSDK_ASSERT_INT(know(1), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_WRITE_ZEROES, PRACT), 0);
 	NSDK_ASSERT_INT(run(NSDK_NVME_NVM_READ, GUARD | APP | REF), 0);
 	CU_ASSERT(apart[4] == 0xc0 && apart[31] == 1);
