@@ -57,7 +57,8 @@ struct nsdk_nvme_poll_group {
 	unsigned first;        /* who is polled first, when not all completions may be handled */
 	struct watch *watches;
 	unsigned watch_count, watch_room;
-	unsigned polls;        /* since it was armed; 0: it is not */
+	/* Since it was armed, up to the first behind a sleep: ARMED, LOOKED, WOKEN. */
+	enum { POLLING, ARMED, LOOKED, WOKEN } phase;
 	uint64_t wake_ns;      /* what the arming said */
 	bool polling;
 };
@@ -255,15 +256,13 @@ static void report_dead(struct nsdk_nvme_poll_group *group)
 
 int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max)
 {
-	bool dead = false, woken;
+	/* The first poll behind the arming is for what came before it; the second, for what woke. */
+	bool dead = false, woken = group->phase == LOOKED;
 	unsigned handled = 0;
 
 	if (group->polling)
 		return 0;
 	group->polling = true;
-	/* The first poll behind the arming is for what came before it. */
-	woken = group->polls == 2;
-	group->polls += group->polls == 1 || group->polls == 2;
 	/* Another one is first next time: with a maximum, the last would never have its turn else. */
 	group->first = group->first + 1 < group->count ? group->first + 1 : 0;
 	for (unsigned i = 0; i < group->count && (max == 0 || handled < max); i++) {
@@ -283,6 +282,11 @@ int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max)
 			dead = true;
 		}
 	}
+	/* Who found something went on, and did not sleep: interrupts may be on their way. */
+	if (group->phase == ARMED && !handled)
+		group->phase = LOOKED;
+	else if (group->phase != POLLING)
+		group->phase = WOKEN;
 	group->polling = false;
 	if (dead)
 		report_dead(group);
@@ -340,7 +344,7 @@ int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_
 
 	if (group->polling)
 		return -EAGAIN;
-	if (group->polls)
+	if (group->phase != POLLING)
 		late = group->wake_ns != UINT64_MAX && nsdk_clock_ns() >= group->wake_ns;
 	group->wake_ns = UINT64_MAX;
 	collect_events(group);
@@ -356,7 +360,7 @@ int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_
 		if (err && result != -EOPNOTSUPP)
 			result = err;
 	}
-	group->polls = 1;
+	group->phase = ARMED;
 	if (group->wake_ns < *wake_ns)
 		*wake_ns = group->wake_ns;
 	return result;
@@ -366,5 +370,5 @@ void nsdk_nvme_poll_group_disarm(struct nsdk_nvme_poll_group *group)
 {
 	for (unsigned i = 0; i < group->count; i++)
 		nsdk_nvme_irq_disarm(group->members[i].qp);
-	group->polls = 0;
+	group->phase = POLLING;
 }

@@ -405,6 +405,31 @@ static void some_in_a_row_are_lost(void)
 	take_down();
 }
 
+/* Found when it was polled on, since the poll behind the arming had found something: nobody slept. */
+static void who_did_not_sleep_suspects_nothing(void)
+{
+	struct fake_done done = { 0 };
+
+	bring_up(4, true);
+	hold_io = true;
+	for (unsigned i = 0; i < 8; i++) {
+		fake.lose_irqs = 2;
+		for (unsigned j = 0; j < 2; j++) {
+			read_one(0, &done);
+			nsdk_nvme_qpair_submit(qps[0]);
+			fake_run();
+			if (j == 0)
+				arm(0);
+			fake_complete(1, fake.last_cid[1], 0);
+			NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 1);
+		}
+		arm(0);
+	}
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	NSDK_ASSERT_INT(done.count, 16);
+	take_down();
+}
+
 /* Woken by the clock, with an interrupt that came at the same time: not lost. */
 static void a_late_interrupt_is_not_lost(void)
 {
@@ -441,6 +466,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(the_first_to_wake_is_told),
 	NSDK_UNIT_TEST(a_lost_interrupt_is_survived_and_said_once),
 	NSDK_UNIT_TEST(some_in_a_row_are_lost),
+	NSDK_UNIT_TEST(who_did_not_sleep_suspects_nothing),
 	NSDK_UNIT_TEST(a_late_interrupt_is_not_lost),
 };
 
