@@ -22,6 +22,8 @@ static struct nsdk_nvme_id_ns id;
 static struct nsdk_nvme_id_ns_nvm more;
 static uint16_t more_status;
 static unsigned asked, told;
+/* Ranges given to the device until the last admin command, and between the one before and being told. */
+static unsigned synced, told_synced;
 
 /* The I/O commands that it got. */
 static struct nsdk_nvme_cmd got[64];
@@ -38,6 +40,8 @@ static enum fake_action hook(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint
 		got[got_count++] = *cmd;
 		return io_action;
 	}
+	told_synced = told ? told_synced : fake.syncs_for_device - synced;
+	synced = fake.syncs_for_device;
 	if (cmd->opcode == NSDK_NVME_ADMIN_SET_FEATURES &&
 	    (cmd->cdw10 & 0xff) == NSDK_NVME_FEAT_HOST_BEHAVIOR) {
 		const struct nsdk_nvme_host_behavior *behavior = fake_va(cmd->prp1);
@@ -72,7 +76,7 @@ static void before(void)
 	memset(&more, 0, sizeof(more));
 	memset(&done, 0, sizeof(done));
 	more_status = 0;
-	got_count = asked = told = 0;
+	got_count = asked = told = synced = told_synced = 0;
 	io_action = FAKE_REPLY;
 	fake.hook = hook;
 	id.nsze = 100000;
@@ -173,6 +177,16 @@ static void other_guards_are_asked_for(void)
 	NSDK_ASSERT_INT(nsdk_nvme_ns_metadata(ns)->pi_bytes, 16);
 	NSDK_ASSERT_INT(nsdk_nvme_ns_metadata(ns)->storage_tag_bits, 8);
 	NSDK_ASSERT_INT(ns->refusal, 0);
+}
+
+static void what_is_told_is_in_memory(void)
+{
+	fake.active = true;
+	fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
+	attach();
+	NSDK_ASSERT_INT(told, 1);
+	/* It, and the command. */
+	NSDK_ASSERT_INT(told_synced, 2);
 }
 
 static void one_that_does_not_say_has_the_usual_one(void)
@@ -516,6 +530,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(formats_are_found),
 	NSDK_UNIT_TEST(none_is_none),
 	NSDK_UNIT_TEST(other_guards_are_asked_for),
+	NSDK_UNIT_TEST(what_is_told_is_in_memory),
 	NSDK_UNIT_TEST(one_that_does_not_say_has_the_usual_one),
 	NSDK_UNIT_TEST(formats_that_cannot_be_are_refused),
 	NSDK_UNIT_TEST(a_change_by_somebody_else_closes_it),
