@@ -478,6 +478,9 @@ static uint64_t liar_mmio_read(struct nsdk_emu_model *model, unsigned bar, size_
 	/* Where the doorbells are: the model does not follow, and reads them where they are not. */
 	if (offset < NSDK_NVME_REG_VS)
 		liar.misled = true;
+	/* Nor where commands are, if they are on the controller. */
+	if (offset >= NSDK_NVME_REG_CMBLOC && offset <= NSDK_NVME_REG_CMBSTS)
+		liar.misled = true;
 	switch (how(lie) % 4) {
 	case 0:
 		return UINT64_MAX;

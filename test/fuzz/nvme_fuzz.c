@@ -502,6 +502,7 @@ static bool attach(const uint8_t *header)
 		/* Most of the Identify data there is asks for more than can be had. */
 		.host_memory_bytes = (size_t)1 << 20,
 		.admin_entries = admin[header[2] / 8 % 4],
+		.cmb = header[5] / 32 % 4,
 	};
 	unsigned which = header[0] / 4 % 4 != 0;
 	char words[300];
@@ -514,6 +515,8 @@ static bool attach(const uint8_t *header)
 		snprintf(words + strlen(words), sizeof(words) - strlen(words),
 			 ",zoned=1,zone=64K,max_open=2,max_active=3,zone_cross=%d,zones_ro=%d,zones_offline=%d",
 			 header[5] / 4 % 2, header[5] / 8 % 2, header[5] / 16 % 2);
+	if (header[5] / 128)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), ",cmb=64K");
 	if (nsdk_device_attach(words, NULL, &host.dev))
 		liar_found("%s cannot be made", words);
 	host.region = host.regions[which];
