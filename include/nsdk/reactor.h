@@ -150,7 +150,11 @@ typedef void (*nsdk_fd_fn)(void *ctx);
 int nsdk_reactor_fd_add(struct nsdk_reactor *reactor, int fd, nsdk_fd_fn fn, void *ctx,
 			struct nsdk_reactor_fd **out);
 
-/** The opposite, where nsdk_poller_unregister() may be called; safe from inside its function. NULL is fine. */
+/**
+ * The opposite, where nsdk_poller_unregister() may be called; safe from inside its function.
+ *
+ * @param fd  NULL is fine.
+ */
 void nsdk_reactor_fd_remove(struct nsdk_reactor_fd *fd);
 
 /**

@@ -76,12 +76,13 @@ cpu_ms()
 cpu_ms poll
 polled=$ms
 same "perf, polling: no interrupt" 0 "$seen"
-check "perf, polling: never asleep" gojq -e '.lcores[0].slept_ns == 0' "$WORK/perf.json"
+check "perf, polling: never asleep" jq -e '.lcores[0].slept_ns == 0' "$WORK/perf.json"
 cpu_ms interrupt
 check "perf, interrupt mode: the kernel counts interrupts ($seen seen)" [ "$seen" -gt 0 ]
 # Both have the same to do before they begin, which under emulation takes as long as it likes.
-check "perf, interrupt mode: asleep for the most part; CPU: $ms ms instead of $polled" \
-	gojq -e '.lcores[0] | .slept_ns > .busy_ns + .idle_ns' "$WORK/perf.json"
+# Other programs make what is done slower, and no sleep longer.
+check "perf, interrupt mode: asleep for a good part; CPU: $ms ms instead of $polled" \
+	jq -e '.lcores[0] | 4 * .slept_ns > .busy_ns + .idle_ns' "$WORK/perf.json"
 for how in iommufd type1; do
 	NSDK_IOMMU=$how probe "doctor --probe, permitted, $how: QEMU snoops, and its bit stays 0" '
 		.answer == "snooped" and .device_writes.lines >= 1000 and .device_writes.not_snooped == 0
