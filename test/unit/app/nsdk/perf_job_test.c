@@ -228,6 +228,12 @@ const char *__wrap_nsdk_device_name(const struct nsdk_device *dev)
 	return "fake";
 }
 
+void __wrap_nsdk_nvme_cmb_info(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmb_info *out);
+void __wrap_nsdk_nvme_cmb_info(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmb_info *out)
+{
+	memset(out, 0, sizeof(*out));
+}
+
 struct nsdk_reactor *__wrap_nsdk_reactor_get(unsigned index);
 struct nsdk_reactor *__wrap_nsdk_reactor_get(unsigned index)
 {

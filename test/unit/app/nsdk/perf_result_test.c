@@ -16,6 +16,18 @@ static struct nsdk_snoop_verdict verdict = { NSDK_SNOOP_ENFORCED, "for a test" }
 static const char *bus;
 static uint64_t violations;
 
+struct nsdk_reactor *__wrap_nsdk_reactor_get(unsigned index);
+struct nsdk_reactor *__wrap_nsdk_reactor_get(unsigned index)
+{
+	return NULL;
+}
+
+void __wrap_nsdk_reactor_stats(const struct nsdk_reactor *reactor, struct nsdk_reactor_stats *out);
+void __wrap_nsdk_reactor_stats(const struct nsdk_reactor *reactor, struct nsdk_reactor_stats *out)
+{
+	*out = (struct nsdk_reactor_stats){ .busy_ticks = 10, .idle_ticks = 20, .slept_ticks = 70, .sleeps = 3 };
+}
+
 const char *__wrap_nsdk_device_name(const struct nsdk_device *dev);
 const char *__wrap_nsdk_device_name(const struct nsdk_device *dev)
 {
@@ -220,6 +232,11 @@ static void json_has_the_documented_keys(void)
 	CU_ASSERT(number(object, "read", "iops") == 50);
 	CU_ASSERT(number(object, "lat_ns", "mean") == 75);
 	CU_ASSERT(number(object, "coherence", "wbinvd") == 5);
+	part = json_object_object_get(object, "lcores");
+	NSDK_ASSERT_INT(json_object_array_length(part), 2);
+	part = json_object_array_get_idx(part, 1);
+	CU_ASSERT(number(part, "busy_ns", NULL) == 10 && number(part, "idle_ns", NULL) == 20);
+	CU_ASSERT(number(part, "slept_ns", NULL) == 70 && number(part, "sleeps", NULL) == 3);
 	part = json_object_object_get(json_object_object_get(object, "verify"), "mismatches");
 	NSDK_ASSERT_INT(json_object_array_length(part), 1);
 	CU_ASSERT(number(json_object_array_get_idx(part, 0), "lba", NULL) == 77);
