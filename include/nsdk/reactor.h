@@ -106,6 +106,7 @@ int nsdk_poller_register(struct nsdk_reactor *reactor, nsdk_poller_fn fn, void *
 /**
  * Take it off and free it; safe from inside itself or another poller of the same lcore. On another
  * lcore while reactors run it is an error, which is logged, and nothing happens. NULL is fine.
+ * One that is armed for a sleep is disarmed first.
  */
 void nsdk_poller_unregister(struct nsdk_poller *poller);
 

@@ -111,9 +111,17 @@ static void count_add(struct nsdk_pollers *pollers, int more)
 	pollers->changes++;
 }
 
-/* Out of the list or the heap. */
+static void disarm(struct nsdk_poller *poller)
+{
+	if (poller->armed && poller->disarm)
+		poller->disarm(poller->ctx);
+	poller->armed = false;
+}
+
+/* Out of the list or the heap. Nobody would disarm it later. */
 static void take_out(struct nsdk_pollers *pollers, struct nsdk_poller *poller)
 {
+	disarm(poller);
 	switch (poller->place) {
 	case NSDK_POLLER_EVERY_TURN:
 		if (pollers->next == poller)
@@ -176,21 +184,19 @@ int nsdk_pollers_turn(struct nsdk_pollers *pollers, uint64_t now_ticks)
 
 /* --- sleep ----------------------------------------------------------------- */
 
-static void disarm(struct nsdk_poller *poller)
-{
-	if (poller->armed && poller->disarm)
-		poller->disarm(poller->ctx);
-	poller->armed = false;
-}
-
 bool nsdk_pollers_arm(struct nsdk_pollers *pollers, uint64_t *wake_ns)
 {
 	struct nsdk_poller *poller;
 	bool all = true;
 	int err;
 
-	if (pollers->restless)
+	if (pollers->restless) {
+		/* One without arm has come: while it is here there is no sleep to wake from. */
+		if (pollers->armed)
+			nsdk_pollers_disarm(pollers);
 		return false;
+	}
+	pollers->armed = true;
 	TAILQ_FOREACH(poller, &pollers->every_turn, link) {
 		/*
 		 * Those that are armed stay so while another one is not ready: it mostly is at its next
@@ -208,6 +214,8 @@ bool nsdk_pollers_arm(struct nsdk_pollers *pollers, uint64_t *wake_ns)
 		poller->arm = NULL;
 		pollers->restless++;
 	}
+	if (pollers->restless)
+		nsdk_pollers_disarm(pollers);
 	return all;
 }
 
@@ -217,6 +225,7 @@ void nsdk_pollers_disarm(struct nsdk_pollers *pollers)
 
 	TAILQ_FOREACH(poller, &pollers->every_turn, link)
 		disarm(poller);
+	pollers->armed = false;
 }
 
 /* --- public ---------------------------------------------------------------- */

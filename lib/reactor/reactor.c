@@ -104,7 +104,7 @@ static struct {
 	atomic_bool running;
 	_Atomic unsigned looping; /* other lcores than the caller's that have not left their loop */
 	_Atomic uint64_t stop; /* 0, or STOP with the status below it */
-	atomic_int stop_fd;    /* wakes those that sleep; -1: there are no reactors */
+	atomic_int stop_fd;    /* wakes those that sleep; -1: there have been no reactors */
 } all = { .stop_fd = -1 };
 
 #define STOP ((uint64_t)1 << 32)
@@ -165,11 +165,6 @@ static int reactor_create(unsigned lcore, struct nsdk_reactor **out)
 
 static void destroy_all(void)
 {
-	/* A signal handler that interrupts this finds it whole or not at all. */
-	int stop_fd = atomic_exchange(&all.stop_fd, -1);
-
-	if (stop_fd >= 0)
-		close(stop_fd);
 	for (unsigned i = 0; i < all.count; i++)
 		reactor_destroy(all.reactors[i]);
 	free(all.reactors);
@@ -177,10 +172,29 @@ static void destroy_all(void)
 	all.count = 0;
 }
 
+/*
+ * Once in a process, and never closed: nsdk_reactors_stop(), in whatever thread or signal handler, may
+ * have read it before the reactors went, and by the time it writes the number would be somebody else's.
+ */
+static int open_stop_fd(void)
+{
+	int stop_fd;
+
+	if (atomic_load(&all.stop_fd) >= 0)
+		return 0;
+	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (stop_fd < 0)
+		return nsdk_fail(-errno, "reactor",
+				 "no file descriptor for the reactors: %s; raise the limit (ulimit -n)",
+				 strerror(errno));
+	atomic_store(&all.stop_fd, stop_fd);
+	return 0;
+}
+
 int nsdk_reactors_create(void)
 {
 	unsigned count = nsdk_env_lcore_count();
-	int error, stop_fd;
+	int error;
 
 	if (all.reactors)
 		return nsdk_fail(-EALREADY, "reactor", "the reactors were created before");
@@ -190,15 +204,11 @@ int nsdk_reactors_create(void)
 	all.reactors = calloc(count, sizeof(struct nsdk_reactor *));
 	if (!all.reactors)
 		return nsdk_fail(-ENOMEM, "reactor", "no memory for a reactor");
-	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (stop_fd < 0) {
-		error = nsdk_fail(-errno, "reactor",
-				  "no file descriptor for the reactors: %s; raise the limit (ulimit -n)",
-				  strerror(errno));
+	error = open_stop_fd();
+	if (error) {
 		destroy_all();
 		return error;
 	}
-	atomic_store(&all.stop_fd, stop_fd);
 	for (all.count = 0; all.count < count; all.count++) {
 		error = reactor_create(all.count, &all.reactors[all.count]);
 		if (error) {
@@ -236,9 +246,9 @@ void nsdk_reactors_destroy(void)
 static void wake_if_asleep(struct nsdk_reactor *reactor)
 {
 	atomic_thread_fence(memory_order_seq_cst);
-	/* One of the senders does it. */
+	/* One of the senders does it. Acquire: the eventfd was opened before this was said. */
 	if (atomic_load_explicit(&reactor->asleep, memory_order_relaxed) &&
-	    atomic_exchange_explicit(&reactor->asleep, false, memory_order_relaxed))
+	    atomic_exchange_explicit(&reactor->asleep, false, memory_order_acquire))
 		nsdk_sleeper_wake(&reactor->sleeper);
 }
 
@@ -339,7 +349,8 @@ static void sleep_for(struct nsdk_reactor *reactor, uint64_t timeout_ns)
 {
 	uint64_t now;
 
-	atomic_store_explicit(&reactor->asleep, true, memory_order_relaxed);
+	/* Release: whoever sees it writes to an eventfd that this lcore has opened. */
+	atomic_store_explicit(&reactor->asleep, true, memory_order_release);
 	/* That we sleep is stored before the ring is loaded: see wake_if_asleep(). */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (rte_ring_empty(reactor->ring) &&

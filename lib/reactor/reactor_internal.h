@@ -45,6 +45,7 @@ struct nsdk_pollers {
 	_Atomic unsigned count; /* of those that run; read by other threads */
 	unsigned restless;      /* of those that run on every turn: without arm */
 	unsigned changes;       /* pollers that came or went; wraps */
+	bool armed;             /* some may be */
 };
 
 /* A file descriptor that a reactor waits for. */

@@ -126,7 +126,8 @@ static int wait_ns(const struct nsdk_sleeper *sleeper, struct epoll_event *event
 	if (ms > most_ms)
 		timeout.tv_sec = (time_t)(most_ms / 1000);
 	count = (int)syscall(SYS_epoll_pwait2, sleeper->epoll_fd, events, EVENTS, &timeout, NULL, 0);
-	if (count >= 0 || errno != ENOSYS)
+	/* Where a filter of system calls is older than this one, it says EPERM and not ENOSYS. */
+	if (count >= 0 || errno == EINTR)
 		return count;
 #endif
 	return epoll_wait(sleeper->epoll_fd, events, EVENTS, (int)(ms < most_ms ? ms : most_ms));
@@ -248,8 +249,9 @@ int nsdk_reactor_set_mode(struct nsdk_reactor *reactor, enum nsdk_reactor_mode m
 	sleeper->idle_ticks = mode == NSDK_REACTOR_ADAPTIVE ? nsdk_reactor_ticks_of(idle_us) : 0;
 	sleeper->mode = mode;
 	/* One that polls wants no interrupts; one that is to sleep asks for them when it comes to that. */
-	if (mode == NSDK_REACTOR_POLL)
+	if (mode == NSDK_REACTOR_POLL) {
 		nsdk_pollers_disarm(nsdk_reactor_pollers(reactor));
-	sleeper->armed = false;
+		sleeper->armed = false;
+	}
 	return 0;
 }
