@@ -166,7 +166,10 @@ int nsdk_nvme_cmb_enable(struct nsdk_nvme_ctrlr *ctrlr)
 
 	if (!ctrlr->opts.cmb || cmb->refused)
 		return 0;
-	if (!again)
+	if (again)
+		/* Before any queue pair goes on. */
+		atomic_fetch_add_explicit(&cmb->losses, 1, memory_order_relaxed);
+	else
 		why = find(ctrlr, cmb);
 	if (why) {
 		give_up(ctrlr, why);
@@ -312,6 +315,7 @@ void nsdk_nvme_cmb_info(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmb_info
 		.location = cmb->loc,
 		.size = cmb->sz,
 		.address = cmb->addr.addr,
+		.losses = atomic_load_explicit(&cmb->losses, memory_order_relaxed),
 	};
 	pthread_mutex_unlock(&ctrlr->lock);
 }
@@ -403,6 +407,22 @@ int nsdk_nvme_cmb_check_payload(const struct nsdk_nvme_ctrlr *ctrlr, const struc
 	return inside && outside && !(ctrlr->cmb.loc & NSDK_NVME_CMBLOC_CDMMMS) ? -EINVAL : 0;
 }
 
+/* Whether part of a payload is there. */
+bool nsdk_nvme_cmb_has_any(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
+			   size_t bytes)
+{
+	struct payload_walk walk;
+
+	walk_start(&walk, payload, bytes);
+	while (!nsdk_dma_map_is_own(ctrlr->map, walk.va)) {
+		if (walk.left >= bytes)
+			return false;
+		bytes -= walk.left;
+		walk_next_piece(&walk);
+	}
+	return true;
+}
+
 /*
  * Whether data that the controller was to read may have been in the buffer, which loses it in a reset: such a
  * command is not sent again.
@@ -411,10 +431,12 @@ bool nsdk_nvme_cmb_may_have(const struct nsdk_nvme_ctrlr *ctrlr, const struct ns
 {
 	const struct nsdk_dma_own *own = &ctrlr->map->own;
 
-	if (!own->bytes)
+	if (!own->bytes || cmd->opcode == NSDK_NVME_NVM_WRITE_ZEROES ||
+	    cmd->opcode == NSDK_NVME_NVM_WRITE_UNCORRECTABLE)
 		return false;
 	/* Its first byte says it of all of it, where that is in the command and no mixture is possible. */
-	if (ctrlr->cmb.loc & NSDK_NVME_CMBLOC_CDMMMS)
+	if ((ctrlr->cmb.loc & NSDK_NVME_CMBLOC_CDMMMS) &&
+	    cmd->opcode != NSDK_NVME_NVM_DATASET_MANAGEMENT)
 		return true;
 	if ((cmd->flags & NSDK_NVME_PSDT_MASK) && cmd->prp2 >> 56 != NSDK_NVME_SGL_DATA_BLOCK)
 		return true;

@@ -349,10 +349,13 @@ static bool may_go_on(struct nsdk_nvme_qpair *qp)
 int nsdk_nvme_paused(struct nsdk_nvme_qpair *qp)
 {
 	uint32_t before = nsdk_nvme_qpair_outstanding(qp), retries;
+	unsigned losses;
 	int ended;
 
 	if (!may_go_on(qp))
 		return 0;
+	/* Counted before the order to go on, which was read under a lock. */
+	losses = atomic_load_explicit(&qp->ctrlr->cmb.losses, memory_order_relaxed);
 	/* What had been completed has a status of its own. */
 	nsdk_nvme_qpair_drain(qp);
 	if (qp->attention & NVME_DEAD)
@@ -361,6 +364,9 @@ int nsdk_nvme_paused(struct nsdk_nvme_qpair *qp)
 	retries = find_retries(qp);
 	/* Its queue was deleted, or the device was reset: no DMA for what is not sent again. */
 	nsdk_nvme_qpair_give_up(qp, NVME_STATUS_ABORTED_BY_HOST);
+	if (losses != qp->cmb_losses)
+		nsdk_nvme_splits_drop_lost(qp, NVME_STATUS_ABORTED_BY_HOST);
+	qp->cmb_losses = losses;
 	ended = (int)(before - nsdk_nvme_qpair_outstanding(qp));
 	begin_anew(qp, retries);
 	qp->attention &= ~(uint64_t)(NVME_PAUSED | NVME_POLLING);

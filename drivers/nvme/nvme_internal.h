@@ -259,6 +259,7 @@ struct nsdk_nvme_qpair {
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
 	struct nvme_doorbell sq_bell, cq_bell; /* NVME_SHADOW */
 	volatile uint64_t *cmb_sq;       /* where the controller looks for commands (cmb.c), or NULL */
+	unsigned cmb_losses;             /* of the buffer's contents, those that this one knows of */
 	/* Compare and Write (fused.c): both commands count among those of splits. */
 	struct nvme_fused *fused, *fused_free;
 	/* Deadlines (deadline.c). */
@@ -496,6 +497,7 @@ struct nsdk_nvme_ctrlr {
 		size_t used_pages;
 		unsigned queues;
 	} cmb;
+		atomic_uint losses;  /* how often a reset has taken its contents */
 	/* The persistent memory region (pmr.c). */
 	struct nvme_pmr {
 		atomic_bool enabled;
@@ -597,6 +599,8 @@ static inline int nvme_cmb_check(const struct nsdk_nvme_ctrlr *ctrlr, const stru
 				 size_t bytes, enum nsdk_dma_dir dir)
 {
 	return NVME_LIKELY(!ctrlr->map->own.bytes) ?
+bool nsdk_nvme_cmb_has_any(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
+			   size_t bytes);
 		       0 : nsdk_nvme_cmb_check_payload(ctrlr, payload, bytes, dir);
 }
 
@@ -814,6 +818,7 @@ void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error);
 void nsdk_nvme_qpair_drain(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_qpair_deliver_taken(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_splits_drop_lost(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_qpair_give_up(struct nsdk_nvme_qpair *qp, uint16_t status);
 

@@ -264,6 +264,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 		.retry_writes = own.retry_writes,
 		.watch_polls = NVME_WATCH_POLLS,
 		.vector = -1,
+		.cmb_losses = atomic_load_explicit(&ctrlr->cmb.losses, memory_order_relaxed),
 	};
 	qp->align_mask = qp->nosnoop ? NSDK_LINE_BYTES - 1 : 3;
 	qp->short_first_piece = ctrlr->map->window_va >> NSDK_WINDOW_SHIFT;

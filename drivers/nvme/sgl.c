@@ -25,6 +25,7 @@
 struct stretch {
 	uint64_t iova;
 	size_t bytes;
+	bool own; /* on the controller: what follows there may be host memory, which is another block */
 };
 
 /* The next one, @p left bytes before the payload's end. @return 0; -EFAULT not the device's memory. */
@@ -35,6 +36,7 @@ static int next_stretch(const struct nsdk_dma_map *map, struct payload_walk *wal
 	do {
 		uint64_t iova;
 		size_t step;
+		bool own;
 		int err;
 
 		if (walk->left == 0)
@@ -42,10 +44,13 @@ static int next_stretch(const struct nsdk_dma_map *map, struct payload_walk *wal
 		err = nsdk_dma_map_lookup(map, walk->va, &iova, &step);
 		if (err)
 			return err;
-		if (out->bytes == 0)
+		own = nsdk_dma_map_is_own(map, walk->va);
+		if (out->bytes == 0) {
 			out->iova = iova;
-		else if (iova != out->iova + out->bytes)
+			out->own = own;
+		} else if (iova != out->iova + out->bytes || own != out->own) {
 			return 0;
+		}
 		if (step > walk->left)
 			step = walk->left;
 		if (step > *left)

@@ -208,6 +208,27 @@ void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp)
 	}
 }
 
+/*
+ * The controller's memory has lost what was in it: those that wait, and would have it read from there, get no
+ * further. No tracker is free, so their callbacks cannot get in line themselves.
+ */
+void nsdk_nvme_splits_drop_lost(struct nsdk_nvme_qpair *qp, uint16_t status)
+{
+	struct nvme_split *next;
+
+	for (struct nvme_split *split = qp->split_waiting; split; split = next) {
+		struct nsdk_nvme_cpl cpl = { .sqid = qp->ring.qid, .status = status };
+
+		next = split->next;
+		if (!split->has_payload || split->dir != NSDK_DMA_TO_DEVICE ||
+		    !nsdk_nvme_cmb_has_any(qp->ctrlr, &split->payload,
+					   (size_t)split->blocks * split->extra.unit_bytes))
+			continue;
+		fail(split, &cpl);
+		settle(split);
+	}
+}
+
 static void child_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 {
 	struct nvme_split *split = ctx;

@@ -28,6 +28,7 @@ struct nsdk_nvme_cmb_info {
 	uint32_t location; /**< CMBLOC as read */
 	uint32_t size;     /**< CMBSZ as read: what it may be used for, NSDK_NVME_CMBSZ_* */
 	uint64_t address;  /**< where the controller knows it (CMBMSC.CBA, or its bus address) */
+	unsigned losses;   /**< how often a reset has taken away what was in it */
 };
 
 /** Ask for it. Threading: any. Source: Base 8.5 (Controller Memory Buffer), 3.1.3.11, 3.1.3.12. */

@@ -372,6 +372,51 @@ static void mixed_data_is_for_those_that_take_it(void)
 	}
 }
 
+static struct nsdk_nvme_cmd last_write;
+
+static enum fake_action remember(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status, uint32_t *dw0)
+{
+	if (qid == 0)
+		return FAKE_DO;
+	last_write = *cmd;
+	*status = 0;
+	return FAKE_REPLY;
+}
+
+/* Ordinary memory right behind the buffer, for the device, is another data block all the same. */
+static void a_data_block_ends_with_the_buffer(void)
+{
+	struct fake_done done = { 0 };
+	struct iovec iov[2];
+	uint64_t behind;
+	size_t left;
+	void *va;
+
+	offers(16, ALL_SUPPORT, NSDK_NVME_CMB_DATA);
+	fake.cmbloc |= NSDK_NVME_CMBLOC_CDMMMS;
+	fake.id.sgls = NSDK_NVME_SGLS_ANY_ALIGNMENT;
+	attach();
+	qp = fake_qpair(ctrlr, 16);
+	NSDK_ASSERT_INT(nsdk_nvme_cmb_alloc(ctrlr, 16 * 4096, &va), 0);
+	iov[0] = (struct iovec){ va, 16 * 4096 };
+	iov[1] = (struct iovec){ fake_buffer(9, 0), 4096 };
+	fake.hook = remember;
+	/* As one block an SGL would say it in the command; as two it is no better than PRPs. */
+	NSDK_ASSERT_INT(nsdk_dma_map_lookup(ctrlr->map, (uintptr_t)iov[1].iov_base, &behind, &left), 0);
+	ctrlr->own_map.own.addr = behind - 16 * 4096;
+	NSDK_ASSERT_INT(nsdk_nvme_writev(ns, qp, iov, 2, 0, 136, 0, fake_done_cb, &done), 0);
+	nsdk_nvme_qpair_poll(qp, 0);
+	NSDK_ASSERT_INT(done.count, 1);
+	CU_ASSERT_EQUAL(last_write.prp1, behind - 16 * 4096);
+	NSDK_ASSERT_INT(last_write.flags, 0);
+	/* The buffer alone is one. */
+	NSDK_ASSERT_INT(nsdk_nvme_writev(ns, qp, iov, 1, 0, 128, 0, fake_done_cb, &done), 0);
+	nsdk_nvme_qpair_poll(qp, 0);
+	NSDK_ASSERT_INT(done.count, 2);
+	NSDK_ASSERT_INT(last_write.flags, NSDK_NVME_PSDT_SGL);
+	fake_teardown(ctrlr, qp);
+}
+
 static void admin_commands_do_not_take_it(void)
 {
 	struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_ADMIN_GET_LOG_PAGE };
@@ -559,6 +604,132 @@ static void data_that_was_lost_is_not_sent_again(void)
 	}
 }
 
+/* No data of theirs can have been lost, whatever the controller mixes. */
+static void what_has_no_data_is_sent_again(void)
+{
+	static struct nsdk_nvme_dsm_range range = { .blocks = 8, .slba = 64 };
+	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .retry_writes = true };
+	struct fake_done done[4] = { { 0 } };
+	void *va;
+
+	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_DATA);
+	fake.cmbloc |= NSDK_NVME_CMBLOC_CDMMMS;
+	fake.id.oncs |= NSDK_NVME_ONCS_WRITE_UNCORRECTABLE;
+	attach();
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_create(ctrlr, &opts, &qp), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_cmb_alloc(ctrlr, 4096, &va), 0);
+	memcpy(fake_buffer(9, 0), &range, sizeof(range));
+	memcpy(va, &range, sizeof(range));
+	fake.hook = hold;
+	NSDK_ASSERT_INT(nsdk_nvme_write_zeroes(ns, qp, 0, 8, 0, fake_done_cb, &done[0]), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_write_uncorrectable(ns, qp, 8, 8, fake_done_cb, &done[1]), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_dsm(ns, qp, (void *)fake_buffer(9, 0), 1, 0, fake_done_cb, &done[2]), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_dsm(ns, qp, va, 1, 0, fake_done_cb, &done[3]), 0);
+	nsdk_nvme_qpair_poll(qp, 0);
+	fake.hook = NULL;
+	fake.cfs = true;
+	for (unsigned i = 0; i < 20000 && !(done[2].count && done[3].count); i++)
+		poll_both();
+	for (unsigned i = 0; i < 4; i++) {
+		NSDK_ASSERT_INT(done[i].count, 1);
+		CU_ASSERT((done[i].status == NVME_STATUS_ABORTED_BY_HOST) == (i == 3));
+	}
+	nsdk_unit_log_clear();
+	fake_teardown(ctrlr, qp);
+}
+
+/*
+ * A large write that has commands left to be issued when the controller is reset: nothing of it is in
+ * flight when it is second in line, or when all that was has come back.
+ */
+static void split_data_that_was_lost_is_not_sent(void)
+{
+	for (unsigned compare = 0; compare < 2; compare++) {
+		const size_t bytes = 12 * 4096;
+		const uint32_t blocks = (uint32_t)(bytes / 512);
+		struct fake_done done[3] = { { 0 } };
+		uint8_t *host = fake_buffer(9, 0);
+		struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .retry_writes = true,
+						     .entries = 8, .max_requests = 4 };
+		void *va;
+
+		offers(16, ALL_SUPPORT, NSDK_NVME_CMB_DATA);
+		fake.mdts = 1;
+		attach();
+		NSDK_ASSERT_INT(nsdk_nvme_qpair_create(ctrlr, &opts, &qp), 0);
+		NSDK_ASSERT_INT(nsdk_nvme_cmb_alloc(ctrlr, bytes, &va), 0);
+		memset(va, 0x77, bytes);
+		memset(host, 0x66, bytes);
+		memset(fake.disk[0], 0x11, 3 * bytes);
+		fake.hook = hold;
+		NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, host, 0, blocks, 0, fake_done_cb, &done[0]), 0);
+		NSDK_ASSERT_INT(compare ? nsdk_nvme_compare(ns, qp, va, blocks, blocks, 0, fake_done_cb,
+							    &done[1]) :
+					  nsdk_nvme_write(ns, qp, va, blocks, blocks, 0, fake_done_cb,
+							  &done[1]), 0);
+		NSDK_ASSERT_INT(nsdk_nvme_read(ns, qp, va, 2 * blocks, blocks, 0, fake_done_cb, &done[2]), 0);
+		nsdk_nvme_qpair_poll(qp, 0);
+		fake.hook = NULL;
+		NSDK_ASSERT_INT(info().losses, 0);
+		fake.cfs = true;
+		for (unsigned i = 0; i < 20000 && !(done[0].count && done[1].count && done[2].count); i++)
+			poll_both();
+		NSDK_ASSERT_INT(info().losses, 1);
+		for (unsigned i = 0; i < 3; i++)
+			NSDK_ASSERT_INT(done[i].count, 1);
+		/* What was elsewhere, and what is read, goes on where it was. */
+		NSDK_ASSERT_INT(done[0].status, OK_STATUS);
+		NSDK_ASSERT_INT(done[1].status, NVME_STATUS_ABORTED_BY_HOST);
+		NSDK_ASSERT_INT(done[2].status, OK_STATUS);
+		NSDK_ASSERT_INT(memcmp(fake.disk[0], host, bytes), 0);
+		for (size_t i = 0; i < bytes; i++)
+			CU_ASSERT_FATAL(fake.disk[0][bytes + i] == 0x11 && ((uint8_t *)va)[i] == 0x11);
+		nsdk_unit_log_clear();
+		fake_teardown(ctrlr, qp);
+	}
+}
+
+static enum fake_action hold_all_but_the_first(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
+					       uint32_t *dw0)
+{
+	return qid == 1 && cmd->cdw10 != 0 ? FAKE_HOLD : FAKE_DO;
+}
+
+/* Queues that are made again, for a command that did not come back, are no loss. */
+static void a_split_goes_on_when_nothing_was_lost(void)
+{
+	const size_t bytes = 12 * 4096;
+	const uint32_t blocks = (uint32_t)(bytes / 512);
+	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .entries = 8, .max_requests = 4,
+					     .timeout_ns = 5 * NVME_NS_PER_S };
+	struct fake_done done[2] = { { 0 } };
+	uint8_t *host = fake_buffer(9, 0);
+	void *va;
+
+	offers(16, ALL_SUPPORT, NSDK_NVME_CMB_DATA);
+	fake.mdts = 1;
+	attach();
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_create(ctrlr, &opts, &qp), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_cmb_alloc(ctrlr, bytes, &va), 0);
+	memset(va, 0x77, bytes);
+	fake.hook = hold_all_but_the_first;
+	NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, host, 0, blocks, 0, fake_done_cb, &done[0]), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_write(ns, qp, va, blocks, blocks, 0, fake_done_cb, &done[1]), 0);
+	for (unsigned i = 0; i < 20000 && !done[0].count; i++)
+		poll_both();
+	fake.hook = NULL;
+	for (unsigned i = 0; i < 20000 && !done[1].count; i++)
+		poll_both();
+	NSDK_ASSERT_INT(info().losses, 0);
+	NSDK_ASSERT_INT(fake.enables, 1);
+	CU_ASSERT(done[0].status != OK_STATUS);
+	NSDK_ASSERT_INT(done[1].count, 1);
+	NSDK_ASSERT_INT(done[1].status, OK_STATUS);
+	NSDK_ASSERT_INT(memcmp(fake.disk[0] + bytes, va, bytes), 0);
+	nsdk_unit_log_clear();
+	fake_teardown(ctrlr, qp);
+}
+
 static void one_that_does_not_come_back_is_a_failed_reset(void)
 {
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
@@ -606,12 +777,16 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(data_goes_there_and_back),
 	NSDK_UNIT_TEST(a_direction_that_is_not_offered_is_refused),
 	NSDK_UNIT_TEST(mixed_data_is_for_those_that_take_it),
+	NSDK_UNIT_TEST(a_data_block_ends_with_the_buffer),
 	NSDK_UNIT_TEST(admin_commands_do_not_take_it),
 	NSDK_UNIT_TEST(commands_are_where_the_controller_looks),
 	NSDK_UNIT_TEST(queues_that_do_not_fit_are_in_ordinary_memory),
 	NSDK_UNIT_TEST(no_queues_where_none_are_wanted_or_offered),
 	NSDK_UNIT_TEST(comes_back_after_a_reset),
 	NSDK_UNIT_TEST(data_that_was_lost_is_not_sent_again),
+	NSDK_UNIT_TEST(what_has_no_data_is_sent_again),
+	NSDK_UNIT_TEST(split_data_that_was_lost_is_not_sent),
+	NSDK_UNIT_TEST(a_split_goes_on_when_nothing_was_lost),
 	NSDK_UNIT_TEST(one_that_does_not_come_back_is_a_failed_reset),
 	NSDK_UNIT_TEST(nothing_is_left_when_an_attach_fails),
 };
