@@ -11,9 +11,10 @@
  * A member that is dead, because its controller failed or is gone, is reported once and then left out; the
  * others go on.
  *
- * A completion behind a sleep, and its vector is not among what was signalled: that interrupt was lost, or
- * is a moment late. When the sleep had lasted as long as it may it was lost; when somebody else ended it
- * early, that is certain only once it happens again and again.
+ * A completion that came while its vector was armed, and the vector is not among what was signalled: that
+ * interrupt is owed. It may be on its way, since a completion is in memory before it is signalled, and
+ * whoever looks at the right moment finds it first, time and again. So it is called lost only when nothing
+ * has been signalled for long, over several armings. Nobody depends on that: all sleeps are bounded.
  *
  * Threading: one thread at a time, that of its queue pairs.
  */
@@ -30,16 +31,21 @@
 #include "lib/env/opts.h"
 
 #define EVENTS 16
-/* So many interrupts in a row that were not there when their completion was. */
-#define SUSPICIONS 3u
+/* An interrupt that is owed for so long is not late. */
+#define LATE_NS (2 * NVME_NS_PER_S)
+/* And between two armings no more than this counts: the whole machine may have stood still. */
+#define LATE_ONCE_NS (500 * NVME_NS_PER_MS)
 
 struct member {
 	struct nsdk_nvme_qpair *qp;
 	int error;     /* why it is dead; 0: it is not */
 	bool reported;
+	bool armed;    /* at the arming */
+	bool quiet;    /* a poll behind that found nothing, so that what comes now is signalled */
 	bool fired;    /* its vector, since the arming before this one */
-	bool found;    /* completions, in the first poll behind a sleep */
-	unsigned suspicions;
+	bool found;    /* completions that are signalled */
+	bool owed;     /* and were not yet */
+	uint64_t owed_ns; /* for so long */
 };
 
 /* What is in the set, and for how many members. */
@@ -57,8 +63,8 @@ struct nsdk_nvme_poll_group {
 	unsigned first;        /* who is polled first, when not all completions may be handled */
 	struct watch *watches;
 	unsigned watch_count, watch_room;
-	/* Since it was armed, up to the first behind a sleep: ARMED, LOOKED, WOKEN. */
-	enum { POLLING, ARMED, LOOKED, WOKEN } phase;
+	bool armed;
+	uint64_t armed_ns;     /* when */
 	uint64_t wake_ns;      /* what the arming said */
 	bool polling;
 };
@@ -254,11 +260,17 @@ static void report_dead(struct nsdk_nvme_poll_group *group)
 	}
 }
 
+/* The first poll behind the arming is for what came before it, up to when it finds nothing. */
+static void note_quiet(struct member *member)
+{
+	if (member->armed && !(member->qp->attention & NVME_TAKING))
+		member->quiet = true;
+}
+
 int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max)
 {
-	/* The first poll behind the arming is for what came before it; the second, for what woke. */
-	bool dead = false, woken = group->phase == LOOKED;
 	unsigned handled = 0;
+	bool dead = false;
 
 	if (group->polling)
 		return 0;
@@ -276,17 +288,14 @@ int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max)
 		result = nsdk_nvme_qpair_poll(member->qp, max ? max - handled : 0);
 		if (result > 0) {
 			handled += (unsigned)result;
-			member->found |= woken;
+			member->found |= member->quiet;
 		} else if (result < 0) {
 			member->error = result;
 			dead = true;
+		} else if (group->armed) {
+			note_quiet(member);
 		}
 	}
-	/* Who found something went on, and did not sleep: interrupts may be on their way. */
-	if (group->phase == ARMED && !handled)
-		group->phase = LOOKED;
-	else if (group->phase != POLLING)
-		group->phase = WOKEN;
 	group->polling = false;
 	if (dead)
 		report_dead(group);
@@ -325,27 +334,47 @@ static void collect_events(struct nsdk_nvme_poll_group *group)
 	} while (count == EVENTS);
 }
 
-/* What the last sleep was ended by. @param late  by the clock. */
-static void judge(struct member *member, bool late)
+static void settle(struct member *member)
 {
-	if (member->found && member->fired) {
-		member->suspicions = 0;
-	} else if (member->found && (late || ++member->suspicions == SUSPICIONS)) {
-		member->suspicions = 0;
-		nsdk_nvme_irq_lost(member->qp);
+	member->found = member->fired = member->owed = false;
+	member->owed_ns = 0;
+}
+
+/* What was found and signalled since the last arming. @param since_ns  how long that is. */
+static void judge(struct member *member, uint64_t since_ns)
+{
+	if (member->fired) {
+		settle(member);
+		return;
 	}
-	member->found = member->fired = false;
+	if (member->owed)
+		member->owed_ns += since_ns;
+	member->owed |= member->found;
+	member->found = false;
+	if (member->owed_ns < LATE_NS)
+		return;
+	settle(member);
+	nsdk_nvme_irq_lost(member->qp);
 }
 
 int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_ns)
 {
+	uint64_t now_ns, since_ns = 0;
 	bool late = false;
 	int result = 0;
 
 	if (group->polling)
 		return -EAGAIN;
-	if (group->phase != POLLING)
-		late = group->wake_ns != UINT64_MAX && nsdk_clock_ns() >= group->wake_ns;
+	/* Before what was signalled is collected, so that nothing is owed for longer than it is. */
+	now_ns = nsdk_clock_ns();
+	if (group->armed) {
+		late = group->wake_ns != UINT64_MAX && now_ns >= group->wake_ns;
+		since_ns = now_ns - group->armed_ns;
+		if (since_ns > LATE_ONCE_NS)
+			since_ns = LATE_ONCE_NS;
+	}
+	group->armed = true;
+	group->armed_ns = now_ns;
 	group->wake_ns = UINT64_MAX;
 	collect_events(group);
 	for (unsigned i = 0; i < group->count; i++) {
@@ -354,13 +383,17 @@ int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_
 
 		if (member->error)
 			continue;
-		judge(member, late);
+		judge(member, since_ns);
 		err = nsdk_nvme_irq_arm(member->qp, late, &group->wake_ns);
+		member->armed = err == 0;
+		member->quiet = false;
 		/* One that never can counts more than one that cannot now. */
 		if (err && result != -EOPNOTSUPP)
 			result = err;
 	}
-	group->phase = ARMED;
+	/* Nobody sleeps: the others' interrupts would only be in the way. */
+	if (result == -EOPNOTSUPP)
+		nsdk_nvme_poll_group_disarm(group);
 	if (group->wake_ns < *wake_ns)
 		*wake_ns = group->wake_ns;
 	return result;
@@ -368,7 +401,12 @@ int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_
 
 void nsdk_nvme_poll_group_disarm(struct nsdk_nvme_poll_group *group)
 {
-	for (unsigned i = 0; i < group->count; i++)
-		nsdk_nvme_irq_disarm(group->members[i].qp);
-	group->phase = POLLING;
+	for (unsigned i = 0; i < group->count; i++) {
+		struct member *member = &group->members[i];
+
+		nsdk_nvme_irq_disarm(member->qp);
+		settle(member);
+		member->armed = member->quiet = false;
+	}
+	group->armed = false;
 }

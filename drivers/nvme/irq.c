@@ -138,7 +138,9 @@ static int set_armed(struct nsdk_nvme_qpair *qp, bool on)
 	if (qp->irq_armed == on)
 		return 0;
 	pthread_mutex_lock(&irqs->lock);
-	if (vector->armed == (on ? 0 : 1))
+	if (on && vector->refused)
+		err = -EOPNOTSUPP;
+	else if (vector->armed == (on ? 0 : 1))
 		err = nsdk_device_irq_set(qp->dev, (unsigned)qp->vector, on ? vector->fd : -1);
 	/* One that cannot be disarmed is a nuisance only. */
 	if (!err || !on) {
@@ -147,6 +149,20 @@ static int set_armed(struct nsdk_nvme_qpair *qp, bool on)
 	}
 	pthread_mutex_unlock(&irqs->lock);
 	return err;
+}
+
+/* Its vector cannot be armed, which has been said, and would be again at each turn of a loop. */
+static int refuse(const struct nsdk_nvme_qpair *qp)
+{
+	struct nvme_irqs *irqs = &qp->ctrlr->irqs;
+
+	/* A failure is the next poll's to report. */
+	if (nsdk_nvme_ctrlr_failed(qp->ctrlr))
+		return -EAGAIN;
+	pthread_mutex_lock(&irqs->lock);
+	irqs->vectors[qp->vector].refused = true;
+	pthread_mutex_unlock(&irqs->lock);
+	return -EOPNOTSUPP;
 }
 
 /* The queue pair is being destroyed; the controller does not know its queues any more. */
@@ -163,6 +179,7 @@ void nsdk_nvme_irq_put(struct nsdk_nvme_qpair *qp)
 	if (--vector->users == 0) {
 		close(vector->fd);
 		vector->fd = -1;
+		vector->refused = false;
 	}
 	pthread_mutex_unlock(&irqs->lock);
 	qp->vector = -1;
@@ -216,7 +233,7 @@ static uint64_t latest_ns(const struct nsdk_nvme_qpair *qp, uint64_t now_ns)
 int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns)
 {
 	/* What is going on that tells by no interrupt. */
-	const uint64_t awake = NVME_POLLING | NVME_FLUSHING | NVME_TAKING | NVME_PAUSED | NVME_UNSENT;
+	const uint64_t awake = NVME_FLUSHING | NVME_TAKING | NVME_PAUSED;
 	uint64_t latest;
 
 	if (qp->vector < 0)
@@ -225,8 +242,14 @@ int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns)
 		return -EAGAIN;
 	if (qp->attention & NVME_UNSENT)
 		nsdk_nvme_qpair_submit(qp);
-	if (set_armed(qp, true) != 0)
+	/*
+	 * Before the look: when a pause is ordered that hands out what has been taken back, and callbacks
+	 * may do whatever they like with the group and the poller that we are called from.
+	 */
+	if (qp->attention & awake)
 		return -EAGAIN;
+	if (set_armed(qp, true) != 0)
+		return refuse(qp);
 	/*
 	 * Behind the arming, as with completions: who takes the controller out or orders a pause from here
 	 * on signals us. A poll of the shortest kind would not look for either.
@@ -238,7 +261,7 @@ int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns)
 	if (late)
 		qp->idle_polls = 1;
 	nsdk_nvme_watch(qp);
-	if (qp->attention & awake)
+	if (qp->attention & (awake | NVME_DEAD | NVME_UNSENT))
 		return -EAGAIN;
 	latest = latest_ns(qp, nsdk_clock_ns());
 	if (latest < *wake_ns)

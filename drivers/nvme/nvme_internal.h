@@ -545,6 +545,7 @@ struct nsdk_nvme_ctrlr {
 			int fd;          /* an eventfd; -1: nobody uses it */
 			unsigned users;  /* queue pairs */
 			unsigned armed;  /* of those; 0: it is masked */
+			bool refused;    /* it cannot be armed, which has been said */
 		} *vectors;
 		unsigned count;      /* 0: MSI-X is off */
 		bool refused;        /* why it stays off has been said */

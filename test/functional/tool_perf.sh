@@ -60,7 +60,7 @@ result '--mode=interrupt: a command that hangs' 1 '.errors == 1 and .status == "
 result '--mode=interrupt: pulled out' 1 '.errors > 0 and .status == "failed"' \
 	$asleep,fault=gone@50 --rw=randread --number_ios=400 --mode=interrupt
 result '--mode=interrupt: interrupts get lost' 0 "$good and .ios == 12" \
-	emu:nvme,size=2m,thread=1,latency_us=20000,fault=lostirq@every1 --rw=randread --number_ios=12 --mode=interrupt
+	emu:nvme,size=2m,thread=1,latency_us=100000,fault=lostirq@every1 --rw=randread --number_ios=12 --mode=interrupt
 same '--mode=interrupt: interrupts get lost: said once' 1 "$(grep -c 'an interrupt of queue 1 did not come' "$work/err")"
 result '--mode=interrupt: a model that has to be polled is' 0 "$good and .lcores[0].sleeps == 0" \
 	emu:nvme,size=1m --number_ios=100 --mode=interrupt

@@ -238,8 +238,15 @@ static void what_cannot_be_armed_is_polled_on(void)
 	bring_up(2);
 	qp = make(0);
 	fake.irq_error = -EIO;
-	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EAGAIN);
+	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EOPNOTSUPP);
 	NSDK_ASSERT_ONE_SENTENCE("made to fail");
+	CU_ASSERT(!qp->irq_armed);
+	/* Nobody tries again what has been said. */
+	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EOPNOTSUPP);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	/* Its next user may. */
+	nsdk_nvme_qpair_destroy(qp);
+	qp = make(0);
 	fake.irq_error = 0;
 	NSDK_ASSERT_INT(arm(qp, &wake_ns), 0);
 	/* And one that cannot be disarmed is one interrupt too many. */
@@ -248,6 +255,24 @@ static void what_cannot_be_armed_is_polled_on(void)
 	NSDK_ASSERT_ONE_SENTENCE("made to fail");
 	fake.irq_error = 0;
 	fake.vector_fds[1] = -1;
+	nsdk_nvme_qpair_destroy(qp);
+	take_down();
+}
+
+/* The failure is what is to be reported, and by the next poll. */
+static void a_controller_that_failed_cannot_be_armed_now(void)
+{
+	struct nsdk_nvme_qpair *qp;
+	uint64_t wake_ns;
+
+	bring_up(2);
+	qp = make(0);
+	nsdk_nvme_ctrlr_fail(ctrlr, -EIO, "made to fail");
+	fake.irq_error = -EIO;
+	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EAGAIN);
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_poll(qp, 0), -EIO);
+	fake.irq_error = 0;
+	nsdk_unit_log_clear();
 	nsdk_nvme_qpair_destroy(qp);
 	take_down();
 }
@@ -294,6 +319,41 @@ static void flushes_under_way_keep_awake(void)
 	}
 	NSDK_ASSERT_INT(done.count, 1);
 	CU_ASSERT(tries > 3);
+	nsdk_nvme_qpair_destroy(qp);
+	take_down();
+}
+
+/* Even when a pause is ordered, which hands out what was taken back: callbacks are for polls. */
+static void arming_hands_out_nothing(void)
+{
+	struct fake_done done = { 0 };
+	struct nsdk_nvme_qpair *qp;
+	unsigned tries = 0;
+	uint64_t wake_ns;
+
+	nsdk_unit_log_start();
+	fake_reset();
+	fake.vectors = 2;
+	fake.active = true;
+	ctrlr = fake_attach();
+	qp = make(0);
+	fake.flush_polls = 3;
+	NSDK_ASSERT_INT(read_one(qp, &done), 0);
+	nsdk_nvme_qpair_submit(qp);
+	while (!(qp->attention & NVME_TAKING) && tries++ < 100)
+		nsdk_nvme_qpair_poll(qp, 0);
+	CU_ASSERT(qp->attention & NVME_TAKING);
+	nsdk_nvme_ctrlr_trouble(ctrlr, -EIO, "made to fail");
+	nsdk_nvme_ctrlr_poll(ctrlr);
+	CU_ASSERT_EQUAL(atomic_load(&qp->order), NVME_ORDER_PAUSE);
+	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EAGAIN);
+	NSDK_ASSERT_INT(done.count, 0);
+	CU_ASSERT(!qp->irq_armed);
+	while ((done.count == 0 || nsdk_nvme_ctrlr_recovering(ctrlr)) && tries++ < 1000) {
+		nsdk_nvme_qpair_poll(qp, 0);
+		nsdk_nvme_ctrlr_poll(ctrlr);
+	}
+	NSDK_ASSERT_INT(done.count, 1);
 	nsdk_nvme_qpair_destroy(qp);
 	take_down();
 }
@@ -504,8 +564,10 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(what_fails_is_undone_or_done_without),
 	NSDK_UNIT_TEST(vectors_are_masked_until_they_are_armed),
 	NSDK_UNIT_TEST(what_cannot_be_armed_is_polled_on),
+	NSDK_UNIT_TEST(a_controller_that_failed_cannot_be_armed_now),
 	NSDK_UNIT_TEST(arming_sends_what_was_collected),
 	NSDK_UNIT_TEST(flushes_under_way_keep_awake),
+	NSDK_UNIT_TEST(arming_hands_out_nothing),
 	NSDK_UNIT_TEST(sleep_is_bounded),
 	NSDK_UNIT_TEST(deadlines_are_kept_asleep),
 	NSDK_UNIT_TEST(aborts_are_looked_after_asleep),
