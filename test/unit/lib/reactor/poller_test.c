@@ -75,6 +75,9 @@ struct work {
 	struct work *takes_off; /* whom it unregisters */
 	struct work *puts_on;   /* whom it registers */
 	uint64_t period_us;
+	int arm_result;
+	bool armed;
+	unsigned arms, disarms;
 };
 
 static int do_work(void *ctx)
@@ -400,6 +403,98 @@ static void many_timed_ones_run_as_often_as_they_should(void)
 	NSDK_ASSERT_INT(wrong, 0);
 }
 
+/* --- sleep ----------------------------------------------------------------- */
+
+static int arm_work(void *ctx, uint64_t *wake_ns)
+{
+	struct work *work = ctx;
+
+	work->arms++;
+	if (work->arm_result == 0)
+		work->armed = true;
+	return work->arm_result;
+}
+
+static void disarm_work(void *ctx)
+{
+	struct work *work = ctx;
+
+	CU_ASSERT(work->armed);
+	work->armed = false;
+	work->disarms++;
+}
+
+static void put_to_sleep(struct work *work)
+{
+	put_on(work, 0);
+	nsdk_poller_set_sleep(work->poller, arm_work, disarm_work);
+}
+
+static bool arm_all(void)
+{
+	uint64_t wake_ns = UINT64_MAX;
+
+	return nsdk_pollers_arm(&reactor.pollers, &wake_ns);
+}
+
+static void one_that_never_can_disarms_all(void)
+{
+	put_to_sleep(&a);
+	put_to_sleep(&b);
+	put_to_sleep(&c);
+	CU_ASSERT(arm_all());
+	/* Not now: the others stay as they are, and all are asked again. */
+	b.arm_result = -EAGAIN;
+	CU_ASSERT(!arm_all());
+	CU_ASSERT(a.armed && b.armed && c.armed);
+	b.arm_result = -EOPNOTSUPP;
+	CU_ASSERT(!arm_all());
+	CU_ASSERT(!a.armed && !b.armed && !c.armed);
+	NSDK_ASSERT_INT(b.arms, 3);
+	CU_ASSERT(!arm_all());
+	CU_ASSERT(!a.armed && !c.armed);
+	NSDK_ASSERT_INT(b.arms, 3);
+	/* Without it they sleep again. */
+	nsdk_poller_unregister(b.poller);
+	CU_ASSERT(arm_all());
+	CU_ASSERT(a.armed && c.armed);
+	nsdk_poller_unregister(a.poller);
+	nsdk_poller_unregister(c.poller);
+}
+
+static void one_without_arm_disarms_all(void)
+{
+	put_to_sleep(&a);
+	CU_ASSERT(arm_all());
+	put_on(&b, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT(!arm_all());
+		CU_ASSERT(!a.armed);
+		NSDK_ASSERT_INT(a.disarms, 1);
+	}
+	nsdk_poller_unregister(a.poller);
+	nsdk_poller_unregister(b.poller);
+}
+
+static void who_leaves_is_disarmed(void)
+{
+	put_to_sleep(&a);
+	put_to_sleep(&b);
+	put_to_sleep(&c);
+	CU_ASSERT(arm_all());
+	/* Itself, as it is done; itself, from inside; and by another. */
+	a.result = -ECANCELED;
+	b.takes_off = &b;
+	nsdk_pollers_turn(&reactor.pollers, now);
+	CU_ASSERT(!a.armed && !b.armed && c.armed);
+	nsdk_poller_unregister(c.poller);
+	CU_ASSERT(!c.armed);
+	nsdk_poller_unregister(a.poller);
+	NSDK_ASSERT_INT(a.disarms, 1);
+	NSDK_ASSERT_INT(b.disarms, 1);
+	NSDK_ASSERT_INT(c.disarms, 1);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(all_run_in_order_on_every_turn),
 	NSDK_UNIT_TEST(one_that_did_something_makes_the_turn_busy),
@@ -418,6 +513,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(elsewhere_is_refused),
 	NSDK_UNIT_TEST(failing_changes_nothing),
 	NSDK_UNIT_TEST(many_timed_ones_run_as_often_as_they_should),
+	NSDK_UNIT_TEST(one_that_never_can_disarms_all),
+	NSDK_UNIT_TEST(one_without_arm_disarms_all),
+	NSDK_UNIT_TEST(who_leaves_is_disarmed),
 };
 
 NSDK_UNIT_MAIN("lib/reactor/poller", tests, .before = before, .after = after)

@@ -743,80 +743,11 @@ static void one_that_never_can(void)
 	check_awake(-EOPNOTSUPP, 1, 1);
 }
 
-static int never_arms(void *ctx, uint64_t *wake_ns)
-{
-	CHECK(device.armed);
-	return -EOPNOTSUPP;
-}
-
-static int stop_disarmed(void *ctx)
-{
-	if (++late_polls < 6)
-		return 0;
-	/* The other had been armed, once. */
-	CHECK(device.arms == 1 && device.disarms == 1 && !device.armed);
-	nsdk_reactors_stop(0);
-	return 0;
-}
-
-static void check_disarmed_by_another(void)
-{
-	struct nsdk_poller *poller;
-
-	make_device();
-	CHECK(nsdk_poller_register(nsdk_reactor_get(0), stop_disarmed, NULL, 0, &poller) == 0);
-	nsdk_poller_set_sleep(poller, never_arms, NULL);
-	set_modes(NSDK_REACTOR_INTERRUPT, 0);
-	CHECK(nsdk_reactors_run(NULL, NULL) == 0);
-	CHECK(atomic_load(&waits) == 0);
-	nsdk_poller_unregister(poller);
-	remove_device();
-}
-
 static void who_cannot_be_armed_keeps_it_awake(void)
 {
 	in_child(1, one_without_arm);
 	in_child(1, one_that_cannot_now);
 	in_child(1, one_that_never_can);
-	in_child(1, check_disarmed_by_another);
-}
-
-static bool unregisters;
-
-static int leave_armed(void *ctx)
-{
-	if (!device.armed)
-		return 0;
-	nsdk_reactors_stop(0);
-	if (!unregisters)
-		return -ECANCELED;
-	nsdk_poller_unregister(device.poller);
-	device.poller = NULL;
-	CHECK(!device.armed);
-	return 0;
-}
-
-static void check_leaving(void)
-{
-	CHECK(nsdk_poller_register(nsdk_reactor_get(0), leave_armed, NULL, 0, &device.poller) == 0);
-	nsdk_poller_set_sleep(device.poller, device_arm, device_disarm);
-	set_modes(NSDK_REACTOR_INTERRUPT, 0);
-	CHECK(nsdk_reactors_run(NULL, NULL) == 0);
-	CHECK(device.arms == 1 && device.disarms == 1 && !device.armed);
-	nsdk_poller_unregister(device.poller);
-	CHECK(device.disarms == 1);
-}
-
-static void check_unregistered(void)
-{
-	unregisters = true;
-	check_leaving();
-}
-
-static void who_leaves_is_disarmed(void)
-{
-	in_child(1, check_leaving);
-	in_child(1, check_unregistered);
 }
 
 static void check_poll_mode(void)
@@ -1026,7 +957,6 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(old_filters_do_not_keep_it_awake),
 	NSDK_UNIT_TEST(a_poller_can_bound_the_sleep),
 	NSDK_UNIT_TEST(who_cannot_be_armed_keeps_it_awake),
-	NSDK_UNIT_TEST(who_leaves_is_disarmed),
 	NSDK_UNIT_TEST(who_polls_is_not_armed),
 	NSDK_UNIT_TEST(two_turns_with_work_end_the_interrupts),
 	NSDK_UNIT_TEST(it_polls_for_a_while_before_it_sleeps),
