@@ -190,7 +190,8 @@ int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *da
 	if (nsdk_nvme_qpair_create(run->ctrlr, NULL, &qp) != 0)
 		goto free_buf;
 	/* Whole lines: what the buffer has. */
-	err = nsdk_nvme_io_passthru(NULL, qp, cmd, buf, (bytes + 63) / 64 * 64, dir, io_done, &wait);
+	err = nsdk_nvme_io_passthru(nsdk_nvme_ns_get(run->ctrlr, cmd->nsid), qp, cmd, buf,
+				    (bytes + 63) / 64 * 64, dir, io_done, &wait);
 	if (err != 0) {
 		tool_say("%s: %s cannot be sent like that: %s", nvme_name(run), what, strerror(-err));
 		goto destroy_qpair;

@@ -19,6 +19,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "guard.h"
+
 #define PRCHK_FLAGS \
 	(NSDK_NVME_RW_PRCHK_GUARD | NSDK_NVME_RW_PRCHK_APP_TAG | NSDK_NVME_RW_PRCHK_REF_TAG)
 #define PRINFO_FLAGS (NSDK_NVME_RW_PRACT | PRCHK_FLAGS)
@@ -66,11 +68,32 @@ bool nsdk_nvme_metadata_asks(const struct nsdk_nvme_ns *ns)
 	return ns->fit && ns->metadata.pi_type && (ns->ctrlr->id.ctratt & NSDK_NVME_CTRATT_ELBAS);
 }
 
+/* Whether it says so and has not yet: to go by the usual format would be to store what nobody can check. */
+bool nsdk_nvme_metadata_guessed(const struct nsdk_nvme_ns *ns)
+{
+	return nsdk_nvme_metadata_asks(ns) && !ns->elbaf_known;
+}
+
 /* Identify Namespace data of the NVM command set; NULL: the controller does not say. */
 void nsdk_nvme_metadata_told(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_nvm *id)
 {
-	ns->elbaf = id ? id->elbaf[nsdk_nvme_ns_format(&ns->id)] : 0;
-	nsdk_nvme_ns_fill(ns, &ns->id);
+	uint32_t elbaf = id ? id->elbaf[nsdk_nvme_ns_format(&ns->id)] : ns->elbaf;
+
+	/* What was said of the format before holds. */
+	if (ns->elbaf_known && elbaf == ns->elbaf)
+		return;
+	ns->elbaf = elbaf;
+	ns->elbaf_known = id != NULL;
+	if (id) {
+		nsdk_nvme_ns_fill(ns, &ns->id);
+		return;
+	}
+	nsdk_nvme_ns_close(ns, -EIO);
+	nsdk_log(NSDK_LOG_WARN, "nvme",
+		 "%s: namespace %u cannot be used: the controller has several formats of protection "
+		 "information and does not say which one this is (Identify, CNS 05h, failed); attach the "
+		 "controller again, or format it without (nvme format --pi=0)",
+		 nsdk_device_name(ns->ctrlr->dev), ns->nsid);
 }
 
 /* What Identify Namespace says of it. @return 0; -ENOTSUP it cannot be driven, which has been said. */
@@ -86,6 +109,15 @@ int nsdk_nvme_metadata_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_n
 
 	/* Once, and whole: where nothing has changed, I/O goes on. */
 	ns->metadata = md;
+	if (md.bytes % 4 && !md.extended) {
+		/* Metadata pointers are in dwords, and most blocks of a split I/O would not begin on one. */
+		nsdk_log(NSDK_LOG_WARN, "nvme",
+			 "%s: namespace %u cannot be used: its blocks have %u bytes of metadata apart, "
+			 "which is no multiple of 4; format it with metadata behind the data "
+			 "(nvme format --ms=1) or with none", nsdk_device_name(ns->ctrlr->dev), ns->nsid,
+			 md.bytes);
+		return -EOPNOTSUPP;
+	}
 	if (fits)
 		return 0;
 	nsdk_log(NSDK_LOG_WARN, "nvme",
@@ -106,16 +138,10 @@ const struct nsdk_nvme_metadata *nsdk_nvme_ns_metadata(const struct nsdk_nvme_ns
 /* The reference tag of a command's first block: of up to 80 bits, the lowest are in dword 14. */
 void nsdk_nvme_put_ref_tag(const struct nsdk_nvme_metadata *md, struct nsdk_nvme_cmd *cmd, uint64_t tag)
 {
-	unsigned bits;
-
-	cmd->cdw14 = (uint32_t)tag;
-	if (md->pif == NSDK_NVME_PIF_16)
-		return;
 	/* Those of the storage tag, above, are 0. */
-	bits = (md->pif == NSDK_NVME_PIF_32 ? 80u : 48u) - md->storage_tag_bits;
+	tag &= nvme_ref_mask(md);
+	cmd->cdw14 = (uint32_t)tag;
 	cmd->cdw3 = (uint32_t)(tag >> 32);
-	if (bits < 64)
-		cmd->cdw3 &= bits > 32 ? (1u << (bits - 32)) - 1 : 0;
 }
 
 /* What a command says that has no data to do it with: the flags, and where reference tags begin. */

@@ -128,6 +128,9 @@ int nsdk_nvme_ns_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id)
 	ns->max_blocks = max_blocks > 65536 ? 65536 : (uint32_t)max_blocks;
 	ns->fit = true;
 	if (ns->metadata.bytes) {
+		if (nsdk_nvme_metadata_guessed(ns))
+			/* What its protection information looks like is asked for next. */
+			nsdk_nvme_ns_close(ns, -EBUSY);
 		/* The short ways know of none. */
 		nsdk_nvme_zns_shape(ns);
 		return 0;

@@ -316,7 +316,8 @@ struct nsdk_nvme_ns {
 	bool suspended;       /* a command of our own is changing it */
 	bool fit;             /* as a namespace of the NVM command set it can be used */
 	struct nsdk_nvme_metadata metadata; /* with 0 bytes: none */
-	uint32_t elbaf;       /* more of its format, if the controller says more */
+	uint32_t elbaf;       /* more of its format, if the controller says more … */
+	bool elbaf_known;     /* … and has */
 	/* Zones (zns.c). */
 	bool is_zoned;
 	bool zoned_listed;    /* rescan.c: it is on the list of those */
@@ -533,6 +534,9 @@ struct nsdk_nvme_ctrlr {
 		uint32_t after;      /* the list is asked for from here */
 		uint32_t index;      /* the next to identify */
 		struct nvme_rescan_wait *waits, *late; /* for this one, for the next */
+		/* The namespace that is being looked at. */
+		struct nsdk_nvme_metadata before;
+		bool in_use;         /* … and I/O of ours may be under way on it as it was then */
 	} rescan;
 
 	struct nsdk_nvme_qpair **qpairs; /* by queue id, from 1 */
@@ -754,6 +758,7 @@ int nsdk_nvme_check_blocks(const struct nsdk_nvme_ns *ns, uint64_t lba, uint64_t
 /* metadata.c */
 struct nsdk_nvme_cmd nsdk_nvme_metadata_behavior(struct nsdk_nvme_ctrlr *ctrlr);
 bool nsdk_nvme_metadata_asks(const struct nsdk_nvme_ns *ns);
+bool nsdk_nvme_metadata_guessed(const struct nsdk_nvme_ns *ns);
 void nsdk_nvme_metadata_told(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_nvm *id);
 int nsdk_nvme_metadata_fill(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns *id);
 void nsdk_nvme_put_ref_tag(const struct nsdk_nvme_metadata *md, struct nsdk_nvme_cmd *cmd, uint64_t tag);

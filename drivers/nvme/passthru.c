@@ -47,10 +47,17 @@ static int check_allowed(const struct nsdk_nvme_cmd *cmd, bool admin)
 	case NSDK_NVME_ADMIN_DBBUF_CONFIG:
 		return -EPERM;
 	case NSDK_NVME_ADMIN_SET_FEATURES:
-		/* What was granted at bring-up is what the driver goes by; and raw addresses. */
-		return (cmd->cdw10 & 0xff) == NSDK_NVME_FEAT_NUMBER_OF_QUEUES ||
-				       (cmd->cdw10 & 0xff) == NSDK_NVME_FEAT_HOST_MEMORY_BUFFER ?
-			       -EPERM : 0;
+		switch (cmd->cdw10 & 0xff) {
+		/* What was granted at bring-up is what the driver goes by; … */
+		case NSDK_NVME_FEAT_NUMBER_OF_QUEUES:
+		/* … what it said there that it knows of; … */
+		case NSDK_NVME_FEAT_HOST_BEHAVIOR:
+		/* … and raw addresses. */
+		case NSDK_NVME_FEAT_HOST_MEMORY_BUFFER:
+			return -EPERM;
+		default:
+			return 0;
+		}
 	default:
 		return 0;
 	}
@@ -287,6 +294,35 @@ int nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 
 /* ---- Queue pairs ---- */
 
+/*
+ * There is no metadata pointer in a raw command, and at address 0 is nobody's memory: where metadata is
+ * apart, and the controller does not make it all itself, there is nowhere for it.
+ */
+static int check_metadata(const struct nsdk_nvme_ns *ns, const struct nsdk_nvme_cmd *cmd)
+{
+	const struct nsdk_nvme_metadata *md = &ns->metadata;
+
+	if (!md->bytes || md->extended)
+		return 0;
+	switch (cmd->opcode) {
+	case NSDK_NVME_NVM_READ:
+	case NSDK_NVME_NVM_WRITE:
+	case NSDK_NVME_ZNS_APPEND:
+		if ((cmd->cdw12 & NSDK_NVME_RW_PRACT) && md->bytes == md->pi_bytes)
+			return 0;
+		break;
+	case NSDK_NVME_NVM_COMPARE:
+		/* What is compared has to be there. */
+		break;
+	default:
+		return 0;
+	}
+	return nsdk_fail(-EPERM, "nvme",
+			 "%s: raw I/O command %02xh to namespace %u has no memory for the %u bytes of "
+			 "metadata that each block has apart; use nsdk_nvme_readv_ext() and its kin",
+			 nsdk_device_name(ns->ctrlr->dev), cmd->opcode, ns->nsid, md->bytes);
+}
+
 int nsdk_nvme_io_passthru(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 			  const struct nsdk_nvme_cmd *user_cmd, void *buf, size_t bytes,
 			  enum nsdk_dma_dir dir, nsdk_nvme_cb cb, void *ctx)
@@ -298,6 +334,8 @@ int nsdk_nvme_io_passthru(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 	if (!cb || (ns && ns->ctrlr != qp->ctrlr))
 		return -EINVAL;
 	err = check_allowed(&cmd, false);
+	if (!err && ns)
+		err = check_metadata(ns, &cmd);
 	if (!err)
 		err = check_data(qp->ctrlr, &cmd, buf, bytes, dir);
 	if (err)

@@ -18,7 +18,6 @@
 
 #include "guard.h"
 
-#define APP_BYTES 2u
 #define MAX_PI_BYTES 16u
 #define ESCAPE 0xffffu /* an application tag that means: do not check */
 
@@ -110,38 +109,25 @@ static void put(uint8_t *raw, unsigned bytes, uint64_t value)
 	}
 }
 
-static unsigned guard_bytes(const struct nsdk_nvme_metadata *format)
-{
-	return 2u << format->pif;
-}
-
-static uint64_t ref_mask(const struct nsdk_nvme_metadata *format)
-{
-	unsigned bits = (format->pi_bytes - guard_bytes(format) - APP_BYTES) * 8 -
-			format->storage_tag_bits;
-
-	return bits >= 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
-}
-
 static struct tuple unpack(const struct nsdk_nvme_metadata *format, const uint8_t *raw)
 {
-	unsigned guard = guard_bytes(format);
+	unsigned guard = nvme_guard_bytes(format);
 
 	return (struct tuple){
 		.guard = get(raw, guard),
-		.app_tag = (uint16_t)get(raw + guard, APP_BYTES),
-		.ref_tag = get(raw + guard + APP_BYTES, format->pi_bytes - guard - APP_BYTES) &
-			   ref_mask(format),
+		.app_tag = (uint16_t)get(raw + guard, NVME_APP_TAG_BYTES),
+		.ref_tag = get(raw + guard + NVME_APP_TAG_BYTES,
+			       format->pi_bytes - guard - NVME_APP_TAG_BYTES) & nvme_ref_mask(format),
 	};
 }
 
 static void pack(const struct nsdk_nvme_metadata *format, const struct tuple *tuple, uint8_t *raw)
 {
-	unsigned guard = guard_bytes(format);
+	unsigned guard = nvme_guard_bytes(format);
 
 	put(raw, guard, tuple->guard);
-	put(raw + guard, APP_BYTES, tuple->app_tag);
-	put(raw + guard + APP_BYTES, format->pi_bytes - guard - APP_BYTES, tuple->ref_tag);
+	put(raw + guard, NVME_APP_TAG_BYTES, tuple->app_tag);
+	put(raw + guard + NVME_APP_TAG_BYTES, format->pi_bytes - guard - NVME_APP_TAG_BYTES, tuple->ref_tag);
 }
 
 /* ---- Blocks ---- */
@@ -154,7 +140,7 @@ static bool is_valid(const struct nsdk_nvme_metadata *format)
 	    format->pi_bytes != (format->pif == NSDK_NVME_PIF_16 ? 8 : 16) ||
 	    format->bytes < format->pi_bytes)
 		return false;
-	room = (format->pi_bytes - guard_bytes(format) - APP_BYTES) * 8;
+	room = (format->pi_bytes - nvme_guard_bytes(format) - NVME_APP_TAG_BYTES) * 8;
 	return format->storage_tag_bits <= room;
 }
 
@@ -208,7 +194,7 @@ int nsdk_nvme_pi_generate(const struct nsdk_nvme_metadata *format, const struct 
 	for (uint32_t i = 0; i < blocks && !err; i++) {
 		struct tuple tuple = {
 			.app_tag = pi->app_tag,
-			.ref_tag = (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & ref_mask(format),
+			.ref_tag = (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & nvme_ref_mask(format),
 		};
 
 		block(format, &data, format->extended ? &data : &own, &tuple, &guard, true);
@@ -221,7 +207,7 @@ static uint32_t look(const struct nsdk_nvme_metadata *format, const struct nsdk_
 		     const struct tuple *found, uint64_t guard, uint64_t ref_tag,
 		     struct nsdk_nvme_pi_error *error)
 {
-	if (found->app_tag == ESCAPE && (format->pi_type != 3 || found->ref_tag == ref_mask(format)))
+	if (found->app_tag == ESCAPE && (format->pi_type != 3 || found->ref_tag == nvme_ref_mask(format)))
 		return 0;
 	if ((pi->check & NSDK_NVME_RW_PRCHK_GUARD) && found->guard != guard) {
 		error->expected = guard;
@@ -256,7 +242,7 @@ int nsdk_nvme_pi_check(const struct nsdk_nvme_metadata *format, const struct iov
 	if (!error)
 		error = &unwanted;
 	for (uint32_t i = 0; i < blocks && !err; i++) {
-		uint64_t ref_tag = (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & ref_mask(format);
+		uint64_t ref_tag = (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & nvme_ref_mask(format);
 		struct tuple found;
 		uint64_t guard;
 

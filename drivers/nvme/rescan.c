@@ -51,23 +51,51 @@ static bool taken_back(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cpl
 
 static void next_ns(struct nsdk_nvme_ctrlr *ctrlr);
 
-/* Whether I/O under way still means what it meant; what is asked for afterwards is not looked at. */
-static bool same_metadata(const struct nsdk_nvme_metadata *a, const struct nsdk_nvme_metadata *b)
+/*
+ * Whether I/O under way still means what it meant, as far as is known; what is asked for afterwards is not
+ * looked at before it is there.
+ */
+static bool as_before(const struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_ns *ns)
 {
-	return a->bytes == b->bytes && a->extended == b->extended && a->pi_type == b->pi_type &&
-	       a->pi_first == b->pi_first;
+	const struct nsdk_nvme_metadata *a = &ctrlr->rescan.before, *b = &ns->metadata;
+
+	return a->block_bytes == b->block_bytes && a->bytes == b->bytes && a->extended == b->extended &&
+	       a->pi_type == b->pi_type && a->pi_first == b->pi_first &&
+	       (nsdk_nvme_metadata_guessed(ns) ||
+		(a->pif == b->pif && a->storage_tag_bits == b->storage_tag_bits));
+}
+
+static void close_stale(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
+{
+	nsdk_nvme_ns_close(ns, -ESTALE);
+	nsdk_log(NSDK_LOG_WARN, "nvme",
+		 "%s: somebody else has formatted namespace %u with blocks of %u bytes and %u of metadata; "
+		 "attach the controller again to use it", nsdk_device_name(ctrlr->dev), ns->nsid,
+		 1u << ns->block_shift, ns->metadata.bytes);
+}
+
+static bool same_format(const struct nsdk_nvme_id_ns *a, const struct nsdk_nvme_id_ns *b)
+{
+	const struct nsdk_nvme_lbaf *of_a = &a->lbaf[nsdk_nvme_ns_format(a)];
+	const struct nsdk_nvme_lbaf *of_b = &b->lbaf[nsdk_nvme_ns_format(b)];
+
+	return a->flbas == b->flbas && a->dps == b->dps && of_a->ms == of_b->ms &&
+	       of_a->lbads == of_b->lbads;
 }
 
 static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 {
 	const struct nsdk_nvme_id_ns *id = ctrlr->id_buffer;
-	struct nsdk_nvme_metadata before = ns->metadata;
-	uint8_t shift = ns->block_shift;
-	bool known = shift != 0 && !ns->gone, stale = ns->refusal == -ESTALE;
+	bool stale = ns->refusal == -ESTALE;
 
+	ctrlr->rescan.before = ns->metadata;
+	ctrlr->rescan.in_use = ns->block_shift != 0 && !ns->gone && !ctrlr->rescan.own &&
+			       !nsdk_nvme_metadata_guessed(ns);
 	/* Of another format more is told later; I/O goes on with what is known of the same one. */
-	if (id->flbas != ns->id.flbas || id->dps != ns->id.dps)
+	if (ns->gone || ns->suspended || !same_format(id, &ns->id)) {
 		ns->elbaf = 0;
+		ns->elbaf_known = false;
+	}
 	ns->gone = nsdk_nvme_ns_fill(ns, id) != 0;
 	ns->suspended = ns->suspended && !ctrlr->rescan.own;
 	if (ns->gone) {
@@ -75,26 +103,34 @@ static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 	} else if (ns->suspended) {
 		/* The look behind that command is the one that counts. */
 		nsdk_nvme_ns_close(ns, -EBUSY);
-	} else if (known && (stale || shift != ns->block_shift || !same_metadata(&before, &ns->metadata)) &&
-		   !ctrlr->rescan.own) {
+	} else if (stale && !ctrlr->rescan.own) {
 		nsdk_nvme_ns_close(ns, -ESTALE);
-		if (stale)
-			return;
-		nsdk_log(NSDK_LOG_WARN, "nvme",
-			 "%s: somebody else has formatted namespace %u with blocks of %u bytes and %u of "
-			 "metadata; attach the controller again to use it", nsdk_device_name(ctrlr->dev),
-			 ns->nsid, 1u << ns->block_shift, ns->metadata.bytes);
+	} else if (ctrlr->rescan.in_use && !as_before(ctrlr, ns)) {
+		close_stale(ctrlr, ns);
 	}
 }
 
-/* What its protection information looks like: a new format has been found out before. */
-static void take_pi(struct nsdk_nvme_ns *ns, const struct nsdk_nvme_id_ns_nvm *id)
+/*
+ * What its protection information looks like; NULL: nobody knows. A new format of metadata has been found
+ * out before, and of the same one what was known holds.
+ */
+static void take_pi(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns,
+		    const struct nsdk_nvme_id_ns_nvm *id)
 {
-	int before = ns->refusal;
+	bool waits = nsdk_nvme_metadata_guessed(ns) && ns->refusal == -EBUSY && !ns->suspended;
+	int before = waits ? 0 : ns->refusal;
 
+	if (!id && before)
+		return;
+	if (!id && waits && ctrlr->rescan.in_use) {
+		close_stale(ctrlr, ns);
+		return;
+	}
 	nsdk_nvme_metadata_told(ns, id);
 	if (before)
 		nsdk_nvme_ns_close(ns, before);
+	else if (ctrlr->rescan.in_use && !as_before(ctrlr, ns))
+		close_stale(ctrlr, ns);
 }
 
 /* What the zones are like, which may be what is missing for it to be used. */
@@ -139,12 +175,20 @@ static void pi_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_
 {
 	bool good = taken_back(ctrlr, cpl);
 
-	if (cpl)
-		take_pi(ctx, good ? ctrlr->id_buffer : NULL);
+	take_pi(ctrlr, ctx, good ? ctrlr->id_buffer : NULL);
 	if (cpl)
 		then_zoned(ctrlr, ctx);
 	else
 		finish(ctrlr);
+}
+
+static void ask_pi(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
+{
+	if (nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_NVM, ns->nsid, pi_done,
+				   ns) == 0)
+		return;
+	take_pi(ctrlr, ns, NULL);
+	then_zoned(ctrlr, ns);
 }
 
 static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_nvme_cpl *cpl)
@@ -160,10 +204,10 @@ static void ns_done(struct nsdk_nvme_ctrlr *ctrlr, void *ctx, const struct nsdk_
 	}
 	if (!cpl)
 		finish(ctrlr);
-	else if (ns->gone || !nsdk_nvme_metadata_asks(ns) ||
-		 nsdk_nvme_identify_csi(ctrlr, NSDK_NVME_CNS_CSI_NS, NSDK_NVME_CSI_NVM, ns->nsid, pi_done,
-					ns) != 0)
+	else if (ns->gone || !nsdk_nvme_metadata_asks(ns))
 		then_zoned(ctrlr, ns);
+	else
+		ask_pi(ctrlr, ns);
 }
 
 static void next_ns(struct nsdk_nvme_ctrlr *ctrlr)

@@ -42,9 +42,9 @@ extern "C" {
  *               nsdk_nvme_opts says.
  * @return 0; -EAGAIN too many at a time: poll; -EINVAL length, alignment, direction, no callback; -EFAULT
  *         not DMA memory of this device; -EPERM it would break the driver (making or deleting queues,
- *         Asynchronous Event Request, Doorbell Buffer Config, Set Features for the Number of Queues or
- *         the Host Memory Buffer, SGLs, a metadata pointer, fused commands); -ENOMEM; why the
- *         controller failed. Nothing is logged.
+ *         Asynchronous Event Request, Doorbell Buffer Config, Set Features for the Number of Queues, the
+ *         Host Memory Buffer or Host Behavior Support, SGLs, a metadata pointer, fused commands); -ENOMEM;
+ *         why the controller failed. Nothing is logged.
  */
 int nsdk_nvme_admin_passthru(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
 			     void *buf, size_t bytes, enum nsdk_dma_dir dir, uint64_t timeout_ns,
@@ -53,9 +53,13 @@ int nsdk_nvme_admin_passthru(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nv
 /**
  * Send any I/O command; as nsdk_nvme_admin_passthru(), on a queue pair and with its rules.
  *
- * @param ns   the namespace; NULL: the NSID is as in @p cmd. Neither the range nor the length is
- *             checked against the namespace.
- * @return as nsdk_nvme_admin_passthru(); -EAGAIN the queue pair is full.
+ * @param ns   the namespace; NULL: the NSID is as in @p cmd, and nothing is known of its blocks: where
+ *             they have metadata apart, reads and writes are for nsdk_nvme_readv_ext() and its kin. Neither
+ *             the range nor the length is checked against the namespace.
+ * @return as nsdk_nvme_admin_passthru(); -EAGAIN the queue pair is full; -EPERM also Read, Write, Compare and
+ *         Zone Append where @p ns has metadata apart, which no raw command names memory for (logged), but
+ *         for those that have the controller make it all itself: NSDK_NVME_RW_PRACT, and metadata that is
+ *         protection information and nothing else.
  * Threading: as nsdk_nvme_read().
  */
 int nsdk_nvme_io_passthru(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,

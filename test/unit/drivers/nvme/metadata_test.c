@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <nsdk/nvme_admin.h>
 #include <nsdk/nvme_pi.h>
 
 #include "drivers/nvme/nvme_internal.h"
@@ -20,7 +21,9 @@ static struct fake_done done;
 /* What the controller says of its namespaces. */
 static struct nsdk_nvme_id_ns id;
 static struct nsdk_nvme_id_ns_nvm more;
-static uint16_t more_status;
+static uint16_t more_status, behavior_status;
+static enum fake_action more_action; /* FAKE_DO: as more_status says */
+static bool resets_between; /* … what a namespace says and what its protection information looks like */
 static unsigned asked, told;
 /* Ranges given to the device until the last admin command, and between the one before and being told. */
 static unsigned synced, told_synced;
@@ -47,22 +50,26 @@ static enum fake_action hook(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint
 		const struct nsdk_nvme_host_behavior *behavior = fake_va(cmd->prp1);
 
 		told += behavior->lbafee == 1 && behavior->acre == 0 && cmd->cdw11 == 0;
-		*status = more_status;
+		*status = behavior_status;
 		return FAKE_REPLY;
 	}
 	if (cmd->opcode != NSDK_NVME_ADMIN_IDENTIFY)
-		return FAKE_DO;
+		return cmd->opcode == NSDK_NVME_ADMIN_FORMAT ? FAKE_REPLY : FAKE_DO;
 	switch (cmd->cdw10 & 0xff) {
 	case NSDK_NVME_CNS_NS:
 		memcpy(fake_va(cmd->prp1), &id, sizeof(id));
+		/* A rung that is none: it waits there. */
+		if (resets_between)
+			atomic_store(&ctrlr->recovery.rung, NVME_RUNG_RESTART + 1);
 		return FAKE_REPLY;
 	case NSDK_NVME_CNS_CSI_NS:
 		NSDK_ASSERT_INT(cmd->cdw11 >> 24, NSDK_NVME_CSI_NVM);
 		NSDK_ASSERT_INT(cmd->nsid, 1);
 		asked++;
+		/* Of what failed nothing is to be believed, whatever is there. */
 		memcpy(fake_va(cmd->prp1), &more, sizeof(more));
 		*status = more_status;
-		return FAKE_REPLY;
+		return more_action == FAKE_DO ? FAKE_REPLY : more_action;
 	default:
 		return FAKE_DO;
 	}
@@ -75,7 +82,9 @@ static void before(void)
 	memset(&id, 0, sizeof(id));
 	memset(&more, 0, sizeof(more));
 	memset(&done, 0, sizeof(done));
-	more_status = 0;
+	more_status = behavior_status = 0;
+	more_action = FAKE_DO;
+	resets_between = false;
 	got_count = asked = told = synced = told_synced = 0;
 	io_action = FAKE_REPLY;
 	fake.hook = hook;
@@ -189,14 +198,72 @@ static void what_is_told_is_in_memory(void)
 	NSDK_ASSERT_INT(told_synced, 2);
 }
 
-static void one_that_does_not_say_has_the_usual_one(void)
+static void look_again(void)
+{
+	fake_event(0x040002);
+	for (int i = 0; i < 100; i++)
+		nsdk_nvme_ctrlr_poll(ctrlr);
+}
+
+#define DOES_NOT_SAY "does not say which one this is"
+
+static int read_one(void)
+{
+	return nsdk_nvme_read(ns, qp, fake_buffer(2, 0), 0, 1, 0, fake_done_cb, &done);
+}
+
+/* To guess would be to write tags of another kind. */
+static void one_that_does_not_say_is_not_used(void)
 {
 	fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
+	id.lbaf[0].ms = 16;
 	more.elbaf[0] = NSDK_NVME_PIF_64 << 7;
-	more_status = NSDK_NVME_STATUS(0, NSDK_NVME_SC_INVALID_FIELD);
+	more_status = NSDK_NVME_STATUS(0, NSDK_NVME_SC_INTERNAL_ERROR);
 	attach();
 	NSDK_ASSERT_INT(asked, 1);
-	NSDK_ASSERT_INT(nsdk_nvme_ns_metadata(ns)->pif, NSDK_NVME_PIF_16);
+	NSDK_ASSERT_INT(ns->refusal, -EIO);
+	NSDK_ASSERT_ONE_SENTENCE(DOES_NOT_SAY);
+	NSDK_ASSERT_INT(read_one(), -EIO);
+	/* It does, later. */
+	more_status = 0;
+	look_again();
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	NSDK_ASSERT_INT(ns->metadata.pif, NSDK_NVME_PIF_64);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+}
+
+/* One that does not take what this host knows of says what it has all the same. */
+static void one_that_is_not_told_is_asked(void)
+{
+	fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
+	behavior_status = NSDK_NVME_STATUS(0, NSDK_NVME_SC_INVALID_FIELD);
+	attach();
+	NSDK_ASSERT_INT(asked, 1);
+	NSDK_ASSERT_INT(ns->refusal, 0);
+}
+
+/* Metadata apart begins in dwords, also that of a later piece. */
+static void metadata_apart_is_in_dwords(void)
+{
+	id.dps = 0;
+	for (uint16_t bytes = 1; bytes <= 10; bytes++) {
+		id.lbaf[0].ms = bytes;
+		attach();
+		NSDK_ASSERT_INT(ns->refusal, bytes % 4 ? -EOPNOTSUPP : 0);
+		if (bytes % 4) {
+			struct nsdk_nvme_io_ext ext = say(0, fake_buffer(5, 0));
+
+			NSDK_ASSERT_ONE_SENTENCE("metadata apart, which is no multiple of 4");
+			NSDK_ASSERT_INT(read_ext(fake_buffer(2, 0), 512, 0, 1, &ext), -EOPNOTSUPP);
+		}
+		after();
+		before();
+		id.dps = 0;
+	}
+	/* Behind the data it is part of the payload. */
+	id.lbaf[0].ms = 10;
+	id.flbas = NSDK_NVME_FLBAS_EXTENDED;
+	attach();
 	NSDK_ASSERT_INT(ns->refusal, 0);
 }
 
@@ -226,13 +293,6 @@ static void formats_that_cannot_be_are_refused(void)
 	NSDK_ASSERT_INT(ns->refusal, -ENOTSUP);
 }
 
-static void look_again(void)
-{
-	fake_event(0x040002);
-	for (int i = 0; i < 100; i++)
-		nsdk_nvme_ctrlr_poll(ctrlr);
-}
-
 static void a_change_by_somebody_else_closes_it(void)
 {
 	fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
@@ -247,6 +307,159 @@ static void a_change_by_somebody_else_closes_it(void)
 	look_again();
 	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
 	CU_ASSERT(nsdk_unit_log_has("blocks of 512 bytes and 16 of metadata"));
+}
+
+static void attach_wide(void)
+{
+	fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
+	id.nlbaf = 1;
+	id.lbaf[0].ms = 16;
+	id.lbaf[1] = id.lbaf[0];
+	more.elbaf[0] = NSDK_NVME_PIF_64 << 7;
+	more.elbaf[1] = NSDK_NVME_PIF_32 << 7 | 16;
+	attach();
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	asked = 0;
+}
+
+static void format_again(uint8_t format)
+{
+	const struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_ADMIN_FORMAT, .nsid = 1 };
+	int count = done.count;
+
+	NSDK_ASSERT_INT(nsdk_nvme_admin_passthru(ctrlr, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, 0,
+						 fake_done_cb, &done), 0);
+	id.flbas = format;
+	for (int i = 0; i < 100 && done.count == count; i++) {
+		NSDK_ASSERT_INT(ns->refusal, -EBUSY);
+		nsdk_nvme_ctrlr_poll(ctrlr);
+	}
+	NSDK_ASSERT_INT(done.count, count + 1);
+}
+
+/* One Identify that fails is no other format. */
+static void a_look_that_fails_changes_nothing(void)
+{
+	attach_wide();
+	more_status = NSDK_NVME_STATUS(0, NSDK_NVME_SC_INTERNAL_ERROR);
+	look_again();
+	NSDK_ASSERT_INT(asked, 1);
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	NSDK_ASSERT_INT(ns->metadata.pif, NSDK_NVME_PIF_64);
+	NSDK_ASSERT_INT(ns->metadata.pi_bytes, 16);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	/* 16 bytes that are nothing else are the controller's to make. */
+	NSDK_ASSERT_INT(read_one(), 0);
+	run();
+}
+
+static void another_guard_of_somebody_else_closes_it(void)
+{
+	attach_wide();
+	id.flbas = 1;
+	look_again();
+	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
+	NSDK_ASSERT_ONE_SENTENCE("somebody else has formatted namespace 1");
+	look_again();
+	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+}
+
+/* With the same guard, too. */
+static void another_storage_tag_closes_it(void)
+{
+	attach_wide();
+	more.elbaf[0] |= 8;
+	look_again();
+	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
+	NSDK_ASSERT_ONE_SENTENCE("somebody else has formatted namespace 1");
+}
+
+static void another_guard_that_nobody_says_closes_it(void)
+{
+	attach_wide();
+	id.flbas = 1;
+	more_status = NSDK_NVME_STATUS(0, NSDK_NVME_SC_INTERNAL_ERROR);
+	look_again();
+	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
+	NSDK_ASSERT_ONE_SENTENCE("somebody else has formatted namespace 1");
+	/* Nor does it come back when it is said. */
+	more_status = 0;
+	look_again();
+	NSDK_ASSERT_INT(ns->refusal, -ESTALE);
+}
+
+static void another_guard_of_our_own_is_taken(void)
+{
+	attach_wide();
+	format_again(1);
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	NSDK_ASSERT_INT(ns->metadata.pif, NSDK_NVME_PIF_32);
+	NSDK_ASSERT_INT(ns->metadata.storage_tag_bits, 16);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+}
+
+static void our_own_that_nobody_says_closes_it(void)
+{
+	attach_wide();
+	more_status = NSDK_NVME_STATUS(0, NSDK_NVME_SC_INTERNAL_ERROR);
+	format_again(1);
+	NSDK_ASSERT_INT(asked, 1);
+	NSDK_ASSERT_INT(ns->refusal, -EIO);
+	NSDK_ASSERT_ONE_SENTENCE(DOES_NOT_SAY);
+	NSDK_ASSERT_INT(read_one(), -EIO);
+	more_status = 0;
+	format_again(1);
+	NSDK_ASSERT_INT(ns->refusal, 0);
+	NSDK_ASSERT_INT(ns->metadata.pif, NSDK_NVME_PIF_32);
+}
+
+/* A reset has begun by then, and nothing can be asked. */
+static void what_cannot_be_asked_is_not_guessed(void)
+{
+	for (uint8_t format = 0; format < 2; format++) {
+		attach_wide();
+		resets_between = true;
+		id.flbas = format;
+		look_again();
+		atomic_store(&ctrlr->recovery.rung, NVME_RUNG_NONE);
+		NSDK_ASSERT_INT(asked, 0);
+		CU_ASSERT(!ctrlr->rescan.running);
+		NSDK_ASSERT_INT(ns->refusal, format ? -ESTALE : 0);
+		if (!format)
+			NSDK_ASSERT_INT(ns->metadata.pif, NSDK_NVME_PIF_64);
+		after();
+		before();
+	}
+}
+
+/* A reset comes between what a namespace says and what its protection information looks like. */
+static void a_reset_in_the_middle(void)
+{
+	for (uint8_t format = 0; format < 2; format++) {
+		attach_wide();
+		more_action = FAKE_HOLD;
+		fake_event(0x040002);
+		id.flbas = format;
+		for (int i = 0; i < 100 && !asked; i++)
+			nsdk_nvme_ctrlr_poll(ctrlr);
+		NSDK_ASSERT_INT(asked, 1);
+		NSDK_ASSERT_INT(ns->refusal, format ? -EBUSY : 0);
+		fake.cfs = true;
+		for (int i = 0; i < 10000 && (fake.cfs || nsdk_nvme_ctrlr_recovering(ctrlr)); i++) {
+			fake.now_ns += NVME_NS_PER_MS;
+			nsdk_nvme_ctrlr_poll(ctrlr);
+			nsdk_nvme_qpair_poll(qp, 0);
+		}
+		CU_ASSERT(!fake.cfs && !nsdk_nvme_ctrlr_recovering(ctrlr) && !nsdk_nvme_ctrlr_failed(ctrlr));
+		CU_ASSERT(!ctrlr->rescan.running);
+		NSDK_ASSERT_INT(ns->refusal, format ? -ESTALE : 0);
+		NSDK_ASSERT_INT(ns->metadata.bytes, 16);
+		if (!format)
+			NSDK_ASSERT_INT(ns->metadata.pif, NSDK_NVME_PIF_64);
+		after();
+		before();
+	}
 }
 
 /* ---- Commands ---- */
@@ -327,12 +540,49 @@ static void tags_of_wider_formats(void)
 	ns->metadata.storage_tag_bits = 16;
 	NSDK_ASSERT_INT(read_ext(fake_buffer(2, 0), 512, 5, 1, &ext), 0);
 	run();
+	CU_ASSERT_EQUAL(got[1].cdw14, 0x76543210);
 	CU_ASSERT_EQUAL(got[1].cdw3, 0);
 	ns->metadata.pif = NSDK_NVME_PIF_32;
 	NSDK_ASSERT_INT(read_ext(fake_buffer(2, 0), 512, 5, 1, &ext), 0);
 	run();
+	CU_ASSERT_EQUAL(got[2].cdw14, 0x76543210);
 	CU_ASSERT_EQUAL(got[2].cdw3, 0xfedcba98);
 	CU_ASSERT_EQUAL(got[2].cdw2, 0);
+}
+
+/* Above the reference tag is the storage tag, in whichever dword that is. */
+static void tags_end_where_storage_tags_begin(void)
+{
+	static const struct {
+		uint8_t pif, storage_tag_bits;
+		uint32_t cdw14, cdw3;
+	} cases[] = {
+		{ NSDK_NVME_PIF_16, 0, 0xffffffff, 0 },  { NSDK_NVME_PIF_16, 16, 0xffff, 0 },
+		{ NSDK_NVME_PIF_16, 31, 1, 0 },		 { NSDK_NVME_PIF_16, 32, 0, 0 },
+		{ NSDK_NVME_PIF_32, 20, 0xffffffff, 0x0fffffff }, { NSDK_NVME_PIF_32, 52, 0x0fffffff, 0 },
+		{ NSDK_NVME_PIF_32, 64, 0xffff, 0 },     { NSDK_NVME_PIF_64, 0, 0xffffffff, 0xffff },
+		{ NSDK_NVME_PIF_64, 8, 0xffffffff, 0xff }, { NSDK_NVME_PIF_64, 40, 0xff, 0 },
+		{ NSDK_NVME_PIF_64, 48, 0, 0 },
+	};
+	struct nsdk_nvme_io_ext ext = say(0, fake_buffer(3, 0));
+
+	fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
+	id.lbaf[0].ms = 16;
+	ext.own_ref_tag = true;
+	ext.ref_tag = UINT64_MAX;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		more.elbaf[0] = (uint32_t)cases[i].pif << 7 | cases[i].storage_tag_bits;
+		attach();
+		NSDK_ASSERT_INT(read_ext(fake_buffer(2, 0), 512, 5, 1, &ext), 0);
+		run();
+		CU_ASSERT_EQUAL(got[0].cdw14, cases[i].cdw14);
+		CU_ASSERT_EQUAL(got[0].cdw3, cases[i].cdw3);
+		CU_ASSERT_EQUAL(got[0].cdw2, 0);
+		after();
+		before();
+		fake.id.ctratt |= NSDK_NVME_CTRATT_ELBAS;
+		id.lbaf[0].ms = 16;
+	}
 }
 
 /* Blocks, and with them tags and metadata, in order and none left out. */
@@ -531,12 +781,23 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(none_is_none),
 	NSDK_UNIT_TEST(other_guards_are_asked_for),
 	NSDK_UNIT_TEST(what_is_told_is_in_memory),
-	NSDK_UNIT_TEST(one_that_does_not_say_has_the_usual_one),
+	NSDK_UNIT_TEST(one_that_does_not_say_is_not_used),
+	NSDK_UNIT_TEST(one_that_is_not_told_is_asked),
+	NSDK_UNIT_TEST(metadata_apart_is_in_dwords),
 	NSDK_UNIT_TEST(formats_that_cannot_be_are_refused),
 	NSDK_UNIT_TEST(a_change_by_somebody_else_closes_it),
+	NSDK_UNIT_TEST(a_look_that_fails_changes_nothing),
+	NSDK_UNIT_TEST(another_guard_of_somebody_else_closes_it),
+	NSDK_UNIT_TEST(another_storage_tag_closes_it),
+	NSDK_UNIT_TEST(another_guard_that_nobody_says_closes_it),
+	NSDK_UNIT_TEST(another_guard_of_our_own_is_taken),
+	NSDK_UNIT_TEST(our_own_that_nobody_says_closes_it),
+	NSDK_UNIT_TEST(a_reset_in_the_middle),
+	NSDK_UNIT_TEST(what_cannot_be_asked_is_not_guessed),
 	NSDK_UNIT_TEST(those_who_say_nothing),
 	NSDK_UNIT_TEST(slots_are_clean_again),
 	NSDK_UNIT_TEST(tags_of_wider_formats),
+	NSDK_UNIT_TEST(tags_end_where_storage_tags_begin),
 	NSDK_UNIT_TEST(large_ones_are_split),
 	NSDK_UNIT_TEST(extended_ones_are_split),
 	NSDK_UNIT_TEST(metadata_is_one_stretch),

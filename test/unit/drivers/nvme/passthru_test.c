@@ -51,6 +51,7 @@ static void refuses_what_would_break_the_driver(void)
 		{ .opcode = 0x06, .mptr = 0x1000 },
 		{ .opcode = 0x09, .cdw10 = 0x07 }, /* number of queues */
 		{ .opcode = 0x09, .cdw10 = 0x8000000d }, /* host memory buffer */
+		{ .opcode = 0x09, .cdw10 = 0x16 }, /* what formats the host knows of */
 	};
 	struct nsdk_nvme_cmd cmd = { 0 };
 
@@ -160,6 +161,56 @@ static void what_the_user_said_of_ids_and_places_is_ignored(void)
 	CU_ASSERT(fake.last[0].cid < 64);
 	CU_ASSERT_EQUAL(fake.last[0].prp1, 0);
 	CU_ASSERT_EQUAL(fake.last[0].prp2, 0);
+}
+
+static enum fake_action do_nothing(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
+				   uint32_t *dw0)
+{
+	return qid ? FAKE_REPLY : FAKE_DO;
+}
+
+/* A raw command says no address for it, and the controller would use 0. */
+static void metadata_apart_has_no_place(void)
+{
+	static const uint8_t opcodes[] = { NSDK_NVME_NVM_READ, NSDK_NVME_NVM_WRITE, NSDK_NVME_ZNS_APPEND,
+					   NSDK_NVME_NVM_COMPARE };
+	struct nsdk_nvme_metadata apart = { .block_bytes = 512, .bytes = 16, .pi_type = 1, .pi_bytes = 8 };
+	struct nsdk_nvme_ns *ns;
+	unsigned sent = 0;
+
+	attach();
+	ns = nsdk_nvme_ns_get(ctrlr, 1);
+	fake.hook = do_nothing;
+	/* None; with other metadata; of protection information alone; none apart. */
+	for (unsigned kind = 0; kind < 4; kind++) {
+		ns->metadata = kind ? apart : (struct nsdk_nvme_metadata){ .block_bytes = 512 };
+		if (kind == 2)
+			ns->metadata.bytes = 8;
+		ns->metadata.extended = kind == 3;
+		for (unsigned i = 0; i < 8; i++) {
+			struct nsdk_nvme_cmd cmd = {
+				.opcode = opcodes[i / 2],
+				.cdw12 = i % 2 ? NSDK_NVME_RW_PRACT : 0,
+			};
+			bool fine = kind == 0 || kind == 3 || (kind == 2 && i % 2 && i < 6);
+
+			nsdk_unit_log_clear();
+			NSDK_ASSERT_INT(nsdk_nvme_io_passthru(ns, qp, &cmd, fake_buffer(2, 0), 512,
+							      nsdk_nvme_opcode_dir(cmd.opcode),
+							      fake_done_cb, &done), fine ? 0 : -EPERM);
+			if (!fine)
+				NSDK_ASSERT_ONE_SENTENCE("of metadata that each block has apart");
+			nsdk_nvme_qpair_poll(qp, 0);
+			sent += fine;
+			NSDK_ASSERT_INT(done.count, sent);
+		}
+	}
+	/* What moves no blocks. */
+	ns->metadata = apart;
+	NSDK_ASSERT_INT(nsdk_nvme_io_passthru(ns, qp, &(struct nsdk_nvme_cmd){ 0 }, NULL, 0,
+					      NSDK_DMA_TO_DEVICE, fake_done_cb, &done), 0);
+	nsdk_nvme_qpair_poll(qp, 0);
+	NSDK_ASSERT_INT(done.count, sent + 1);
 }
 
 static enum fake_action no_check(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
@@ -316,6 +367,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(refuses_data_that_cannot_be),
 	NSDK_UNIT_TEST(lines_are_whole_past_the_caches),
 	NSDK_UNIT_TEST(what_the_user_said_of_ids_and_places_is_ignored),
+	NSDK_UNIT_TEST(metadata_apart_has_no_place),
 	NSDK_UNIT_TEST(nothing_of_a_raw_command_is_left_in_the_ring),
 	NSDK_UNIT_TEST(everybody_is_called_back_at_the_end),
 	NSDK_UNIT_TEST(waiting_is_not_for_callbacks),
