@@ -505,6 +505,9 @@ struct nsdk_nvme_ctrlr {
 		struct nsdk_bar bar;
 		uint32_t cap;        /* PMRCAP */
 		uint64_t deadline_ns;
+		/* How often a function reset has disabled it; a flush has said it of so many. */
+		atomic_uint losses, losses_told;
+		unsigned losses_then; /* … when it was mapped */
 	} pmr;
 	uint8_t sgl; /* how SGLs are taken: a value of the SGLS field's 1:0, 0: not at all */
 

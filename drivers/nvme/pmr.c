@@ -10,8 +10,11 @@
  * memory, which x86 keeps in order, but they are in two BARs, and aarch64 orders accesses to two peripherals
  * only by a DMB that reaches the outer shareable domain. On PCI Express a read does not pass writes.
  *
- * Resets. One of the controller leaves the region as it is; one of the function disables it. It is enabled
- * again then, with what it has kept; until it is ready, nsdk_nvme_pmr_flush() says so.
+ * Resets. One of the controller leaves the region as it is; one of the function disables it, and what is
+ * stored meanwhile is dropped. It is enabled again then, with what it has kept; until it is ready,
+ * nsdk_nvme_pmr_flush() says so, and fails once when it is: nobody can tell what was stored before it from what
+ * was dropped. That it has happened is counted before it is enabled, so a flush that finds it ready finds that
+ * counted.
  *
  * Threading. The register that enables it is written by the thread that polls the controller; whether the
  * region is mapped is read by any thread.
@@ -86,6 +89,8 @@ int nsdk_nvme_pmr_map_start(struct nsdk_nvme_ctrlr *ctrlr)
 	if (err)
 		return err;
 	pmr->cap = cap;
+	pmr->losses_then = nsdk_nvme_pmr_losses(ctrlr);
+	atomic_store_explicit(&pmr->losses_told, pmr->losses_then, memory_order_relaxed);
 	pmr->deadline_ns = nsdk_clock_ns() + ready_ns(cap);
 	nvme_write32(ctrlr, NSDK_NVME_REG_PMRCTL, NSDK_NVME_PMRCTL_EN);
 	/* Release: who sees it sees where it is. */
@@ -128,6 +133,7 @@ int nsdk_nvme_pmr_map_poll(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *
 		.base = pmr->bar.base,
 		.bytes = pmr->bar.bytes,
 		.health = health,
+		.losses = pmr->losses_then,
 	};
 	return 0;
 }
@@ -143,10 +149,28 @@ int nsdk_nvme_pmr_map(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *out)
 	return err;
 }
 
+unsigned nsdk_nvme_pmr_losses(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return atomic_load_explicit(&ctrlr->pmr.losses, memory_order_relaxed);
+}
+
+/* Whether what is stored lasts, as far as its health says. @p lost: a reset has disabled it since it was mapped. */
+static bool is_well(uint32_t status, bool lost)
+{
+	enum nsdk_nvme_pmr_health health = NSDK_NVME_PMRSTS_HSTS(status);
+
+	if (NSDK_NVME_PMRSTS_ERR(status))
+		return false;
+	/* One that it was mapped with is of what had been stored before. */
+	return health == NSDK_NVME_PMR_NORMAL || (health == NSDK_NVME_PMR_RESTORE_ERROR && !lost);
+}
+
 int nsdk_nvme_pmr_flush(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	struct nvme_pmr *pmr = &ctrlr->pmr;
+	const char *name = nsdk_device_name(ctrlr->dev);
 	uint32_t status;
+	unsigned losses;
 
 	/* Acquire, against nsdk_nvme_pmr_map_start(): where it is. */
 	if (!atomic_load_explicit(&pmr->enabled, memory_order_acquire))
@@ -159,14 +183,22 @@ int nsdk_nvme_pmr_flush(struct nsdk_nvme_ctrlr *ctrlr)
 	status = nvme_read32(ctrlr, NSDK_NVME_REG_PMRSTS);
 	if (status == UINT32_MAX)
 		return -ENODEV;
-	if (status & NSDK_NVME_PMRSTS_NRDY)
+	/* Disabled it takes no stores, and need not say that it is not ready. */
+	if ((status & NSDK_NVME_PMRSTS_NRDY) ||
+	    !(nvme_read32(ctrlr, NSDK_NVME_REG_PMRCTL) & NSDK_NVME_PMRCTL_EN))
 		return -EAGAIN;
-	if (NSDK_NVME_PMRSTS_ERR(status) == 0 && NSDK_NVME_PMRSTS_HSTS(status) < NSDK_NVME_PMR_READ_ONLY)
-		return 0;
-	return nsdk_fail(-EIO, "nvme",
-			 "%s: the persistent memory region reports an error: %s (PMRSTS %08xh); what was stored "
-			 "into it may be lost", nsdk_device_name(ctrlr->dev),
-			 nsdk_nvme_pmr_health_text(NSDK_NVME_PMRSTS_HSTS(status)), status);
+	/* Behind these reads, which come back behind all that nsdk_nvme_pmr_restore() did before it enabled it. */
+	losses = atomic_load_explicit(&pmr->losses, memory_order_acquire);
+	if (!is_well(status, losses != pmr->losses_then))
+		return nsdk_fail(-EIO, "nvme",
+				 "%s: the persistent memory region reports an error: %s (PMRSTS %08xh); what was "
+				 "stored into it may be lost", name,
+				 nsdk_nvme_pmr_health_text(NSDK_NVME_PMRSTS_HSTS(status)), status);
+	if (atomic_exchange_explicit(&pmr->losses_told, losses, memory_order_relaxed) != losses)
+		return nsdk_fail(-EIO, "nvme",
+				 "%s: a reset has disabled the persistent memory region for a while; what was "
+				 "stored since the last flush may be lost: store it again", name);
+	return 0;
 }
 
 int nsdk_nvme_pmr_unmap(struct nsdk_nvme_ctrlr *ctrlr)
@@ -180,7 +212,10 @@ int nsdk_nvme_pmr_unmap(struct nsdk_nvme_ctrlr *ctrlr)
 /* A reset is under way that may have disabled it. */
 void nsdk_nvme_pmr_restore(struct nsdk_nvme_ctrlr *ctrlr)
 {
-	if (atomic_load_explicit(&ctrlr->pmr.enabled, memory_order_relaxed) &&
-	    !(nvme_read32(ctrlr, NSDK_NVME_REG_PMRCTL) & NSDK_NVME_PMRCTL_EN))
-		nvme_write32(ctrlr, NSDK_NVME_REG_PMRCTL, NSDK_NVME_PMRCTL_EN);
+	if (!atomic_load_explicit(&ctrlr->pmr.enabled, memory_order_relaxed) ||
+	    (nvme_read32(ctrlr, NSDK_NVME_REG_PMRCTL) & NSDK_NVME_PMRCTL_EN))
+		return;
+	/* Release, and before the write: who finds it ready again finds this. */
+	atomic_fetch_add_explicit(&ctrlr->pmr.losses, 1, memory_order_release);
+	nvme_write32(ctrlr, NSDK_NVME_REG_PMRCTL, NSDK_NVME_PMRCTL_EN);
 }

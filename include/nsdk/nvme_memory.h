@@ -69,6 +69,7 @@ struct nsdk_nvme_pmr {
 	volatile void *base; /**< see the top for how to touch it */
 	size_t bytes;        /**< its size: that of its BAR */
 	enum nsdk_nvme_pmr_health health; /**< as it was when it became ready */
+	unsigned losses;     /**< nsdk_nvme_pmr_losses() when it was mapped */
 };
 
 /**
@@ -89,12 +90,21 @@ int nsdk_nvme_pmr_map_poll(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *
  * What this thread has stored into the region outlives a power cut once this has returned 0, by the
  * mechanism that the controller wants (PMRCAP.PMRWBM): a read of the region, or of PMRSTS.
  *
- * @return 0; -EINVAL it is not mapped; -EAGAIN it is not ready, as a function reset is bringing it back, and
- *         what was stored since then may be lost; -EIO the region reports an error, or that it is read
- *         only or unreliable (logged); -ENODEV gone.
+ * A function reset, on the driver's way to get the controller well again, disables the region for a while, and
+ * stores in that time are dropped. The first flush behind it fails, once: what any thread has stored since its
+ * own last flush may be lost. Where several threads store, the others learn of it by nsdk_nvme_pmr_losses().
+ *
+ * @return 0; -EINVAL it is not mapped; -EAGAIN it is not ready, as a function reset is bringing it back; -EIO
+ *         such a reset has come between, or the region reports an error, that it is read only or unreliable,
+ *         or that it could not bring back what it had before such a reset (logged); -ENODEV gone.
  * Threading: any thread.
  */
 int nsdk_nvme_pmr_flush(struct nsdk_nvme_ctrlr *ctrlr);
+/**
+ * How often a function reset has disabled the region while it was mapped. One thread of several that store
+ * compares it with what it was at its last flush, behind the next. Threading: any.
+ */
+unsigned nsdk_nvme_pmr_losses(const struct nsdk_nvme_ctrlr *ctrlr);
 
 /** Disable it; its address is not to be used any more. @return 0; -EINVAL it is not mapped. */
 int nsdk_nvme_pmr_unmap(struct nsdk_nvme_ctrlr *ctrlr);

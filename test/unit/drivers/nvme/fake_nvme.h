@@ -70,6 +70,7 @@ struct fake {
 	uint32_t pmrcap;         /* of a persistent memory region, also BAR 2; read only where there is one */
 	uint32_t pmr_status;     /* PMRSTS beside NRDY */
 	unsigned pmr_slowness;   /* reads of PMRSTS until it is ready */
+	bool pmr_disabled_is_ready; /* it does not say that it is not */
 
 	unsigned vectors;        /* of MSI-X */
 	bool works_alone;

@@ -189,6 +189,58 @@ static void one_that_vanishes_is_gone(void)
 	nsdk_unit_log_clear();
 }
 
+static void reset_function(void)
+{
+	unsigned enables = fake.pmr_enables;
+
+	fake.never_disabled = fake.cfs = true;
+	for (unsigned i = 0; i < 20000 && (fake.pmr_enables == enables ||
+					   nsdk_nvme_ctrlr_recovering(ctrlr)); i++) {
+		CU_ASSERT(nsdk_nvme_ctrlr_poll(ctrlr) >= 0);
+		fake.now_ns += 100 * NVME_NS_PER_MS;
+		if (ctrlr->recovery.rung == NVME_RUNG_FUNCTION_RESET)
+			usleep(1000);
+	}
+	NSDK_ASSERT_INT(fake.pmr_enables, enables + 1);
+	nsdk_unit_log_clear();
+}
+
+/* Nobody looked while it was disabled: what was stored then is lost all the same. */
+static void a_reset_that_nobody_saw_fails_one_flush(void)
+{
+	has(NSDK_NVME_PMRCAP_WB_STATUS);
+	ctrlr->opts.max_resets = 20;
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), 0);
+	NSDK_ASSERT_INT(pmr.losses, 0);
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), 0);
+	for (unsigned n = 1; n <= 2; n++) {
+		reset_function();
+		NSDK_ASSERT_INT(nsdk_nvme_pmr_losses(ctrlr), n);
+		NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), -EIO);
+		NSDK_ASSERT_ONE_SENTENCE("a reset has disabled the persistent memory region");
+		NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), 0);
+	}
+	/* What it was to keep, and has not. */
+	reset_function();
+	fake.pmr_status = NSDK_NVME_PMR_RESTORE_ERROR << 9;
+	for (unsigned n = 0; n < 2; n++) {
+		NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), -EIO);
+		NSDK_ASSERT_ONE_SENTENCE("restore error");
+	}
+	/* Who maps it anew knows. */
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_unmap(ctrlr), 0);
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), 0);
+	NSDK_ASSERT_INT(pmr.losses, 3);
+	NSDK_ASSERT_INT(pmr.health, NSDK_NVME_PMR_RESTORE_ERROR);
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), 0);
+	/* One that claims to be ready while it is disabled. */
+	fake.pmr_disabled_is_ready = true;
+	fake.pmr_enabled = false;
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), -EAGAIN);
+	nsdk_unit_log_clear();
+	finish();
+}
+
 /* A function reset disables it; it is enabled again, and no flush claims anything before it is ready. */
 static void comes_back_after_a_reset(void)
 {
@@ -206,6 +258,7 @@ static void comes_back_after_a_reset(void)
 	NSDK_ASSERT_INT(fake.pmr_enables, 2);
 	for (unsigned i = 0; i < 20000 && nsdk_nvme_ctrlr_recovering(ctrlr); i++)
 		CU_ASSERT(nsdk_nvme_ctrlr_poll(ctrlr) >= 0);
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), -EIO);
 	NSDK_ASSERT_INT(nsdk_nvme_pmr_flush(ctrlr), 0);
 	/* One of the controller alone leaves it as it is. */
 	fake.cfs = true;
@@ -227,6 +280,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_flush_looks_at_the_status),
 	NSDK_UNIT_TEST(health_is_told),
 	NSDK_UNIT_TEST(one_that_vanishes_is_gone),
+	NSDK_UNIT_TEST(a_reset_that_nobody_saw_fails_one_flush),
 	NSDK_UNIT_TEST(comes_back_after_a_reset),
 };
 
