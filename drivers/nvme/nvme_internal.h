@@ -497,8 +497,8 @@ struct nsdk_nvme_ctrlr {
 		uint32_t *runs;      /* pages of what begins at a page; 0: nothing; under the lock */
 		size_t used_pages;
 		unsigned queues;
-	} cmb;
 		atomic_uint losses;  /* how often a reset has taken its contents */
+	} cmb;
 	/* The persistent memory region (pmr.c). */
 	struct nvme_pmr {
 		atomic_bool enabled;
@@ -602,13 +602,13 @@ void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_cmb_check_payload(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
 				size_t bytes, enum nsdk_dma_dir dir);
 bool nsdk_nvme_cmb_may_have(const struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd);
+bool nsdk_nvme_cmb_has_any(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
+			   size_t bytes);
 /* See there; mostly there is no such buffer. */
 static inline int nvme_cmb_check(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
 				 size_t bytes, enum nsdk_dma_dir dir)
 {
 	return NVME_LIKELY(!ctrlr->map->own.bytes) ?
-bool nsdk_nvme_cmb_has_any(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
-			   size_t bytes);
 		       0 : nsdk_nvme_cmb_check_payload(ctrlr, payload, bytes, dir);
 }
 
@@ -821,13 +821,13 @@ int nsdk_nvme_split_start(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 			  const struct nvme_extra *extra, enum nsdk_dma_dir dir, uint64_t lba,
 			  uint32_t blocks, nsdk_nvme_cb cb, void *ctx);
 void nsdk_nvme_splits_advance(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_splits_drop_lost(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_splits_abort(struct nsdk_nvme_qpair *qp, uint16_t status);
 
 /* poll.c */
 void nsdk_nvme_qpair_close(struct nsdk_nvme_qpair *qp, int error);
 void nsdk_nvme_qpair_drain(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_qpair_deliver_taken(struct nsdk_nvme_qpair *qp);
-void nsdk_nvme_splits_drop_lost(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_qpair_abort_all(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_qpair_give_up(struct nsdk_nvme_qpair *qp, uint16_t status);
 
