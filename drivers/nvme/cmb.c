@@ -113,6 +113,9 @@ static const char *find(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_cmb *cmb)
 	cmb->bytes = (size_t)bytes & ~(size_t)NVME_PAGE_MASK;
 	if (cmb->bytes == 0)
 		return "it is smaller than a page";
+	if (nsdk_device_bar_check(ctrlr->dev, NSDK_NVME_CMBLOC_BIR(cmb->loc), (size_t)offset,
+				  cmb->bytes) != 0)
+		return "it lies over its MSI-X table, or over what the kernel does not let be mapped";
 	cmb->reserved_bytes = (cmb->bytes + page_bytes - 1) & ~(page_bytes - 1);
 	if (bus_address(ctrlr->dev, NSDK_NVME_CMBLOC_BIR(cmb->loc), &bus) == 0 && bus != 0) {
 		addr.addr = bus + offset;

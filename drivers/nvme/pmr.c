@@ -88,6 +88,12 @@ int nsdk_nvme_pmr_map_start(struct nsdk_nvme_ctrlr *ctrlr)
 	err = nsdk_device_bar(ctrlr->dev, NSDK_NVME_PMRCAP_BIR(cap), &pmr->bar);
 	if (err)
 		return err;
+	err = nsdk_device_bar_check(ctrlr->dev, NSDK_NVME_PMRCAP_BIR(cap), 0, pmr->bar.bytes);
+	if (err)
+		return nsdk_fail(-EIO, "nvme",
+				 "%s: BAR %u, the persistent memory region's, has the MSI-X table in it, or cannot "
+				 "be mapped as a whole; the region cannot be used", name,
+				 (unsigned)NSDK_NVME_PMRCAP_BIR(cap));
 	pmr->cap = cap;
 	pmr->losses_then = nsdk_nvme_pmr_losses(ctrlr);
 	atomic_store_explicit(&pmr->losses_told, pmr->losses_then, memory_order_relaxed);

@@ -280,6 +280,50 @@ int nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_bar *ou
 	return 0;
 }
 
+#define MSIX_ENTRY_BYTES 16u
+
+/* Whether one of the two structures of MSI-X lies there. @p where: the dword that says its BAR and offset. */
+static bool msix_lies_in(uint32_t where, size_t where_bytes, unsigned index, size_t offset, size_t bytes)
+{
+	size_t at = where & PCI_MSIX_TABLE_OFFSET;
+
+	return (where & PCI_MSIX_TABLE_BIR) == index && at < offset + bytes && offset < at + where_bytes;
+}
+
+int nsdk_device_bar_check(struct nsdk_device *dev, unsigned index, size_t offset, size_t bytes)
+{
+	uint32_t flags, table, pending;
+	struct nsdk_bar bar;
+	size_t vectors;
+	int rc, cap;
+
+	rc = nsdk_device_bar(dev, index, &bar);
+	if (rc != 0)
+		return rc;
+	if (bytes > bar.bytes || offset > bar.bytes - bytes)
+		return -ERANGE;
+	if (dev->ops->bar_has != NULL && !dev->ops->bar_has(dev, index, offset, bytes))
+		return -EACCES;
+	cap = nsdk_device_cfg_find_cap(dev, PCI_CAP_ID_MSIX);
+	if (cap == -ENOENT)
+		return 0;
+	if (cap < 0)
+		return cap;
+	rc = nsdk_device_cfg_read(dev, (unsigned)cap + PCI_MSIX_FLAGS, 2, &flags);
+	if (rc == 0)
+		rc = nsdk_device_cfg_read(dev, (unsigned)cap + PCI_MSIX_TABLE, 4, &table);
+	if (rc == 0)
+		rc = nsdk_device_cfg_read(dev, (unsigned)cap + PCI_MSIX_PBA, 4, &pending);
+	if (rc != 0)
+		return rc;
+	/* 0's based; a pending bit for each, in words of 64. */
+	vectors = (flags & PCI_MSIX_FLAGS_QSIZE) + 1;
+	if (msix_lies_in(table, vectors * MSIX_ENTRY_BYTES, index, offset, bytes) ||
+	    msix_lies_in(pending, (vectors + 63) / 64 * 8, index, offset, bytes))
+		return -EADDRINUSE;
+	return 0;
+}
+
 /*
  * Order between registers and memory, as a driver expects it of readl() and writel(): what the CPU
  * wrote before a register write is visible to the device that acts on it, and what it reads after a

@@ -29,6 +29,8 @@ struct nsdk_bus_ops {
 	int (*cfg_read)(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out);
 	int (*cfg_write)(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t value);
 	int (*bar_map)(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out);
+	/* Whether a piece that is inside of a mapped BAR is mapped; NULL: all is. */
+	bool (*bar_has)(const struct nsdk_device *dev, unsigned index, size_t offset, size_t bytes);
 	/* Control register access; NULL: plain loads and stores to the BAR. */
 	uint64_t (*mmio_read)(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
 			      unsigned width);

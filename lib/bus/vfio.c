@@ -394,6 +394,7 @@ const struct nsdk_bus_ops nsdk_bus_vfio = {
 	.cfg_read = nsdk_vfio_cfg_read,
 	.cfg_write = nsdk_vfio_cfg_write,
 	.bar_map = nsdk_vfio_bar_map,
+	.bar_has = nsdk_vfio_bar_has,
 	.mmio_read = nsdk_vfio_mmio_read,
 	.mmio_write = nsdk_vfio_mmio_write,
 	.irq_count = nsdk_vfio_irq_count,

@@ -160,6 +160,18 @@ free_info:
 	return rc;
 }
 
+/* Pieces do not touch each other: there is something between them. */
+bool nsdk_vfio_bar_has(const struct nsdk_device *dev, unsigned index, size_t offset, size_t bytes)
+{
+	const struct nsdk_vfio_bar *bar = &nsdk_vfio_of(dev)->bars[index];
+
+	for (unsigned i = 0; i < bar->area_count; i++)
+		if (offset >= bar->areas[i].offset && bytes <= bar->areas[i].bytes &&
+		    offset - bar->areas[i].offset <= bar->areas[i].bytes - bytes)
+			return true;
+	return bar->area_count == 0;
+}
+
 void nsdk_vfio_bars_unmap(struct nsdk_device *dev)
 {
 	for (unsigned i = 0; i < NSDK_MAX_BARS; i++) {

@@ -69,6 +69,7 @@ int nsdk_vfio_reset(struct nsdk_device *dev);
 
 /* BARs (vfio_bar.c). */
 int nsdk_vfio_bar_map(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out);
+bool nsdk_vfio_bar_has(const struct nsdk_device *dev, unsigned index, size_t offset, size_t bytes);
 void nsdk_vfio_bars_unmap(struct nsdk_device *dev);
 uint64_t nsdk_vfio_mmio_read(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
 			     unsigned width);

@@ -157,6 +157,9 @@ static void goes_without_what_cannot_be_used(void)
 	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmb_bar_error = 1;
 	goes_without("cannot be mapped");
+	offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
+	fake.bar_check_error = -EACCES;
+	goes_without("over its MSI-X table, or over what the kernel does not let be mapped");
 	/* In BAR 0, over registers and over doorbells. */
 	offers(1, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
 	fake.cmbloc = 0;

@@ -67,6 +67,7 @@ struct fake {
 	int reserve_error;       /* no room in the address space */
 	int fixed_error;         /* … at an address that is asked for */
 	unsigned cmb_bar_error;
+	int bar_check_error;     /* BAR 2 is not all memory */
 	uint32_t pmrcap;         /* of a persistent memory region, also BAR 2; read only where there is one */
 	uint32_t pmr_status;     /* PMRSTS beside NRDY */
 	unsigned pmr_slowness;   /* reads of PMRSTS until it is ready */

@@ -253,6 +253,16 @@ int __wrap_nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_
 	return 0;
 }
 
+int __wrap_nsdk_device_bar_check(struct nsdk_device *dev, unsigned index, size_t offset, size_t bytes);
+int __wrap_nsdk_device_bar_check(struct nsdk_device *dev, unsigned index, size_t offset, size_t bytes)
+{
+	size_t bar_bytes = index == 0 ? sizeof(fake_bar) : sizeof(fake_bar2);
+
+	CU_ASSERT(index == 0 || index == 2);
+	CU_ASSERT(bytes != 0 && bytes <= bar_bytes && offset <= bar_bytes - bytes);
+	return fake.bar_check_error;
+}
+
 int __wrap_nsdk_device_set_bus_master(struct nsdk_device *dev, bool on);
 int __wrap_nsdk_device_set_bus_master(struct nsdk_device *dev, bool on)
 {

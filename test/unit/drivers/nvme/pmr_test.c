@@ -114,6 +114,10 @@ static void nonsense_is_refused(void)
 	fake.cmb_bar_error = 1;
 	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), -EINVAL);
 	NSDK_ASSERT_ONE_SENTENCE("made to fail");
+	fake.cmb_bar_error = 0;
+	fake.bar_check_error = -EADDRINUSE;
+	NSDK_ASSERT_INT(nsdk_nvme_pmr_map(ctrlr, &pmr), -EIO);
+	NSDK_ASSERT_ONE_SENTENCE("BAR 2, the persistent memory region's, has the MSI-X table in it");
 	CU_ASSERT(!fake.pmr_enabled);
 	finish();
 	fake_reset();

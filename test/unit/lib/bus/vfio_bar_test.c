@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
 #include "fake_pci.h"
 #include "lib/bus/bus_internal.h"
 
@@ -131,6 +133,49 @@ static void gaps_are_reached_by_calls(void)
 	NSDK_ASSERT_INT(nsdk_device_read32(dev, &bar, 0x2000), 0x6);
 	nsdk_device_write32(dev, &bar, 0x3ffc, 0x8);
 	NSDK_ASSERT_INT(device_register(0x3ffc), 0x8);
+}
+
+/* A table of 8 vectors, and their pending bits. */
+static void put_msix(uint32_t table, uint32_t pending)
+{
+	uint8_t *cap = &fake.devices[0].config[0x40];
+
+	cap[PCI_MSIX_FLAGS] = 7;
+	cap[PCI_MSIX_FLAGS + 1] = 0;
+	memcpy(cap + PCI_MSIX_TABLE, &table, sizeof(table));
+	memcpy(cap + PCI_MSIX_PBA, &pending, sizeof(pending));
+}
+
+static void what_is_memory_of_a_bar_is_told(void)
+{
+	put_msix(0x1000, 0x2000);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0, 0x1000), 0);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0, 0x1001), -EADDRINUSE);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x107f, 0x100), -EADDRINUSE);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x1080, 0xf80), 0);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x1080, 0xf81), -EADDRINUSE);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x2007, 1), -EADDRINUSE);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x2008, 0x1ff8), 0);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x2008, 0x1ff9), -ERANGE);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, SIZE_MAX, 2), -ERANGE);
+	/* In another BAR they are nobody's business. */
+	put_msix(0x1004, 0x2004);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0, 0x4000), 0);
+	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 4, 0, 1), -ENOENT);
+	NSDK_ASSERT_ONE_SENTENCE("has no BAR 4");
+}
+
+static void a_gap_is_no_memory(void)
+{
+	use_sparse_bar();
+	put_msix(4, 4);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0, 0x1000), 0);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x2000, 0x2000), 0);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0xfff, 2), -EACCES);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x1000, 0x1000), -EACCES);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0x1fff, 0x1000), -EACCES);
+	NSDK_ASSERT_INT(nsdk_device_bar_check(dev, 0, 0, 0x4000), -EACCES);
 }
 
 static void nonsense_from_the_kernel_is_an_error(void)
@@ -299,6 +344,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(bar_that_cannot_be_mapped),
 	NSDK_UNIT_TEST(registers_outside_are_refused),
 	NSDK_UNIT_TEST(gaps_are_reached_by_calls),
+	NSDK_UNIT_TEST(what_is_memory_of_a_bar_is_told),
+	NSDK_UNIT_TEST(a_gap_is_no_memory),
 	NSDK_UNIT_TEST(nonsense_from_the_kernel_is_an_error),
 	NSDK_UNIT_TEST(every_call_may_fail),
 	NSDK_UNIT_TEST(all_ones_of_a_device_that_is_there),
