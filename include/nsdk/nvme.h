@@ -262,7 +262,9 @@ struct nsdk_nvme_io_ext {
 	 * Metadata that travels apart, of all blocks: DMA memory, dword aligned; on the no-snoop path it
 	 * begins on a cache line and has its last one to itself. NULL where there is none, where
 	 * it is extended (the pieces then have each block's behind its data), and where the controller
-	 * makes all of it (PRACT, with nothing but protection information in it).
+	 * makes all of it (PRACT, with nothing but protection information in it). Not in the controller
+	 * memory buffer; and beside metadata that travels apart the data is there only where the
+	 * controller mixes them (CMBLOC.CDMMMS): -EINVAL otherwise.
 	 */
 	void *metadata;
 	uint64_t ref_tag; /**< the first block's reference tag, with own_ref_tag and type 3 */
@@ -457,7 +459,7 @@ int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max);
  * @param[in,out] wake_ns  lowered to when to poll again at the latest, by nsdk_clock_ns(): deadlines
  *                         of I/O are kept, and an interrupt that got lost is found out then.
  * @return 0; -EAGAIN something is going on that gives no interrupt: poll on; -EOPNOTSUPP a queue pair has
- *         none.
+ *         none, or one that cannot be armed (logged, once): none of the group is armed.
  * Fits nsdk_poller_arm_fn but for the type of the first parameter.
  */
 int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_ns);
