@@ -193,7 +193,10 @@ int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *da
 	err = nsdk_nvme_io_passthru(nsdk_nvme_ns_get(run->ctrlr, cmd->nsid), qp, cmd, buf,
 				    (bytes + 63) / 64 * 64, dir, io_done, &wait);
 	if (err != 0) {
-		tool_say("%s: %s cannot be sent like that: %s", nvme_name(run), what, strerror(-err));
+		/* That metadata has no place, the driver has said. */
+		if (err != -EPERM || cmd->flags)
+			tool_say("%s: %s cannot be sent like that: %s", nvme_name(run), what,
+				 strerror(-err));
 		goto destroy_qpair;
 	}
 	deadline_ns = nsdk_clock_ns() + timeout_ns;

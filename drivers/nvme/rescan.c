@@ -6,7 +6,8 @@
  * A namespace that has come is added; one that has gone stays as an object, which refuses I/O, because
  * the user may hold it until detach. One whose blocks have another size than before, or other metadata, is
  * taken as it is now if a command of our own did that, as nobody does I/O on it meanwhile; somebody else's
- * change finds I/O of ours under way that counts in blocks of the old size, so there it is closed.
+ * change finds I/O of ours under way that counts in blocks of the old size, so there it is closed. One that
+ * cannot be asked for its protection information goes on as long as its format says that it is the same.
  *
  * Where there may be zoned namespaces the list of those comes second, and what their zones are like behind
  * what else each says; and so does what protection information looks like, where there is more than one kind.

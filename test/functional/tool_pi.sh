@@ -41,6 +41,10 @@ refuses 'protection where there is other metadata' 1 'has no protection informat
 refuses 'pi_chk: what is that?' 2 'GUARD, REFTAG and APPTAG' perf emu:nvme,ms=8,pi=1 --pi_chk=GUARD,FOO
 refuses 'pi_act: what is that?' 2 'from 0 to 1' perf emu:nvme,ms=8,pi=1 --pi_act=2
 refuses 'apptag: 16 bits' 2 'from 0 to 65535' perf emu:nvme,ms=8,pi=1 --apptag=65536
+refuses 'raw reads of blocks with metadata apart' 1 'no memory for the 8 bytes of metadata' \
+	nvme io-passthru emu:nvme,size=1m,ms=8 -n 1 -o 2 -l 512 -r
+check 'raw reads of blocks whose metadata the controller takes off' \
+	"$nsdk" nvme io-passthru emu:nvme,size=1m,ms=8,pi=1 -n 1 -o 2 -l 512 -r --cdw12=0x20000000
 refuses 'metadata that travels, with data on the controller' 1 'cmb=data is not for' \
 	perf emu:nvme,ms=8,cmb=1m --cmb=data --rw=write
 

@@ -315,7 +315,7 @@ static void attach_wide(void)
 	id.nlbaf = 1;
 	id.lbaf[0].ms = 16;
 	id.lbaf[1] = id.lbaf[0];
-	more.elbaf[0] = NSDK_NVME_PIF_64 << 7;
+	more.elbaf[0] = NSDK_NVME_PIF_64 << 7 | 16;
 	more.elbaf[1] = NSDK_NVME_PIF_32 << 7 | 16;
 	attach();
 	NSDK_ASSERT_INT(ns->refusal, 0);
