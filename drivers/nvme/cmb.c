@@ -30,7 +30,7 @@
  *
  * Resets. CMBMSC is written each time before the controller is enabled; a function reset clears it. Space in
  * the buffer keeps its owners meanwhile, its contents may be gone, so a command whose data was there and was
- * to be read by the controller is not sent again.
+ * to be read by the controller is not sent again, nor the rest of what goes out as several commands.
  */
 #include "nvme_internal.h"
 
@@ -332,7 +332,8 @@ void nsdk_nvme_cmb_take_sq(struct nsdk_nvme_qpair *qp)
 	struct nvme_cmb *cmb = &ctrlr->cmb;
 	volatile uint8_t *va;
 
-	if (!cmb->on || !(ctrlr->opts.cmb & NSDK_NVME_CMB_SQ) || !(cmb->sz & NSDK_NVME_CMBSZ_SQS))
+	if (!cmb->on || cmb->sq_refused || !(ctrlr->opts.cmb & NSDK_NVME_CMB_SQ) ||
+	    !(cmb->sz & NSDK_NVME_CMBSZ_SQS))
 		return;
 	va = take(ctrlr, qp->entries * sizeof(struct nsdk_nvme_cmd));
 	if (!va)
@@ -341,6 +342,7 @@ void nsdk_nvme_cmb_take_sq(struct nsdk_nvme_qpair *qp)
 	cmb->queues++;
 	pthread_mutex_unlock(&ctrlr->lock);
 	qp->cmb_sq = (volatile void *)va;
+	qp->host_sq_iova = qp->ring.sq_iova;
 	qp->ring.sq_iova = cmb->addr.addr + (uint64_t)(va - cmb->base);
 	qp->attention |= NVME_CMB;
 }
@@ -357,6 +359,18 @@ void nsdk_nvme_cmb_drop_sq(struct nsdk_nvme_qpair *qp)
 	ctrlr->cmb.queues--;
 	pthread_mutex_unlock(&ctrlr->lock);
 	qp->cmb_sq = NULL;
+}
+
+/* The controller does not take it there, with this status. It and all to come are in ordinary memory. */
+void nsdk_nvme_cmb_refused_sq(struct nsdk_nvme_qpair *qp, uint16_t status)
+{
+	nsdk_log(NSDK_LOG_NOTICE, "nvme",
+		 "%s: the controller refuses a submission queue in its memory buffer, which it offers for that "
+		 "(%s); queues are in ordinary memory", nsdk_device_name(qp->dev), nsdk_nvme_status_text(status));
+	nsdk_nvme_cmb_drop_sq(qp);
+	qp->ring.sq_iova = qp->host_sq_iova;
+	qp->attention &= ~(uint64_t)NVME_CMB;
+	qp->ctrlr->cmb.sq_refused = true;
 }
 
 /* The slots that were filled since the last time, to where the controller looks. Its doorbell is next. */

@@ -259,6 +259,7 @@ struct nsdk_nvme_qpair {
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
 	struct nvme_doorbell sq_bell, cq_bell; /* NVME_SHADOW */
 	volatile uint64_t *cmb_sq;       /* where the controller looks for commands (cmb.c), or NULL */
+	uint64_t host_sq_iova;           /* … and where they are put together, for when it refuses */
 	unsigned cmb_losses;             /* of the buffer's contents, those that this one knows of */
 	/* Compare and Write (fused.c): both commands count among those of splits. */
 	struct nvme_fused *fused, *fused_free;
@@ -494,6 +495,7 @@ struct nsdk_nvme_ctrlr {
 		bool selectable;     /* there is a CMBMSC */
 		bool fixed;          /* its address is that of its BAR */
 		bool on, refused;
+		bool sq_refused;     /* the controller takes no queue there, whatever it offers */
 		uint32_t *runs;      /* pages of what begins at a page; 0: nothing; under the lock */
 		size_t used_pages;
 		unsigned queues;
@@ -598,6 +600,7 @@ void nsdk_nvme_cmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
 size_t nsdk_nvme_cmb_doorbells_end(const struct nsdk_nvme_ctrlr *ctrlr);
 void nsdk_nvme_cmb_take_sq(struct nsdk_nvme_qpair *qp);
 void nsdk_nvme_cmb_drop_sq(struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_cmb_refused_sq(struct nsdk_nvme_qpair *qp, uint16_t status);
 void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_cmb_check_payload(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
 				size_t bytes, enum nsdk_dma_dir dir);

@@ -11,10 +11,9 @@
  * only by a DMB that reaches the outer shareable domain. On PCI Express a read does not pass writes.
  *
  * Resets. One of the controller leaves the region as it is; one of the function disables it, and what is
- * stored meanwhile is dropped. It is enabled again then, with what it has kept; until it is ready,
- * nsdk_nvme_pmr_flush() says so, and fails once when it is: nobody can tell what was stored before it from what
- * was dropped. That it has happened is counted before it is enabled, so a flush that finds it ready finds that
- * counted.
+ * stored meanwhile is dropped. It is enabled again then, with what it has kept. Until it is ready,
+ * nsdk_nvme_pmr_flush() says so, and fails once when it is: nobody can tell what was kept from what was
+ * dropped. That it has happened is counted before it is enabled, so who finds it ready finds that counted.
  *
  * Threading. The register that enables it is written by the thread that polls the controller; whether the
  * region is mapped is read by any thread.
@@ -160,7 +159,7 @@ unsigned nsdk_nvme_pmr_losses(const struct nsdk_nvme_ctrlr *ctrlr)
 	return atomic_load_explicit(&ctrlr->pmr.losses, memory_order_relaxed);
 }
 
-/* Whether what is stored lasts, as far as its health says. @p lost: a reset has disabled it since it was mapped. */
+/* Whether what is stored lasts, by its status. @p lost: a reset has disabled it since it was mapped. */
 static bool is_well(uint32_t status, bool lost)
 {
 	enum nsdk_nvme_pmr_health health = NSDK_NVME_PMRSTS_HSTS(status);
@@ -193,7 +192,7 @@ int nsdk_nvme_pmr_flush(struct nsdk_nvme_ctrlr *ctrlr)
 	if ((status & NSDK_NVME_PMRSTS_NRDY) ||
 	    !(nvme_read32(ctrlr, NSDK_NVME_REG_PMRCTL) & NSDK_NVME_PMRCTL_EN))
 		return -EAGAIN;
-	/* Behind these reads, which come back behind all that nsdk_nvme_pmr_restore() did before it enabled it. */
+	/* Behind these reads, and so behind all that nsdk_nvme_pmr_restore() did before it enabled it. */
 	losses = atomic_load_explicit(&pmr->losses, memory_order_acquire);
 	if (!is_well(status, losses != pmr->losses_then))
 		return nsdk_fail(-EIO, "nvme",

@@ -118,17 +118,37 @@ static int delete_queue(struct nsdk_nvme_qpair *qp, enum nvme_queue_step step, c
 					  nsdk_nvme_status_text(cpl.status));
 }
 
+/* In the controller's memory, if that is wanted and it takes it; else, or then, in ordinary memory. */
+static int make_submission_queue(struct nsdk_nvme_qpair *qp)
+{
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_queue_cmd(qp, NVME_CREATE_SQ);
+	struct nsdk_nvme_cpl cpl;
+	int err;
+
+	if (qp->cmb_sq) {
+		err = nsdk_nvme_admin_wait(qp->ctrlr, &cmd, &cpl);
+		if (!err && nsdk_nvme_cpl_ok(&cpl))
+			return 0;
+		if (err && err != -EAGAIN)
+			return err;
+		if (!err) {
+			nsdk_nvme_cmb_refused_sq(qp, cpl.status);
+			cmd = nsdk_nvme_queue_cmd(qp, NVME_CREATE_SQ);
+		}
+	}
+	return make_queue(qp->ctrlr, &cmd, "Create I/O Submission Queue");
+}
+
 /* Create I/O Completion Queue and Create I/O Submission Queue (Base 5.4, 5.5). */
 static int create_queues(struct nsdk_nvme_qpair *qp)
 {
 	struct nsdk_nvme_cmd cq = nsdk_nvme_queue_cmd(qp, NVME_CREATE_CQ);
-	struct nsdk_nvme_cmd sq = nsdk_nvme_queue_cmd(qp, NVME_CREATE_SQ);
 	int err;
 
 	err = make_queue(qp->ctrlr, &cq, "Create I/O Completion Queue");
 	if (err)
 		return err;
-	err = make_queue(qp->ctrlr, &sq, "Create I/O Submission Queue");
+	err = make_submission_queue(qp);
 	if (err && err != -ETIMEDOUT && !nsdk_nvme_ctrlr_failed(qp->ctrlr))
 		delete_queue(qp, NVME_DELETE_CQ, "Delete I/O Completion Queue");
 	return err;

@@ -126,9 +126,9 @@ struct nsdk_bar {
 int nsdk_device_bar(struct nsdk_device *dev, unsigned index, struct nsdk_bar *out);
 
 /**
- * Whether a piece of a memory BAR can be touched through its mapping, as memory: it is inside, mapped without a
- * gap (kernels before 4.16 leave one around the MSI-X table), and has neither the MSI-X table nor its pending
- * bits in it. Maps the BAR. For who is told by the device itself where its memory is.
+ * Whether a piece of a memory BAR can be used as memory: it is inside, mapped without a gap (kernels before
+ * 4.16 leave one around the MSI-X table), and has neither that table nor its pending bits in it. Maps the
+ * BAR. For who is told by the device itself where its memory is.
  *
  * @return 0; -ERANGE it runs over the BAR's end; -EACCES not all of it is mapped; -EADDRINUSE MSI-X is there;
  *         those of nsdk_device_bar() and nsdk_device_cfg_read(), which alone are logged.

@@ -37,9 +37,15 @@ void nsdk_nvme_cmb_info(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmb_info
 /**
  * Take a buffer in the controller memory buffer, for data. It can be given to nsdk_nvme_read(), _write()
  * and their kin on this controller's queue pairs and on no other's; pieces of it and of other memory go
- * together in one payload only where the controller says so (CMBLOC.CDMMMS). Admin commands do not take it.
+ * together in one payload, and with metadata that travels apart, only where the controller says so
+ * (CMBLOC.CDMMMS): -EINVAL otherwise. Metadata itself is never there (-EINVAL), and admin commands do not
+ * take it (-EFAULT).
  *
- * A reset of the controller takes what was in it away. After the controller has vanished it is memory that
+ * A reset of the controller takes what was in it away (losses, in struct nsdk_nvme_cmb_info). What the
+ * controller was to read from it and had not is not read after one, retry_writes or not: such I/O, all of one
+ * that goes out as several commands, ends with "Path: Command Aborted By Host". With CDMMMS, or where an SGL
+ * with more than one descriptor says where the data is, that goes for data in ordinary memory, too, once the
+ * buffer can be used for data: which it was is not kept. After the controller has vanished it is memory that
  * nobody reads.
  *
  * @param bytes  not 0; rounded up to whole pages of 4 KiB, and aligned to such.
@@ -90,9 +96,10 @@ int nsdk_nvme_pmr_map_poll(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *
  * What this thread has stored into the region outlives a power cut once this has returned 0, by the
  * mechanism that the controller wants (PMRCAP.PMRWBM): a read of the region, or of PMRSTS.
  *
- * A function reset, on the driver's way to get the controller well again, disables the region for a while, and
- * stores in that time are dropped. The first flush behind it fails, once: what any thread has stored since its
- * own last flush may be lost. Where several threads store, the others learn of it by nsdk_nvme_pmr_losses().
+ * A function reset, on the driver's way to get the controller well again, disables the region for a while;
+ * stores in that time are dropped. The first flush behind it fails, once: what any thread has stored since
+ * its own last flush may be lost. Where several threads store, the others learn it by
+ * nsdk_nvme_pmr_losses().
  *
  * @return 0; -EINVAL it is not mapped; -EAGAIN it is not ready, as a function reset is bringing it back; -EIO
  *         such a reset has come between, or the region reports an error, that it is read only or unreliable,

@@ -377,7 +377,8 @@ static void mixed_data_is_for_those_that_take_it(void)
 
 static struct nsdk_nvme_cmd last_write;
 
-static enum fake_action remember(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status, uint32_t *dw0)
+static enum fake_action remember(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
+				 uint32_t *dw0)
 {
 	if (qid == 0)
 		return FAKE_DO;
@@ -510,6 +511,47 @@ static void no_queues_where_none_are_wanted_or_offered(void)
 	qp = fake_qpair(ctrlr, 16);
 	CU_ASSERT(info().in_use && info().queues == 0);
 	fake_teardown(ctrlr, qp);
+}
+
+/* What a controller answers to a queue in its memory; set before use. */
+static uint16_t refusal;
+
+static enum fake_action refuse_queues(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
+				      uint32_t *dw0)
+{
+	if (qid != 0 || cmd->opcode != NSDK_NVME_ADMIN_CREATE_SQ || cmd->prp1 < BUS_ADDRESS)
+		return FAKE_DO;
+	*status = refusal;
+	return FAKE_REPLY;
+}
+
+static void queues_that_are_refused_are_in_ordinary_memory(void)
+{
+	for (unsigned nosnoop = 0; nosnoop < 2; nosnoop++) {
+		struct fake_done done[2] = { { 0 } };
+		struct nsdk_nvme_qpair *second;
+
+		offers(8, ALL_SUPPORT, NSDK_NVME_CMB_SQ);
+		fake.active = nosnoop;
+		attach();
+		refusal = NSDK_NVME_STATUS(NSDK_NVME_SCT_GENERIC, NSDK_NVME_SC_INVALID_CMB_USE);
+		fake.hook = refuse_queues;
+		qp = fake_qpair(ctrlr, 16);
+		CU_ASSERT(nsdk_unit_log_has("refuses a submission queue in its memory buffer"));
+		nsdk_unit_log_clear();
+		/* Once is enough. */
+		second = fake_qpair(ctrlr, 16);
+		CU_ASSERT(!nsdk_unit_log_has("refuses a submission queue"));
+		NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+		CU_ASSERT(info().in_use && info().queues == 0 && info().used_bytes == 0);
+		CU_ASSERT(fake.queues[1].sq_iova < BUS_ADDRESS && fake.queues[2].sq_iova < BUS_ADDRESS);
+		memset(fake_buffer(9, 0), 0x5a, 4096);
+		NSDK_ASSERT_INT(transfer(true, fake_buffer(9, 0), 8, &done[0]), OK_STATUS);
+		NSDK_ASSERT_INT(fake.disk[0][8 * 512], 0x5a);
+		NSDK_ASSERT_INT(fake.bad_dma, 0);
+		NSDK_ASSERT_INT(nsdk_nvme_qpair_destroy(second), 0);
+		fake_teardown(ctrlr, qp);
+	}
 }
 
 static enum fake_action hold(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status, uint32_t *dw0)
@@ -692,8 +734,8 @@ static void split_data_that_was_lost_is_not_sent(void)
 	}
 }
 
-static enum fake_action hold_all_but_the_first(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
-					       uint32_t *dw0)
+static enum fake_action hold_all_but_the_first(const struct nsdk_nvme_cmd *cmd, uint16_t qid,
+					       uint16_t *status, uint32_t *dw0)
 {
 	return qid == 1 && cmd->cdw10 != 0 ? FAKE_HOLD : FAKE_DO;
 }
@@ -784,6 +826,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(admin_commands_do_not_take_it),
 	NSDK_UNIT_TEST(commands_are_where_the_controller_looks),
 	NSDK_UNIT_TEST(queues_that_do_not_fit_are_in_ordinary_memory),
+	NSDK_UNIT_TEST(queues_that_are_refused_are_in_ordinary_memory),
 	NSDK_UNIT_TEST(no_queues_where_none_are_wanted_or_offered),
 	NSDK_UNIT_TEST(comes_back_after_a_reset),
 	NSDK_UNIT_TEST(data_that_was_lost_is_not_sent_again),

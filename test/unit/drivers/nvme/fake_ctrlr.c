@@ -68,7 +68,8 @@ static uint32_t read_register(size_t offset)
 	case NSDK_NVME_REG_PMRCTL:
 		return fake.pmr_enabled;
 	case NSDK_NVME_REG_PMRSTS:
-		if ((!fake.pmr_enabled && !fake.pmr_disabled_is_ready) || (fake.pmr_slowness && --fake.pmr_slowness))
+		if ((!fake.pmr_enabled && !fake.pmr_disabled_is_ready) ||
+		    (fake.pmr_slowness && --fake.pmr_slowness))
 			return NSDK_NVME_PMRSTS_NRDY;
 		fake.pmr_looks++;
 		return fake.pmr_status;
