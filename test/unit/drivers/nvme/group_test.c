@@ -405,8 +405,16 @@ static void late_ones_are_not_lost(void)
 		if (i < 10 && i % 4 != 3)
 			eventfd_write(nsdk_nvme_irq_fd(qps[0]), 1);
 	}
+	/* One, and then nothing for long. */
+	fake.lose_irqs = 1;
+	sleep_for_one(&done);
+	eventfd_write(nsdk_nvme_irq_fd(qps[0]), 1);
+	for (unsigned i = 0; i < 6; i++) {
+		fake.now_ns += NVME_NS_PER_S;
+		arm(0);
+	}
 	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
-	NSDK_ASSERT_INT(done.count, 20);
+	NSDK_ASSERT_INT(done.count, 21);
 	take_down();
 }
 
