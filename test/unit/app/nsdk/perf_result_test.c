@@ -25,7 +25,12 @@ struct nsdk_reactor *__wrap_nsdk_reactor_get(unsigned index)
 void __wrap_nsdk_reactor_stats(const struct nsdk_reactor *reactor, struct nsdk_reactor_stats *out);
 void __wrap_nsdk_reactor_stats(const struct nsdk_reactor *reactor, struct nsdk_reactor_stats *out)
 {
-	*out = (struct nsdk_reactor_stats){ .busy_ticks = 10, .idle_ticks = 20, .slept_ticks = 70, .sleeps = 3 };
+	*out = (struct nsdk_reactor_stats){
+		.busy_ticks = 10,
+		.idle_ticks = 20,
+		.slept_ticks = 70,
+		.sleeps = 3,
+	};
 }
 
 const char *__wrap_nsdk_device_name(const struct nsdk_device *dev);
