@@ -180,6 +180,7 @@ void __wrap_nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *
 {
 	if (fake.gone)
 		return;
+	fake_lock();
 	switch (offset) {
 	case NSDK_NVME_REG_CC:
 		write_cc(value);
@@ -209,6 +210,7 @@ void __wrap_nsdk_device_write32(struct nsdk_device *dev, const struct nsdk_bar *
 	default:
 		CU_FAIL("a write to a register that is not to be written");
 	}
+	fake_unlock();
 }
 
 void __wrap_nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
@@ -216,6 +218,7 @@ void __wrap_nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *
 void __wrap_nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *bar, size_t offset,
 				uint64_t value)
 {
+	fake_lock();
 	CU_ASSERT(!(fake.cc & NSDK_NVME_CC_EN));
 	if (offset == NSDK_NVME_REG_ASQ)
 		fake.asq = value;
@@ -223,6 +226,7 @@ void __wrap_nsdk_device_write64(struct nsdk_device *dev, const struct nsdk_bar *
 		fake.acq = value;
 	else
 		CU_FAIL("a write to a register that is not to be written");
+	fake_unlock();
 }
 
 /* ---- DMA ---- */

@@ -110,7 +110,9 @@ void __wrap_nsdk_mem_detach(struct nsdk_mem *mem, struct nsdk_device *dev)
 {
 	/* The device must no longer do DMA; a vanished one does none. */
 	CU_ASSERT(fake.attached);
+	fake_lock();
 	CU_ASSERT(!fake.bus_master || fake.gone);
+	fake_unlock();
 	fake.attached = false;
 }
 
@@ -208,6 +210,7 @@ int __wrap_nsdk_dma_free(struct nsdk_dma_pool *pool, void *va)
 	for (unsigned i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
 		if (buffers[i].va != va)
 			continue;
+		fake_lock();
 		for (unsigned q = 0; q < FAKE_QUEUES; q++) {
 			const struct fake_queue *queue = &fake.queues[q];
 
@@ -216,6 +219,7 @@ int __wrap_nsdk_dma_free(struct nsdk_dma_pool *pool, void *va)
 			     (queue->cq_exists && overlaps(queue->cq_iova, va, buffers[i].bytes))))
 				fake.freed_in_use++;
 		}
+		fake_unlock();
 		memset(va, 0xdd, buffers[i].bytes);
 		buffers[i].va = NULL;
 		if (--fake.buffers == 0)
@@ -270,7 +274,9 @@ int __wrap_nsdk_device_set_bus_master(struct nsdk_device *dev, bool on)
 		return nsdk_fail(-EIO, "bus", "made to fail");
 	if (!on && fake.bus_master_error)
 		return fake.bus_master_error;
+	fake_lock();
 	fake.bus_master = on;
+	fake_unlock();
 	return 0;
 }
 
@@ -339,7 +345,9 @@ int __wrap_nsdk_ioas_unmap(struct nsdk_ioas *ioas, nsdk_iova_t iova, size_t byte
 {
 	CU_ASSERT(iova.addr == fake.reserved && bytes == fake.reserved_bytes && bytes != 0);
 	/* The controller does not take it for its own any more. */
+	fake_lock();
 	CU_ASSERT(fake.gone || !(fake.cmbmsc & NSDK_NVME_CMBMSC_CMSE));
+	fake_unlock();
 	fake.reserved = fake.reserved_bytes = 0;
 	return 0;
 }
