@@ -21,9 +21,7 @@
 
 #include "guard.h"
 
-#define PRCHK_FLAGS \
-	(NSDK_NVME_RW_PRCHK_GUARD | NSDK_NVME_RW_PRCHK_APP_TAG | NSDK_NVME_RW_PRCHK_REF_TAG)
-#define PRINFO_FLAGS (NSDK_NVME_RW_PRACT | PRCHK_FLAGS)
+#define PRINFO_FLAGS (NSDK_NVME_RW_PRACT | NVME_PRCHK_FLAGS)
 
 #define GUARD_32_STORAGE_BITS 16u /* at least so many, or the rest were more than a reference tag has */
 
@@ -32,17 +30,15 @@
 /* @return whether protection information of this format can be driven. */
 static bool take_pi(struct nsdk_nvme_metadata *md, uint8_t dps, uint32_t elbaf)
 {
-	static const uint8_t room_bits[] = { 32, 80, 48 };
-
 	md->pi_type = NSDK_NVME_DPS_TYPE(dps);
 	if (md->pi_type == 0)
 		return true;
 	md->pi_first = dps & NSDK_NVME_DPS_FIRST;
 	md->pif = NSDK_NVME_ELBAF_PIF(elbaf);
 	md->storage_tag_bits = NSDK_NVME_ELBAF_STS(elbaf);
-	md->pi_bytes = md->pif == NSDK_NVME_PIF_16 ? 8 : 16;
+	md->pi_bytes = nvme_pi_bytes(md->pif);
 	return md->pi_type <= 3 && md->pif <= NSDK_NVME_PIF_64 && md->bytes >= md->pi_bytes &&
-	       md->storage_tag_bits <= room_bits[md->pif] &&
+	       md->storage_tag_bits <= nvme_tags_bytes(md) * 8 &&
 	       (md->pif != NSDK_NVME_PIF_32 || md->storage_tag_bits >= GUARD_32_STORAGE_BITS);
 }
 

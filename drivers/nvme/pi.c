@@ -21,9 +21,6 @@
 #define MAX_PI_BYTES 16u
 #define ESCAPE 0xffffu /* an application tag that means: do not check */
 
-#define ALL_CHECKS \
-	(NSDK_NVME_RW_PRCHK_GUARD | NSDK_NVME_RW_PRCHK_APP_TAG | NSDK_NVME_RW_PRCHK_REF_TAG)
-
 /* The protection information of a block, taken apart. */
 struct tuple {
 	uint64_t guard, ref_tag;
@@ -116,8 +113,8 @@ static struct tuple unpack(const struct nsdk_nvme_metadata *format, const uint8_
 	return (struct tuple){
 		.guard = get(raw, guard),
 		.app_tag = (uint16_t)get(raw + guard, NVME_APP_TAG_BYTES),
-		.ref_tag = get(raw + guard + NVME_APP_TAG_BYTES,
-			       format->pi_bytes - guard - NVME_APP_TAG_BYTES) & nvme_ref_mask(format),
+		.ref_tag = get(raw + guard + NVME_APP_TAG_BYTES, nvme_tags_bytes(format)) &
+			   nvme_ref_mask(format),
 	};
 }
 
@@ -127,21 +124,16 @@ static void pack(const struct nsdk_nvme_metadata *format, const struct tuple *tu
 
 	put(raw, guard, tuple->guard);
 	put(raw + guard, NVME_APP_TAG_BYTES, tuple->app_tag);
-	put(raw + guard + NVME_APP_TAG_BYTES, format->pi_bytes - guard - NVME_APP_TAG_BYTES, tuple->ref_tag);
+	put(raw + guard + NVME_APP_TAG_BYTES, nvme_tags_bytes(format), tuple->ref_tag);
 }
 
 /* ---- Blocks ---- */
 
 static bool is_valid(const struct nsdk_nvme_metadata *format)
 {
-	unsigned room;
-
-	if (format->pi_type < 1 || format->pi_type > 3 || format->pif > NSDK_NVME_PIF_64 ||
-	    format->pi_bytes != (format->pif == NSDK_NVME_PIF_16 ? 8 : 16) ||
-	    format->bytes < format->pi_bytes)
-		return false;
-	room = (format->pi_bytes - nvme_guard_bytes(format) - NVME_APP_TAG_BYTES) * 8;
-	return format->storage_tag_bits <= room;
+	return format->pi_type >= 1 && format->pi_type <= 3 && format->pif <= NSDK_NVME_PIF_64 &&
+	       format->pi_bytes == nvme_pi_bytes(format->pif) && format->bytes >= format->pi_bytes &&
+	       format->storage_tag_bits <= nvme_tags_bytes(format) * 8;
 }
 
 static int check_memory(const struct nsdk_nvme_metadata *format, const struct iovec *iov, int iovcnt,
@@ -183,6 +175,12 @@ static void block(const struct nsdk_nvme_metadata *format, struct place *data, s
 		skip(metadata, others);
 }
 
+/* The reference tag that block number @p i has. */
+static uint64_t ref_tag_of(const struct nsdk_nvme_metadata *format, const struct nsdk_nvme_pi *pi, uint32_t i)
+{
+	return (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & nvme_ref_mask(format);
+}
+
 int nsdk_nvme_pi_generate(const struct nsdk_nvme_metadata *format, const struct iovec *iov, int iovcnt,
 			  void *metadata, uint32_t blocks, const struct nsdk_nvme_pi *pi)
 {
@@ -194,7 +192,7 @@ int nsdk_nvme_pi_generate(const struct nsdk_nvme_metadata *format, const struct 
 	for (uint32_t i = 0; i < blocks && !err; i++) {
 		struct tuple tuple = {
 			.app_tag = pi->app_tag,
-			.ref_tag = (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & nvme_ref_mask(format),
+			.ref_tag = ref_tag_of(format, pi, i),
 		};
 
 		block(format, &data, format->extended ? &data : &own, &tuple, &guard, true);
@@ -237,17 +235,16 @@ int nsdk_nvme_pi_check(const struct nsdk_nvme_metadata *format, const struct iov
 	struct nsdk_nvme_pi_error unwanted;
 	int err = check_memory(format, iov, iovcnt, metadata, blocks);
 
-	if (!err && (pi->check & ~ALL_CHECKS))
+	if (!err && (pi->check & ~NVME_PRCHK_FLAGS))
 		err = -EINVAL;
 	if (!error)
 		error = &unwanted;
 	for (uint32_t i = 0; i < blocks && !err; i++) {
-		uint64_t ref_tag = (pi->ref_tag + (format->pi_type == 3 ? 0 : i)) & nvme_ref_mask(format);
 		struct tuple found;
 		uint64_t guard;
 
 		block(format, &data, format->extended ? &data : &own, &found, &guard, false);
-		error->check = look(format, pi, &found, guard, ref_tag, error);
+		error->check = look(format, pi, &found, guard, ref_tag_of(format, pi, i), error);
 		if (error->check) {
 			error->block = i;
 			err = -EILSEQ;
