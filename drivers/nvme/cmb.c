@@ -44,7 +44,6 @@
 
 /* More than this is not made use of: so many pages are counted. */
 #define MAX_BYTES ((uint64_t)4 << 30)
-#define BARS 6u
 
 /* ---- Where it is ---- */
 
@@ -91,7 +90,7 @@ static const char *find(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_cmb *cmb)
 	}
 	if (NSDK_NVME_CMBSZ_SZ(cmb->sz) == 0 || cmb->sz == UINT32_MAX)
 		return "it has none";
-	if (NSDK_NVME_CMBSZ_SZU(cmb->sz) > 6 || NSDK_NVME_CMBLOC_BIR(cmb->loc) >= BARS)
+	if (NSDK_NVME_CMBSZ_SZU(cmb->sz) > 6 || NSDK_NVME_CMBLOC_BIR(cmb->loc) >= PCI_STD_NUM_BARS)
 		return "its registers make no sense";
 	unit = (uint64_t)NVME_PAGE_BYTES << 4 * NSDK_NVME_CMBSZ_SZU(cmb->sz);
 	offset = unit * NSDK_NVME_CMBLOC_OFST(cmb->loc);
@@ -341,7 +340,7 @@ void nsdk_nvme_cmb_take_sq(struct nsdk_nvme_qpair *qp)
 	pthread_mutex_lock(&ctrlr->lock);
 	cmb->queues++;
 	pthread_mutex_unlock(&ctrlr->lock);
-	qp->cmb_sq = (volatile void *)va;
+	qp->cmb_sq = (volatile struct nsdk_nvme_cmd *)(volatile void *)va;
 	qp->host_sq_iova = qp->ring.sq_iova;
 	qp->ring.sq_iova = cmb->addr.addr + (uint64_t)(va - cmb->base);
 	qp->attention |= NVME_CMB;
@@ -379,13 +378,8 @@ void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp)
 	const struct nvme_ring *ring = &qp->ring;
 
 	while (qp->sqe_unsent != qp->sqe) {
-		const uint64_t *from = (const void *)qp->sqe_unsent;
-		volatile uint64_t *to = qp->cmb_sq + (size_t)(qp->sqe_unsent - ring->sq) *
-							     (sizeof(*qp->sqe) / sizeof(*to));
-
-		/* Whole words, none of which the compiler may join or split: see nsdk/nvme_memory.h. */
-		for (unsigned i = 0; i < sizeof(*qp->sqe) / sizeof(*to); i++)
-			to[i] = from[i];
+		nsdk_bar_copy_to(&qp->cmb_sq[qp->sqe_unsent - ring->sq], qp->sqe_unsent,
+				 sizeof(*qp->sqe));
 		if (++qp->sqe_unsent == ring->sq_end)
 			qp->sqe_unsent = ring->sq;
 	}
@@ -397,6 +391,29 @@ void nsdk_nvme_cmb_send(struct nsdk_nvme_qpair *qp)
 
 /* ---- Data ---- */
 
+/* Whether a piece of a payload is in the buffer, if @p own, or one outside of it. */
+static bool has_piece(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload, size_t bytes,
+		      bool own)
+{
+	struct payload_walk walk;
+
+	walk_start(&walk, payload, bytes);
+	while (nsdk_dma_map_is_own(ctrlr->map, walk.va) != own) {
+		if (walk.left >= bytes)
+			return false;
+		bytes -= walk.left;
+		walk_next_piece(&walk);
+	}
+	return true;
+}
+
+/* Whether part of a payload is there. */
+bool nsdk_nvme_cmb_has_any(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
+			   size_t bytes)
+{
+	return has_piece(ctrlr, payload, bytes, true);
+}
+
 /*
  * Whether a payload may lie where it does, as far as the buffer is concerned.
  * @return 0; -EOPNOTSUPP the buffer does not offer that direction; -EINVAL part of it is there, part is not.
@@ -405,39 +422,13 @@ int nsdk_nvme_cmb_check_payload(const struct nsdk_nvme_ctrlr *ctrlr, const struc
 				size_t bytes, enum nsdk_dma_dir dir)
 {
 	uint32_t needed = dir == NSDK_DMA_TO_DEVICE ? NSDK_NVME_CMBSZ_WDS : NSDK_NVME_CMBSZ_RDS;
-	bool inside = false, outside = false;
-	struct payload_walk walk;
 
-	walk_start(&walk, payload, bytes);
-	for (;;) {
-		if (nsdk_dma_map_is_own(ctrlr->map, walk.va))
-			inside = true;
-		else
-			outside = true;
-		if (walk.left >= bytes)
-			break;
-		bytes -= walk.left;
-		walk_next_piece(&walk);
-	}
-	if (inside && !(ctrlr->cmb.sz & needed))
+	if (!nsdk_nvme_cmb_has_any(ctrlr, payload, bytes))
+		return 0;
+	if (!(ctrlr->cmb.sz & needed))
 		return -EOPNOTSUPP;
-	return inside && outside && !(ctrlr->cmb.loc & NSDK_NVME_CMBLOC_CDMMMS) ? -EINVAL : 0;
-}
-
-/* Whether part of a payload is there. */
-bool nsdk_nvme_cmb_has_any(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_payload *payload,
-			   size_t bytes)
-{
-	struct payload_walk walk;
-
-	walk_start(&walk, payload, bytes);
-	while (!nsdk_dma_map_is_own(ctrlr->map, walk.va)) {
-		if (walk.left >= bytes)
-			return false;
-		bytes -= walk.left;
-		walk_next_piece(&walk);
-	}
-	return true;
+	return !(ctrlr->cmb.loc & NSDK_NVME_CMBLOC_CDMMMS) && has_piece(ctrlr, payload, bytes, false) ?
+		       -EINVAL : 0;
 }
 
 /*

@@ -258,7 +258,7 @@ struct nsdk_nvme_qpair {
 	uint32_t split_children_max;     /* so that a split leaves trackers to the others */
 	int32_t poll_correction;         /* user I/O handled by this poll minus completions */
 	struct nvme_doorbell sq_bell, cq_bell; /* NVME_SHADOW */
-	volatile uint64_t *cmb_sq;       /* where the controller looks for commands (cmb.c), or NULL */
+	volatile struct nsdk_nvme_cmd *cmb_sq; /* where the controller looks for commands (cmb.c), or NULL */
 	uint64_t host_sq_iova;           /* … and where they are put together, for when it refuses */
 	unsigned cmb_losses;             /* of the buffer's contents, those that this one knows of */
 	/* Compare and Write (fused.c): both commands count among those of splits. */

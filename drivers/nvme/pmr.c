@@ -21,10 +21,9 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <linux/pci_regs.h>
 
 #include <nsdk/env.h>
-
-#define BARS 6u
 
 static void full_barrier(void)
 {
@@ -79,7 +78,7 @@ int nsdk_nvme_pmr_map_start(struct nsdk_nvme_ctrlr *ctrlr)
 	if (cap == UINT32_MAX)
 		return nsdk_nvme_ctrlr_gone(ctrlr);
 	/* BAR 0 has the registers. */
-	if (NSDK_NVME_PMRCAP_BIR(cap) < 2 || NSDK_NVME_PMRCAP_BIR(cap) >= BARS ||
+	if (NSDK_NVME_PMRCAP_BIR(cap) < 2 || NSDK_NVME_PMRCAP_BIR(cap) >= PCI_STD_NUM_BARS ||
 	    !(cap & (NSDK_NVME_PMRCAP_WB_READ | NSDK_NVME_PMRCAP_WB_STATUS)))
 		return nsdk_fail(-EIO, "nvme",
 				 "%s: PMRCAP is %08xh, which makes no sense: it names no BAR that it can be, or "
