@@ -192,6 +192,21 @@ lab_checks()
 
 # ---- With nsdk ----
 
+# tested WHAT COMMAND…: a test program, whose own lines are the checks, their names begun with WHAT
+tested()
+{
+	local what=$1 line
+	shift
+	"$@" >"$WORK/out" 2>"$WORK/err"
+	while read -r line; do
+		case $line in
+		"ok - "*) ok "$what${line#ok - }" ;;
+		"not ok - "*) not_ok "$what${line#not ok - }" "$(said)" ;;
+		"skip - "*) skip "$what${line#skip - }" "QEMU's controller" ;;
+		esac
+	done <"$WORK/out"
+}
+
 # perf NAME CONDITION ARGUMENT…: `nsdk perf` succeeds without errors and its result fulfils the jq
 # condition; the result stays in $WORK/perf.json
 perf()

@@ -15,16 +15,8 @@ need_nsdk
 # commands DEVICE POLICY NAME: its own lines are the checks
 commands()
 {
-	local line
 	nsdk bind "$1" >/dev/null || not_ok "$3" "it could not be bound"
-	"$NSDK_BUILD/test/functional/nvme_commands" "pci:$1" "$2" >"$WORK/out" 2>"$WORK/err"
-	while read -r line; do
-		case $line in
-		"ok - "*) ok "$3, ${line#ok - }" ;;
-		"not ok - "*) not_ok "$3, ${line#not ok - }" "$(said)" ;;
-		"skip - "*) skip "$3, ${line#skip - }" "QEMU's controller" ;;
-		esac
-	done <"$WORK/out"
+	tested "$3, " "$NSDK_BUILD/test/functional/nvme_commands" "pci:$1" "$2"
 	[ -s "$WORK/out" ] || not_ok "$3" "$(said)"
 }
 

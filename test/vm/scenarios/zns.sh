@@ -52,13 +52,7 @@ same_json()
 # ---- The driver, on this controller ----
 
 check "nsdk bind" nsdk bind $device
-NSDK_ZNS_DEVICE=pci:$device "$NSDK_BUILD/test/functional/nvme_zns_test" >"$WORK/out" 2>"$WORK/err"
-while read -r line; do
-	case $line in
-	"ok - "*) ok "${line#ok - }" ;;
-	"not ok - "*) not_ok "${line#not ok - }" "$(said)" ;;
-	esac
-done <"$WORK/out"
+NSDK_ZNS_DEVICE=pci:$device tested "" "$NSDK_BUILD/test/functional/nvme_zns_test"
 same "all of it ran" 12 "$(grep -c '^ok - nvme zones' "$WORK/out")"
 
 for policy in coherent nosnoop; do
