@@ -214,6 +214,16 @@ static void walk_start(struct walk *walk, struct emu_nvme_req *req, uint64_t off
 	walk->own = (struct emu_nvme_prp){ .iova = req->cmd->mptr, .page_left = (uint32_t)md_bytes };
 }
 
+/* Goes through a command's blocks. @p writes: they are stored to. */
+static uint16_t visit(struct emu_nvme_req *req, uint64_t offset, uint64_t bytes, bool writes,
+		      emu_nvme_block_fn fn)
+{
+	struct walk walk;
+
+	walk_start(&walk, req, offset, bytes);
+	return emu_nvme_store_visit(&req->ctrl->store, offset, bytes, writes, fn, &walk);
+}
+
 static uint64_t index_of(const struct walk *walk, uint64_t offset)
 {
 	return (offset - walk->offset) >> walk->req->ctrl->lba_shift;
@@ -284,10 +294,7 @@ static uint16_t read_block(void *ctx, uint64_t offset, uint8_t *data)
 
 uint16_t emu_nvme_md_read(struct emu_nvme_req *req, uint64_t offset, uint64_t bytes)
 {
-	struct walk walk;
-
-	walk_start(&walk, req, offset, bytes);
-	return emu_nvme_store_visit(&req->ctrl->store, offset, bytes, false, read_block, &walk);
+	return visit(req, offset, bytes, false, read_block);
 }
 
 static uint16_t write_block(void *ctx, uint64_t offset, uint8_t *data)
@@ -314,10 +321,7 @@ static uint16_t write_block(void *ctx, uint64_t offset, uint8_t *data)
 
 uint16_t emu_nvme_md_write(struct emu_nvme_req *req, uint64_t offset, uint64_t bytes)
 {
-	struct walk walk;
-
-	walk_start(&walk, req, offset, bytes);
-	return emu_nvme_store_visit(&req->ctrl->store, offset, bytes, true, write_block, &walk);
+	return visit(req, offset, bytes, true, write_block);
 }
 
 /* Protection information is checked, and other metadata is compared, as data is (NVM 3.2.1). */
@@ -346,10 +350,7 @@ static uint16_t compare_block(void *ctx, uint64_t offset, uint8_t *data)
 
 uint16_t emu_nvme_md_compare(struct emu_nvme_req *req, uint64_t offset, uint64_t bytes)
 {
-	struct walk walk;
-
-	walk_start(&walk, req, offset, bytes);
-	return emu_nvme_store_visit(&req->ctrl->store, offset, bytes, false, compare_block, &walk);
+	return visit(req, offset, bytes, false, compare_block);
 }
 
 static uint16_t verify_block(void *ctx, uint64_t offset, uint8_t *data)
