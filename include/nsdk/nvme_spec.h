@@ -54,6 +54,7 @@ enum nsdk_nvme_reg {
 /* CAP (Base 3.1.3.1) */
 #define NSDK_NVME_CAP_MQES(cap) ((uint32_t)((cap)&0xffff))         /* max queue entries, 0's based */
 #define NSDK_NVME_CAP_CQR(cap) ((uint32_t)((cap) >> 16 & 1))       /* contiguous queues required */
+#define NSDK_NVME_CAP_AMS_WRR (UINT64_C(1) << 17) /* weighted round robin with an urgent class */
 #define NSDK_NVME_CAP_TO(cap) ((uint32_t)((cap) >> 24 & 0xff))     /* timeout in 500 ms units */
 #define NSDK_NVME_CAP_DSTRD(cap) ((uint32_t)((cap) >> 32 & 0xf))   /* doorbell stride: 4 << n bytes */
 #define NSDK_NVME_CAP_CSS(cap) ((uint32_t)((cap) >> 37 & 0xff))    /* command sets */
@@ -99,6 +100,7 @@ enum nsdk_nvme_reg {
 #define NSDK_NVME_CC_CSS_SHIFT 4
 #define NSDK_NVME_CC_MPS_SHIFT 7
 #define NSDK_NVME_CC_AMS_SHIFT 11
+#define NSDK_NVME_CC_AMS_WRR (1u << 11)
 #define NSDK_NVME_CC_SHN_SHIFT 14
 #define NSDK_NVME_CC_SHN_MASK (3u << 14)
 #define NSDK_NVME_CC_SHN_NORMAL (1u << 14)
@@ -478,13 +480,16 @@ struct nsdk_nvme_hmb_entry {
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_hmb_entry) == 16);
 
 /* CTRATT (Base figure 275, bytes 99:96) */
+#define NSDK_NVME_CTRATT_ENDURANCE_GROUPS (1u << 4)
 #define NSDK_NVME_CTRATT_ELBAS (1u << 15) /* formats say more of themselves (struct nsdk_nvme_id_ns_nvm) */
+#define NSDK_NVME_CTRATT_FDP (1u << 19) /* flexible data placement (nsdk/nvme_fdp_spec.h) */
 /* OACS (bytes 257:256) */
 #define NSDK_NVME_OACS_SECURITY (1u << 0)
 #define NSDK_NVME_OACS_FORMAT (1u << 1)
 #define NSDK_NVME_OACS_FIRMWARE (1u << 2)
 #define NSDK_NVME_OACS_NS_MANAGEMENT (1u << 3)
 #define NSDK_NVME_OACS_SELF_TEST (1u << 4)
+#define NSDK_NVME_OACS_DIRECTIVES (1u << 5)
 #define NSDK_NVME_OACS_DBBUF (1u << 8)
 /* ONCS (bytes 521:520) */
 #define NSDK_NVME_ONCS_COMPARE (1u << 0)

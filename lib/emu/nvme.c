@@ -24,7 +24,8 @@
  *
  *	registers	register and config space writes; whoever takes all queues at once
  *	cqs[0].lock	the admin queue and all that admin commands change
- *	cqs[n].lock	one other at a time, but for emu_nvme_freeze() which takes all by number
+ *	cqs[n].lock	one other at a time, but for emu_nvme_freeze() and a turn under weighted round robin,
+ *			which take all by number
  *	resv_lock	reservations
  *	zns_lock	zones
  *	store.extents	one at a time, but for large deallocations which take all by number, and Compare
@@ -39,7 +40,8 @@
  * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
  * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c and
  * nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and nvme_pmr.c memory that both sides
- * use; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what the user may choose.
+ * use; nvme_arb.c weighted round robin; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
+ * the user may choose.
  */
 #include "nvme_internal.h"
 #include "nvme_pi.h"

@@ -7,7 +7,7 @@
 
 #define CDW11_PC 0x1u  /* physically contiguous */
 #define CDW11_IEN 0x2u /* create CQ: interrupts enabled */
-
+#define CDW11_QPRIO(cdw11) ((enum emu_nvme_arb_class)((cdw11) >> 1 & 3)) /* create SQ */
 
 uint32_t emu_nvme_admin_effects(unsigned opcode)
 {
@@ -131,7 +131,8 @@ static uint16_t create_sq(struct emu_nvme_req *req)
 	if (status)
 		return status;
 	pthread_mutex_lock(&ctrl->cqs[cqid].lock);
-	rc = emu_nvme_sq_create(ctrl, qid, cmd->prp1, cmd_entries(cmd), cqid);
+	/* Without weighted round robin nobody looks at the priority. */
+	rc = emu_nvme_sq_create(ctrl, qid, cmd->prp1, cmd_entries(cmd), cqid, CDW11_QPRIO(cmd->cdw11));
 	pthread_mutex_unlock(&ctrl->cqs[cqid].lock);
 	return rc ? EMU_NVME_PASSING(INTERNAL_ERROR) : 0;
 }

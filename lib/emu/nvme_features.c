@@ -37,6 +37,7 @@ void emu_nvme_features_reset(struct emu_nvme *ctrl)
 	memset(&ctrl->features, 0, sizeof(ctrl->features));
 	ctrl->features.over_temperature = DEFAULT_OVER_TEMPERATURE;
 	ctrl->features.queues = ctrl->opts.queues;
+	emu_nvme_arb_init(&ctrl->arb, 0);
 	atomic_store_explicit(&ctrl->md.known, false, memory_order_relaxed);
 	atomic_store_explicit(&ctrl->write_cache, ctrl->opts.write_cache, memory_order_relaxed);
 }
@@ -227,6 +228,7 @@ int emu_nvme_set_features(struct emu_nvme_req *req)
 	switch (fid) {
 	case NSDK_NVME_FEAT_ARBITRATION:
 		features->arbitration = cdw11 & 0xffffff07;
+		emu_nvme_arb_set(&ctrl->arb, features->arbitration);
 		return 0;
 	case NSDK_NVME_FEAT_POWER_MANAGEMENT:
 		return cdw11 & 0x1f ? EMU_NVME_GENERIC(INVALID_FIELD) : 0;

@@ -14,6 +14,7 @@
 #include <nsdk/nvme_zns_spec.h>
 
 #include "emu_internal.h"
+#include "nvme_arb.h"
 
 #define EMU_NVME_ROOM "emu"
 #define EMU_NVME_PAGE 4096u /* the smallest memory page, CAP.MPSMIN */
@@ -98,6 +99,7 @@ struct emu_nvme_opts {
 	enum emu_nvme_sgl sgl;
 	uint64_t hmb_bytes; /* of host memory that it asks for; 0: none */
 	bool dbbuf; /* shadow doorbells are offered */
+	bool wrr;   /* … and weighted round robin */
 	uint64_t cmb_bytes; /* controller memory buffer; 0: none */
 	uint64_t pmr_bytes; /* persistent memory region; 0: none */
 	char pmr_file[1024]; /* "": memory */
@@ -245,6 +247,7 @@ struct emu_nvme_sq {
 	uint64_t bad_tail; /* the doorbell value that was refused last, or NO_DOORBELL */
 	uint64_t iova;
 	struct emu_nvme_sq *next; /* of the same completion queue */
+	struct emu_nvme_arb_queue arb; /* under weighted round robin */
 	/* A ring of entries, in the order fetched; only with latency_us. */
 	struct emu_nvme_pending *pending;
 	uint32_t pending_first, pending_count;
@@ -478,6 +481,8 @@ struct emu_nvme {
 	struct emu_nvme_sq *sqs; /* opts.queues + 1 of each */
 	struct emu_nvme_cq *cqs;
 	_Atomic unsigned cqs_used; /* none that exists is above */
+	atomic_bool wrr;           /* CC.AMS says so; changed with all queues at rest */
+	struct emu_nvme_arb arb;   /* under the lock of queue 0 */
 	struct emu_nvme_hmb hmb;
 	struct emu_nvme_cmb cmb;
 	struct emu_nvme_pmr pmr;
@@ -595,7 +600,7 @@ int emu_nvme_cq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 		       bool interrupts, unsigned vector);
 void emu_nvme_cq_destroy(struct emu_nvme *ctrl, unsigned id);
 int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32_t entries,
-		       unsigned cqid);
+		       unsigned cqid, enum emu_nvme_arb_class priority);
 void emu_nvme_sq_destroy(struct emu_nvme *ctrl, unsigned id);
 bool emu_nvme_cq_has_room(const struct emu_nvme_cq *cq);
 void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,

@@ -16,7 +16,7 @@ struct said {
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
 	uint64_t ms;
 	unsigned mset, pi, pil, pif;
-	unsigned zoned, zone_cross, dbbuf;
+	unsigned zoned, zone_cross, dbbuf, wrr;
 	uint64_t cmb;
 	char cmb_for[48];
 	uint64_t pmr;
@@ -37,7 +37,7 @@ static const char *const pif_words[] = { "0", "1", "2", NULL };
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU,
        IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        MS, MSET, PI, PIL, PIF,
-       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, HMB,
+       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, WRR, HMB,
        CMB, CMB_FOR, PMR, PMR_FILE,
        OPTIONS };
 
@@ -88,6 +88,7 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[PMR_FILE] = { "pmr_file", NSDK_EMU_OPTION_TEXT, AT(pmr_file),
 		       .max = sizeof(((struct said *)0)->pmr_file) },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
+	[WRR] = { "wrr", NSDK_EMU_OPTION_WORD, AT(wrr), .words = off_on },
 	[MS] = { "ms", NSDK_EMU_OPTION_NUMBER, AT(ms), 0, EMU_NVME_MAX_MD },
 	[MSET] = { "mset", NSDK_EMU_OPTION_WORD, AT(mset), .words = off_on },
 	[PI] = { "pi", NSDK_EMU_OPTION_WORD, AT(pi), .words = pi_words },
@@ -236,6 +237,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.volatile_cache = said.volatile_cache,
 		.sgl = (enum emu_nvme_sgl)said.sgl,
 		.dbbuf = said.dbbuf,
+		.wrr = said.wrr,
 		.vectors = (unsigned)said.vectors,
 		.hmb_bytes = said.hmb,
 		.cmb_bytes = said.cmb,

@@ -8,6 +8,7 @@
  * touched as late as real hardware may touch them.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +100,7 @@ void emu_nvme_cq_destroy(struct emu_nvme *ctrl, unsigned id)
 }
 
 int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32_t entries,
-		       unsigned cqid)
+		       unsigned cqid, enum emu_nvme_arb_class priority)
 {
 	struct emu_nvme_sq *sq = &ctrl->sqs[id];
 
@@ -126,6 +127,7 @@ int emu_nvme_sq_create(struct emu_nvme *ctrl, unsigned id, uint64_t iova, uint32
 	sq->pending_count = 0;
 	sq->hung_count = 0;
 	sq->fused = false;
+	sq->arb = (struct emu_nvme_arb_queue){ .class = (uint8_t)priority };
 	snprintf(sq->owner, sizeof(sq->owner), "emu:nvme sqid %u", id);
 	atomic_store_explicit(&ctrl->doorbells[2 * id], 0, memory_order_relaxed);
 	emu_nvme_dbbuf_sq(ctrl, sq);
@@ -144,6 +146,7 @@ void emu_nvme_sq_destroy(struct emu_nvme *ctrl, unsigned id)
 	for (link = &cq_of(ctrl, sq)->sqs; *link != sq; link = &(*link)->next)
 		;
 	*link = sq->next;
+	emu_nvme_arb_idle(&ctrl->arb, &sq->arb);
 	free(sq->pending);
 	free(sq->cids);
 	sq->pending = NULL;
@@ -664,28 +667,42 @@ static bool run_hung(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_n
 
 /* ---- Turns ---- */
 
-static bool sq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
+/* Fetches the next command, and carries it out unless it has to wait. @return false: it cannot be now. */
+static bool take_one(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
 {
 	struct nsdk_nvme_cmd cmd;
+
+	if (sq->pending)
+		return sq->pending_count < sq->entries && fetch_pending(ctrl, sq);
+	if (!has_room_for_next(cq, sq) || !fetch(ctrl, sq, &cmd))
+		return false;
+	run(ctrl, cq, sq, &cmd, false, sq->head == sq->tail);
+	return true;
+}
+
+/* What was fetched before. */
+static bool run_fetched(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
+{
 	bool worked = false;
 
-	take_tail(ctrl, sq);
-	for (unsigned i = 0; i < TURN_COMMANDS && sq->head != sq->tail && running(ctrl); i++) {
-		if (sq->pending) {
-			if (sq->pending_count == sq->entries || !fetch_pending(ctrl, sq))
-				break;
-		} else {
-			if (!has_room_for_next(cq, sq) || !fetch(ctrl, sq, &cmd))
-				break;
-			run(ctrl, cq, sq, &cmd, false, sq->head == sq->tail);
-		}
-		worked = true;
-	}
 	if (sq->pending)
 		worked |= run_pending(ctrl, cq, sq);
 	if (sq->hung_count)
 		worked |= run_hung(ctrl, cq, sq);
 	return worked;
+}
+
+static bool sq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_sq *sq)
+{
+	bool worked = false;
+
+	take_tail(ctrl, sq);
+	for (unsigned i = 0; i < TURN_COMMANDS && sq->head != sq->tail && running(ctrl); i++) {
+		if (!take_one(ctrl, cq, sq))
+			break;
+		worked = true;
+	}
+	return run_fetched(ctrl, cq, sq) || worked;
 }
 
 static bool cq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
@@ -705,25 +722,125 @@ static bool cq_turn(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
 	return worked;
 }
 
-bool emu_nvme_queues_turn(struct emu_nvme *ctrl)
+/* ---- Weighted round robin (nvme_arb.c) ---- */
+
+static struct emu_nvme_sq *sq_of(struct emu_nvme_arb_queue *queue)
+{
+	return (struct emu_nvme_sq *)(void *)((char *)queue - offsetof(struct emu_nvme_sq, arb));
+}
+
+/* What the host has said. */
+static bool look_at_doorbells(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
+{
+	bool worked = take_head(ctrl, cq);
+
+	for (struct emu_nvme_sq *sq = cq->sqs; sq; sq = sq->next) {
+		take_tail(ctrl, sq);
+		if (sq->head != sq->tail)
+			emu_nvme_arb_ready(&ctrl->arb, &sq->arb);
+	}
+	return worked;
+}
+
+static bool take_by_weight(struct emu_nvme *ctrl)
+{
+	struct emu_nvme_arb_queue *queue;
+	bool worked = false;
+
+	for (unsigned i = 0; i < TURN_COMMANDS && running(ctrl); i++) {
+		struct emu_nvme_sq *sq;
+
+		queue = emu_nvme_arb_choose(&ctrl->arb);
+		if (!queue)
+			break;
+		sq = sq_of(queue);
+		if (!take_one(ctrl, cq_of(ctrl, sq), sq)) {
+			/* Until its completion queue has room: at the next turn's look. */
+			emu_nvme_arb_idle(&ctrl->arb, queue);
+			continue;
+		}
+		worked = true;
+		emu_nvme_arb_fetched(&ctrl->arb, queue);
+		if (sq->head == sq->tail)
+			emu_nvme_arb_idle(&ctrl->arb, queue);
+	}
+	return worked;
+}
+
+/* All queues, of which there are @p used; their locks are held. */
+static bool io_turn(struct emu_nvme *ctrl, unsigned used)
+{
+	bool worked = false;
+
+	if (!ctrl->model.dma.bus_master)
+		return false;
+	for (unsigned i = 1; i < used; i++)
+		if (ctrl->cqs[i].exists)
+			worked |= look_at_doorbells(ctrl, &ctrl->cqs[i]);
+	worked |= take_by_weight(ctrl);
+	for (unsigned i = 1; i < used; i++) {
+		struct emu_nvme_cq *cq = &ctrl->cqs[i];
+
+		if (!cq->exists)
+			continue;
+		for (struct emu_nvme_sq *sq = cq->sqs; sq && running(ctrl); sq = sq->next)
+			worked |= run_fetched(ctrl, cq, sq);
+		emu_nvme_interrupt(ctrl, cq);
+	}
+	return worked;
+}
+
+/* The admin queue first, whatever else there is; then the others, one command after the other. */
+static bool wrr_turn(struct emu_nvme *ctrl)
+{
+	bool worked = false;
+	unsigned used;
+
+	/* As below; and while one thread arbitrates, no other does. */
+	if (pthread_mutex_trylock(&ctrl->cqs[0].lock))
+		return false;
+	/* Now that no register can be written it is sure what goes on. */
+	if (!atomic_load_explicit(&ctrl->wrr, memory_order_relaxed))
+		goto unlock;
+	if (ctrl->cqs[0].exists && running(ctrl))
+		worked = cq_turn(ctrl, &ctrl->cqs[0]);
+	used = atomic_load_explicit(&ctrl->cqs_used, memory_order_relaxed);
+	for (unsigned i = 1; i < used; i++)
+		pthread_mutex_lock(&ctrl->cqs[i].lock);
+	if (running(ctrl))
+		worked |= io_turn(ctrl, used);
+	for (unsigned i = used; i-- > 1;)
+		pthread_mutex_unlock(&ctrl->cqs[i].lock);
+unlock:
+	pthread_mutex_unlock(&ctrl->cqs[0].lock);
+	return worked;
+}
+
+static bool rr_turn(struct emu_nvme *ctrl)
 {
 	struct emu_nvme_cq *cq;
 	bool worked = false;
 
-	if (!running(ctrl)) {
-		if (atomic_load(&ctrl->state) == EMU_NVME_STARTING)
-			emu_nvme_regs_check_ready(ctrl);
-		return false;
-	}
 	for (unsigned i = 0; i < atomic_load_explicit(&ctrl->cqs_used, memory_order_relaxed); i++) {
 		cq = &ctrl->cqs[i];
 		/* Another thread is at it: it sees every doorbell that we could see, now or in its
 		 * next turn. */
 		if (pthread_mutex_trylock(&cq->lock))
 			continue;
-		if (cq->exists && running(ctrl))
+		if (cq->exists && running(ctrl) &&
+		    !atomic_load_explicit(&ctrl->wrr, memory_order_relaxed))
 			worked |= cq_turn(ctrl, cq);
 		pthread_mutex_unlock(&cq->lock);
 	}
 	return worked;
+}
+
+bool emu_nvme_queues_turn(struct emu_nvme *ctrl)
+{
+	if (!running(ctrl)) {
+		if (atomic_load(&ctrl->state) == EMU_NVME_STARTING)
+			emu_nvme_regs_check_ready(ctrl);
+		return false;
+	}
+	return atomic_load_explicit(&ctrl->wrr, memory_order_relaxed) ? wrr_turn(ctrl) : rr_turn(ctrl);
 }

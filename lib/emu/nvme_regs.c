@@ -24,6 +24,8 @@
 #define CC_IOSQES(cc) ((cc) >> NSDK_NVME_CC_IOSQES_SHIFT & 15)
 #define CC_IOCQES(cc) ((cc) >> NSDK_NVME_CC_IOCQES_SHIFT & 15)
 #define CC_CRIME (1u << 24)
+#define AMS_ROUND_ROBIN 0u
+#define AMS_WEIGHTED 1u
 #define CSS_NVM 0u
 #define CSS_ALL 6u
 #define CSTS_NSSRO 0x10u
@@ -44,6 +46,8 @@ void emu_nvme_regs_init(struct emu_nvme *ctrl)
 	ctrl->cap = (ctrl->opts.entries - 1) | CAP_CQR | ready_units(ctrl) << 24 | CAP_NSSRS |
 		    CAP_CSS_NVM | CAP_CSS_SETS | (uint64_t)MPSMAX << 52 | CAP_CRWMS;
 	emu_nvme_cmb_init(ctrl);
+	if (ctrl->opts.wrr)
+		ctrl->cap |= NSDK_NVME_CAP_AMS_WRR;
 	if (ctrl->opts.pmr_bytes)
 		ctrl->cap |= NSDK_NVME_CAP_PMRS;
 	ctrl->page_bytes = EMU_NVME_PAGE;
@@ -88,6 +92,7 @@ void emu_nvme_regs_reset(struct emu_nvme *ctrl)
 	ctrl->page_bytes = EMU_NVME_PAGE;
 	ctrl->iosqes = 0;
 	ctrl->iocqes = 0;
+	atomic_store(&ctrl->wrr, false);
 	for (unsigned i = 0; i < ctrl->vector_count; i++)
 		atomic_store(&ctrl->vector_pending[i], false);
 	emu_nvme_event_reset(ctrl);
@@ -105,7 +110,7 @@ static const char *refuse(const struct emu_nvme *ctrl, uint32_t cc)
 		return "CC.CSS names a command set that CAP.CSS has not";
 	if (CC_MPS(cc) > MPSMAX)
 		return "CC.MPS is above CAP.MPSMAX";
-	if (CC_AMS(cc) != 0)
+	if (CC_AMS(cc) != AMS_ROUND_ROBIN && !(CC_AMS(cc) == AMS_WEIGHTED && ctrl->opts.wrr))
 		return "CC.AMS names an arbitration that CAP.AMS has not";
 	if (cc & CC_CRIME)
 		return "CC.CRIME is set, and CAP.CRMS has no such mode";
@@ -130,8 +135,9 @@ static void enable(struct emu_nvme *ctrl, uint32_t cc)
 	ctrl->page_bytes = EMU_NVME_PAGE << CC_MPS(cc);
 	ctrl->iosqes = CC_IOSQES(cc);
 	ctrl->iocqes = CC_IOCQES(cc);
+	atomic_store(&ctrl->wrr, CC_AMS(cc) == AMS_WEIGHTED);
 	if (!why && (emu_nvme_cq_create(ctrl, 0, ctrl->acq, AQA_ACQS(ctrl->aqa) + 1, true, 0) ||
-		     emu_nvme_sq_create(ctrl, 0, ctrl->asq, AQA_ASQS(ctrl->aqa) + 1, 0)))
+		     emu_nvme_sq_create(ctrl, 0, ctrl->asq, AQA_ASQS(ctrl->aqa) + 1, 0, EMU_NVME_ARB_URGENT)))
 		why = "there is no memory for its admin queue";
 	if (why) {
 		ctrl->page_bytes = EMU_NVME_PAGE;

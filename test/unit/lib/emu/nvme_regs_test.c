@@ -140,6 +140,24 @@ static void refuses_what_it_cannot_do(void)
 	host_enable();
 }
 
+static void arbitration_is_what_was_offered(void)
+{
+	host_create("size=1M");
+	CU_ASSERT((host_read64(NSDK_NVME_REG_CAP) & NSDK_NVME_CAP_AMS_WRR) == 0);
+	host_stop();
+	host_create("size=1M,wrr=1");
+	CU_ASSERT((host_read64(NSDK_NVME_REG_CAP) & NSDK_NVME_CAP_AMS_WRR) != 0);
+	host_queue_init(&host.admin, 0, HOST_ENTRIES);
+	for (uint32_t ams = 2; ams < 8; ams++)
+		fails_to_enable(0x003f003f, host_iova(host.admin.sq), HOST_CC | ams << NSDK_NVME_CC_AMS_SHIFT);
+	host_write32(NSDK_NVME_REG_CC, HOST_CC | NSDK_NVME_CC_AMS_WRR);
+	NSDK_ASSERT_INT(host_read32(NSDK_NVME_REG_CSTS), NSDK_NVME_CSTS_RDY);
+	host_write32(NSDK_NVME_REG_CC, 0);
+	/* It need not be asked for. */
+	host_enable();
+	NSDK_ASSERT_INT(host_get_feature(NSDK_NVME_FEAT_ARBITRATION, 0, 0), 0);
+}
+
 static void fatal_when_the_queue_cannot_be_reached(void)
 {
 	host_create("size=1M");
@@ -248,6 +266,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(gets_ready_by_polling_alone),
 	NSDK_UNIT_TEST(never_gets_ready),
 	NSDK_UNIT_TEST(refuses_what_it_cannot_do),
+	NSDK_UNIT_TEST(arbitration_is_what_was_offered),
 	NSDK_UNIT_TEST(fatal_when_the_queue_cannot_be_reached),
 	NSDK_UNIT_TEST(shuts_down),
 	NSDK_UNIT_TEST(larger_pages_work),
