@@ -202,7 +202,7 @@ static int take_opts(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_opts 
 		return nsdk_fail(-EINVAL, "nvme",
 				 "%s: an admin queue of %u entries was asked for; it can have 2 to 4096",
 				 nsdk_device_name(ctrlr->dev), own->admin_entries);
-	return 0;
+	return nsdk_nvme_arb_take_opts(ctrlr, own);
 }
 
 /*

@@ -2,7 +2,7 @@
 /*
  * Bring-up (Base 3.5.1) as a state machine: each step looks once and comes back.
  *
- *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> HMB -> QUEUES
+ *	SETTLE -> DISABLE -> ENABLE -> IDENTIFY -> LIMITS -> SHADOW -> HMB -> ARB -> QUEUES
  *		-> NS_LIST <-> NS -> READY
  *
  * Where there may be zoned namespaces (CAP.CSS) it goes on with
@@ -12,7 +12,7 @@
  * A reset (recover.c) goes the same way. What the controller has said of itself and its namespaces is in
  * use by then, so it is not asked again; the queues of the queue pairs are made instead:
  *
- *	SETTLE -> DISABLE -> ENABLE -> SHADOW -> HMB -> QUEUES -> REQUEUE -> READY
+ *	SETTLE -> DISABLE -> ENABLE -> SHADOW -> HMB -> ARB -> QUEUES -> REQUEUE -> READY
  */
 #include "nvme_internal.h"
 
@@ -53,6 +53,7 @@ int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr)
 	const char *name = nsdk_device_name(ctrlr->dev);
 	uint64_t timeout_ns;
 	uint32_t cc, csts;
+	int err;
 
 	if (ctrlr->bar.bytes < NSDK_NVME_REG_DOORBELLS + 16)
 		return nsdk_fail(-ENOTSUP, "nvme",
@@ -80,6 +81,9 @@ int nsdk_nvme_init_begin(struct nsdk_nvme_ctrlr *ctrlr)
 				 "%s: the controller does not offer the NVM command set (CAP.CSS %02xh)",
 				 name, NSDK_NVME_CAP_CSS(ctrlr->cap));
 
+	err = nsdk_nvme_arb_choose(ctrlr);
+	if (err)
+		return err;
 	ctrlr->doorbell_stride_bytes = 4u << NSDK_NVME_CAP_DSTRD(ctrlr->cap);
 	if (ctrlr->bar.bytes < NSDK_NVME_REG_DOORBELLS + 4 * (size_t)ctrlr->doorbell_stride_bytes)
 		return nsdk_fail(-ENOTSUP, "nvme",
@@ -177,6 +181,8 @@ static int step_disable(struct nsdk_nvme_ctrlr *ctrlr)
 	ctrlr->command_sets = NSDK_NVME_CAP_CSS(ctrlr->cap) & NSDK_NVME_CAP_CSS_SETS;
 	if (ctrlr->command_sets)
 		cc |= NSDK_NVME_CC_CSS_SETS;
+	if (ctrlr->wrr)
+		cc |= NSDK_NVME_CC_AMS_WRR;
 	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc);
 	nvme_write32(ctrlr, NSDK_NVME_REG_CC, cc | NSDK_NVME_CC_EN);
 	ctrlr->enabled = true;
@@ -342,7 +348,7 @@ static int step_hmb(struct nsdk_nvme_ctrlr *ctrlr)
 
 	if (!ctrlr->init.submitted &&
 	    (!nsdk_nvme_hmb_wanted(ctrlr) || nsdk_nvme_hmb_cmd(ctrlr, &cmd) != 0)) {
-		go_to(ctrlr, NVME_STATE_QUEUES);
+		go_to(ctrlr, NVME_STATE_ARB);
 		return -EAGAIN;
 	}
 	if (!once(ctrlr)) {
@@ -354,6 +360,30 @@ static int step_hmb(struct nsdk_nvme_ctrlr *ctrlr)
 	if (err)
 		return err;
 	nsdk_nvme_hmb_answered(ctrlr, &ctrlr->init.cpl);
+	go_to(ctrlr, NVME_STATE_ARB);
+	return -EAGAIN;
+}
+
+/* Set Features, Arbitration (Base 5.27.1.1): before there are queues that it would be about. */
+static int step_arb(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	int err;
+
+	if (!ctrlr->init.submitted && !nsdk_nvme_arb_wanted(ctrlr)) {
+		go_to(ctrlr, NVME_STATE_QUEUES);
+		return -EAGAIN;
+	}
+	if (!once(ctrlr)) {
+		struct nsdk_nvme_cmd cmd = nsdk_nvme_arb_cmd(ctrlr);
+
+		err = nsdk_nvme_admin_submit(ctrlr, &cmd, ctrlr->opts.admin_timeout_ns, nsdk_nvme_init_cb,
+					     NULL);
+		return err ? err : -EAGAIN;
+	}
+	/* Somebody counts on it. */
+	err = good_answer(ctrlr, "Set Features, Arbitration");
+	if (err)
+		return err;
 	go_to(ctrlr, NVME_STATE_QUEUES);
 	return -EAGAIN;
 }
@@ -670,6 +700,8 @@ int nsdk_nvme_init_step(struct nsdk_nvme_ctrlr *ctrlr)
 		return step_shadow(ctrlr);
 	case NVME_STATE_HMB:
 		return step_hmb(ctrlr);
+	case NVME_STATE_ARB:
+		return step_arb(ctrlr);
 	case NVME_STATE_QUEUES:
 		return step_queues(ctrlr);
 	case NVME_STATE_REQUEUE:

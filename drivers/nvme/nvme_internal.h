@@ -278,6 +278,7 @@ struct nsdk_nvme_qpair {
 	/* The controller's thread alone. */
 	bool has_queues;                 /* the controller knows them */
 	bool closing;                    /* it is being destroyed */
+	enum nsdk_nvme_priority priority; /* of its submission queue, whenever that is made (arb.c) */
 	/* Interrupts (irq.c), its own thread's. */
 	int vector;                      /* -1: it is polled */
 	bool irq_armed;
@@ -370,6 +371,7 @@ enum nvme_state {
 	NVME_STATE_BEHAVIOR,  /* what this host knows of */
 	NVME_STATE_SHADOW,    /* shadow doorbells */
 	NVME_STATE_HMB,       /* the host memory buffer */
+	NVME_STATE_ARB,       /* the weights of priorities */
 	NVME_STATE_QUEUES,
 	NVME_STATE_REQUEUE,   /* after a reset: the queues of the queue pairs */
 	NVME_STATE_NS_LIST,
@@ -468,6 +470,7 @@ struct nsdk_nvme_ctrlr {
 	/* Of commands on blocks that move no data: the most bytes of one, UINT64_MAX: any (blocks.c). */
 	uint64_t verify_max_bytes, zeroes_max_bytes, uncorrectable_max_bytes;
 	size_t max_append_bytes;  /* Zone Append */
+	bool wrr;                 /* enabled with weighted round robin (arb.c) */
 	bool command_sets;        /* enabled with all that there are */
 	bool zns;                 /* one of them is that of zoned namespaces */
 	atomic_bool any_zoned;    /* there are, or were */
@@ -593,6 +596,14 @@ bool nsdk_nvme_hmb_wanted(const struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_hmb_cmd(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_cmd *out);
 void nsdk_nvme_hmb_answered(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cpl *cpl);
 void nsdk_nvme_hmb_destroy(struct nsdk_nvme_ctrlr *ctrlr);
+
+/* arb.c */
+int nsdk_nvme_arb_take_opts(const struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_opts *own);
+int nsdk_nvme_arb_choose(struct nsdk_nvme_ctrlr *ctrlr);
+bool nsdk_nvme_arb_wanted(const struct nsdk_nvme_ctrlr *ctrlr);
+struct nsdk_nvme_cmd nsdk_nvme_arb_cmd(const struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_arb_take_priority(const struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_qpair_opts *own);
+uint32_t nsdk_nvme_arb_qprio(const struct nsdk_nvme_qpair *qp);
 
 /* cmb.c */
 int nsdk_nvme_cmb_enable(struct nsdk_nvme_ctrlr *ctrlr);

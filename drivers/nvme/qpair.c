@@ -43,7 +43,7 @@ static int take_opts(const struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 				 own->entries - 1);
 	if (!own->timeout_ns)
 		own->timeout_ns = ctrlr->opts.io_timeout_ns;
-	return 0;
+	return nsdk_nvme_arb_take_priority(ctrlr, own);
 }
 
 /* Create and Delete I/O Completion and Submission Queue (Base 5.4 to 5.7). */
@@ -66,7 +66,7 @@ struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum 
 		cmd.opcode = NSDK_NVME_ADMIN_CREATE_SQ;
 		cmd.prp1 = ring->sq_iova;
 		cmd.cdw10 |= (ring->entries - 1) << 16;
-		cmd.cdw11 = (uint32_t)ring->qid << 16 | CONTIGUOUS; /* its CQ */
+		cmd.cdw11 = (uint32_t)ring->qid << 16 | nsdk_nvme_arb_qprio(qp) | CONTIGUOUS; /* its CQ */
 		break;
 	case NVME_DELETE_SQ:
 		cmd.opcode = NSDK_NVME_ADMIN_DELETE_SQ;
@@ -284,6 +284,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 		.retry_writes = own.retry_writes,
 		.watch_polls = NVME_WATCH_POLLS,
 		.vector = -1,
+		.priority = own.priority,
 		.cmb_losses = atomic_load_explicit(&ctrlr->cmb.losses, memory_order_relaxed),
 	};
 	qp->align_mask = qp->nosnoop ? NSDK_LINE_BYTES - 1 : 3;

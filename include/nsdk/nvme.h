@@ -29,6 +29,14 @@ struct nsdk_nvme_ctrlr;
 struct nsdk_nvme_ns;
 struct nsdk_nvme_qpair;
 
+/** How the controller chooses the submission queue to fetch from next (Base 3.4.4): opts.arbitration. */
+enum nsdk_nvme_arbitration_kind {
+	NSDK_NVME_ROUND_ROBIN,    /**< each queue in its turn; no priorities */
+	NSDK_NVME_WRR,            /**< weighted round robin with an urgent class; the attach fails with
+				       -EOPNOTSUPP where the controller does not offer it (CAP.AMS) */
+	NSDK_NVME_WRR_IF_OFFERED, /**< the same, or round robin: nsdk_nvme_ctrlr_arbitration() tells */
+};
+
 /** What nsdk_nvme_attach() may be told; all zero is a good default. */
 struct nsdk_nvme_opts {
 	size_t opts_bytes;             /**< sizeof(struct nsdk_nvme_opts) */
@@ -43,6 +51,13 @@ struct nsdk_nvme_opts {
 	bool plain_doorbells;          /**< no shadow doorbells where the controller offers them */
 	unsigned cmb;                  /**< what the controller memory buffer is used for: NSDK_NVME_CMB_*;
 					    0: nothing (nsdk/nvme_memory.h) */
+	enum nsdk_nvme_arbitration_kind arbitration; /**< zero: round robin */
+	unsigned arbitration_burst;    /**< commands from one queue at a time: a power of two up to 64, or
+					    NSDK_NVME_NO_BURST_LIMIT; 0: as the controller recommends (RAB) */
+	unsigned high_weight;          /**< commands of the class in a round of weighted round robin, at
+					    most 256; 0: 16 */
+	unsigned medium_weight;        /**< likewise; 0: 8 */
+	unsigned low_weight;           /**< likewise; 0: 4 */
 };
 
 /** Submission queues lie in the controller memory buffer, as far as it has room: opts.cmb. */
@@ -50,6 +65,8 @@ struct nsdk_nvme_opts {
 /** Buffers for data can be taken there, by nsdk_nvme_cmb_alloc(): opts.cmb. */
 #define NSDK_NVME_CMB_DATA 2u
 
+/** No limit: arbitration_burst. */
+#define NSDK_NVME_NO_BURST_LIMIT UINT32_MAX
 /** No deadline: timeout_ns and io_timeout_ns. */
 #define NSDK_NVME_NO_TIMEOUT UINT64_MAX
 /** Lend no memory: host_memory_bytes. */
@@ -102,6 +119,21 @@ uint32_t nsdk_nvme_ctrlr_version(const struct nsdk_nvme_ctrlr *ctrlr);
 size_t nsdk_nvme_ctrlr_max_transfer_bytes(const struct nsdk_nvme_ctrlr *ctrlr);
 /** I/O queue pairs the controller granted. */
 unsigned nsdk_nvme_ctrlr_max_io_queues(const struct nsdk_nvme_ctrlr *ctrlr);
+
+/** What is in force of opts.arbitration and what goes with it. */
+struct nsdk_nvme_arbitration {
+	bool wrr;               /**< queue pairs may have priorities */
+	unsigned burst;         /**< or NSDK_NVME_NO_BURST_LIMIT */
+	unsigned high_weight;   /**< 0 without wrr, and so are the others */
+	unsigned medium_weight; /**< see high_weight */
+	unsigned low_weight;    /**< see high_weight */
+};
+/**
+ * How the controller was told to choose among queues. It is told again after each reset.
+ * @return whether it was told anything (Set Features, Arbitration); if not, all of @p out is 0.
+ * Source: Base 3.4.4 (arbitration); 5.27.1.1 (the feature).
+ */
+bool nsdk_nvme_ctrlr_arbitration(const struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_arbitration *out);
 /** The no-snoop engine of the device. */
 struct nsdk_coherence *nsdk_nvme_ctrlr_coherence(struct nsdk_nvme_ctrlr *ctrlr);
 /** The device it was attached to. */
@@ -140,6 +172,19 @@ uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns);
 /** Number of blocks. */
 uint64_t nsdk_nvme_ns_blocks(const struct nsdk_nvme_ns *ns);
 
+/**
+ * The class of a submission queue under weighted round robin (Base 3.4.4.2). Commands of urgent queues are
+ * fetched before all others; high, medium and low share what is left by their weights; queues of one class
+ * take turns.
+ */
+enum nsdk_nvme_priority {
+	NSDK_NVME_PRIORITY_DEFAULT, /**< medium, or nothing without weighted round robin */
+	NSDK_NVME_PRIORITY_URGENT,
+	NSDK_NVME_PRIORITY_HIGH,
+	NSDK_NVME_PRIORITY_MEDIUM,
+	NSDK_NVME_PRIORITY_LOW,
+};
+
 /** What nsdk_nvme_qpair_create() may be told. */
 struct nsdk_nvme_qpair_opts {
 	size_t opts_bytes;      /**< sizeof(struct nsdk_nvme_qpair_opts) */
@@ -163,13 +208,18 @@ struct nsdk_nvme_qpair_opts {
 	 * fewer of them than queue pairs.
 	 */
 	bool interrupts;
+	/**
+	 * Of the submission queue (QPRIO, Base 5.5), also when it is made again. -EOPNOTSUPP where the
+	 * controller was not attached with weighted round robin.
+	 */
+	enum nsdk_nvme_priority priority;
 };
 
 /**
  * Make an I/O queue pair (Create I/O Completion Queue, Create I/O Submission Queue). Blocks up to
  * the admin deadline.
  * @return 0; -ENOSPC the controller has no queue left (the sentence says how many it has); -EINVAL;
- *         -ENOMEM; -ETIMEDOUT; -EIO.
+ *         -EOPNOTSUPP a priority without weighted round robin; -ENOMEM; -ETIMEDOUT; -EIO.
  * Threading: creating and destroying are serialised by the caller; a queue pair is used by one
  * thread at a time, different queue pairs by different threads.
  */
@@ -181,6 +231,8 @@ int nsdk_nvme_qpair_destroy(struct nsdk_nvme_qpair *qp);
 
 /** The queue identifier, from 1. */
 uint16_t nsdk_nvme_qpair_id(const struct nsdk_nvme_qpair *qp);
+/** The class of its submission queue; NSDK_NVME_PRIORITY_DEFAULT without weighted round robin. */
+enum nsdk_nvme_priority nsdk_nvme_qpair_priority(const struct nsdk_nvme_qpair *qp);
 
 /**
  * A command is done.

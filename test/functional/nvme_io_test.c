@@ -3,7 +3,7 @@
  * The NVMe driver on the emulated controller, the whole stack: every I/O command, every limit, every
  * policy, with all data compared, and the cache model watching.
  */
-#include "nsdk_unit.h"
+#include "nvme_stack.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -535,6 +535,103 @@ static void keeps_namespaces_apart(void)
 	take_down();
 }
 
+/* ---- Priorities ---- */
+
+enum { URGENT, HIGH, MEDIUM, LOW, SHARERS };
+
+/* A queue pair that always has I/O to do. */
+struct sharer {
+	struct nsdk_nvme_qpair *qp;
+	unsigned outstanding, good, bad;
+};
+
+static void on_shared(void *ctx, const struct nsdk_nvme_cpl *cpl)
+{
+	struct sharer *sharer = ctx;
+
+	sharer->outstanding--;
+	if (cpl->status & 0xffe)
+		sharer->bad++;
+	else
+		sharer->good++;
+}
+
+/* Tops it up to @p want, and polls it. */
+static void keep_busy(struct stack *stack, struct sharer *sharer, unsigned want)
+{
+	while (sharer->outstanding < want &&
+	       nsdk_nvme_read(stack->ns, sharer->qp, stack->arena, 0, 1, 0, on_shared, sharer) == 0)
+		sharer->outstanding++;
+	CU_ASSERT_FATAL(nsdk_nvme_qpair_poll(sharer->qp, 0) >= 0);
+}
+
+/*
+ * Three queue pairs that are never idle, on a device that carries out so many commands a poll: what they
+ * complete stands to each other as their weights do, to the command.
+ */
+static void check_shares(struct stack *stack, struct sharer *sharers)
+{
+	/* As long as the device has work it does 32 commands a poll, so a queue of 100 does not run dry. */
+	for (unsigned i = 0; i < 300; i++)
+		for (unsigned q = HIGH; q < SHARERS; q++)
+			keep_busy(stack, &sharers[q], 100);
+	NSDK_ASSERT_INT(sharers[HIGH].bad + sharers[MEDIUM].bad + sharers[LOW].bad, 0);
+	CU_ASSERT(sharers[HIGH].good > 10000);
+	CU_ASSERT(abs((int)sharers[HIGH].good - 2 * (int)sharers[MEDIUM].good) <= 200);
+	CU_ASSERT(abs((int)sharers[HIGH].good - 4 * (int)sharers[LOW].good) <= 400);
+	/* Urgent ones do not wait for them: those of one poll are back with it. */
+	for (unsigned i = 0; i < 10; i++) {
+		keep_busy(stack, &sharers[URGENT], 20);
+		NSDK_ASSERT_INT(sharers[URGENT].outstanding, 0);
+	}
+	for (unsigned q = 0; q < SHARERS; q++) {
+		while (sharers[q].outstanding)
+			keep_busy(stack, &sharers[q], 0);
+		NSDK_ASSERT_INT(sharers[q].bad, 0);
+		sharers[q].good = 0;
+	}
+}
+
+static void shares_by_weight_also_after_a_reset(void)
+{
+	const struct nsdk_nvme_opts opts = { .arbitration = NSDK_NVME_WRR, .arbitration_burst = 2,
+					     .high_weight = 8, .medium_weight = 4, .low_weight = 2 };
+	uint64_t deadline_ns = nsdk_clock_ns() + STACK_PATIENCE_NS;
+	struct sharer sharers[SHARERS] = { 0 };
+	struct stack stack;
+
+	nsdk_unit_log_start();
+	stack_up(&stack, "emu:nvme,size=1M,wrr=1,fault=fatal@50000", NSDK_POLICY_COHERENT, &opts, 4096);
+	for (unsigned q = 0; q < SHARERS; q++) {
+		struct nsdk_nvme_qpair_opts qp_opts = {
+			.opts_bytes = sizeof(qp_opts),
+			.priority = (enum nsdk_nvme_priority)(NSDK_NVME_PRIORITY_URGENT + q),
+		};
+
+		CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(stack.ctrlr, &qp_opts, &sharers[q].qp), 0);
+	}
+	check_shares(&stack, sharers);
+	while (!nsdk_unit_log_has("the controller has been reset and goes on")) {
+		for (unsigned q = 0; q < SHARERS; q++)
+			keep_busy(&stack, &sharers[q], 100);
+		CU_ASSERT_FATAL(nsdk_nvme_ctrlr_poll(stack.ctrlr) >= 0);
+		CU_ASSERT_FATAL(nsdk_clock_ns() < deadline_ns);
+	}
+	for (unsigned q = 0; q < SHARERS; q++) {
+		while (sharers[q].outstanding) {
+			keep_busy(&stack, &sharers[q], 0);
+			CU_ASSERT_FATAL(nsdk_nvme_ctrlr_poll(stack.ctrlr) >= 0);
+			CU_ASSERT_FATAL(nsdk_clock_ns() < deadline_ns);
+		}
+		sharers[q].good = 0;
+	}
+	check_shares(&stack, sharers);
+	for (unsigned q = 0; q < SHARERS; q++)
+		NSDK_ASSERT_INT(nsdk_nvme_qpair_destroy(sharers[q].qp), 0);
+	nsdk_unit_log_stop();
+	stack_down(&stack, false);
+}
+
 /* ---- Ends ---- */
 
 /* Everything that was accepted is called back once, whatever happens. */
@@ -611,6 +708,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(has_a_queue_pair_for_each_thread),
 	NSDK_UNIT_TEST(makes_queue_pairs_again_and_again),
 	NSDK_UNIT_TEST(keeps_namespaces_apart),
+	NSDK_UNIT_TEST(shares_by_weight_also_after_a_reset),
 	NSDK_UNIT_TEST(gives_everything_back_at_the_end),
 };
 

@@ -119,6 +119,10 @@ static void enable(void)
 	CU_ASSERT_EQUAL(fake.cc >> NSDK_NVME_CC_IOSQES_SHIFT & 0xf, 6);
 	CU_ASSERT_EQUAL(fake.cc >> NSDK_NVME_CC_IOCQES_SHIFT & 0xf, 4);
 	CU_ASSERT_EQUAL(fake.cc >> NSDK_NVME_CC_MPS_SHIFT & 0xf, 0);
+	/* Round robin, or weighted round robin where that is offered. */
+	CU_ASSERT((fake.cc & 7u << NSDK_NVME_CC_AMS_SHIFT) == 0 ||
+		  ((fake.cc & 7u << NSDK_NVME_CC_AMS_SHIFT) == NSDK_NVME_CC_AMS_WRR &&
+		   (fake.cap & NSDK_NVME_CAP_AMS_WRR)));
 	CU_ASSERT(fake.bus_master);
 	CU_ASSERT_EQUAL(fake.asq % 4096, 0);
 	CU_ASSERT_EQUAL(fake.acq % 4096, 0);
@@ -377,6 +381,12 @@ static uint16_t admin_command(const struct nsdk_nvme_cmd *cmd, uint32_t *dw0)
 			return fake.hmb_refusals && fake.hmb_refusals-- ?
 				       NSDK_NVME_STATUS(0, NSDK_NVME_SC_INVALID_FIELD) : 0;
 		}
+		if ((cmd->cdw10 & 0xff) == NSDK_NVME_FEAT_ARBITRATION) {
+			fake.arbitrations++;
+			fake.arbitration = cmd->cdw11;
+			return 0;
+		}
+		CU_ASSERT_EQUAL(cmd->cdw10, NSDK_NVME_FEAT_NUMBER_OF_QUEUES);
 		*dw0 = fake.queues_granted << 16 | fake.queues_granted;
 		return 0;
 	case NSDK_NVME_ADMIN_CREATE_CQ:
@@ -397,8 +407,11 @@ static uint16_t admin_command(const struct nsdk_nvme_cmd *cmd, uint32_t *dw0)
 		queue->phase = 1;
 		return 0;
 	case NSDK_NVME_ADMIN_CREATE_SQ:
-		if (!queue || queue->sq_exists || !queue->cq_exists || cmd->cdw11 != (1u | qid << 16))
+		/* Bits 2:1: a priority, where there are any. */
+		if (!queue || queue->sq_exists || !queue->cq_exists ||
+		    (cmd->cdw11 & ~(fake.cc & NSDK_NVME_CC_AMS_WRR ? 6u : 0u)) != (1u | (uint32_t)qid << 16))
 			return NSDK_NVME_STATUS(1, NSDK_NVME_SC_INVALID_QID);
+		queue->priority = cmd->cdw11 >> 1 & 3;
 		queue->sq_exists = true;
 		queue->sq_iova = cmd->prp1;
 		queue->sq_entries = entries;

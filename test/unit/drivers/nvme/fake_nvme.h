@@ -40,6 +40,7 @@ struct fake_queue {
 	uint16_t sq_head, cq_tail, phase;
 	bool interrupts;
 	unsigned vector;
+	unsigned priority; /* QPRIO, where there is weighted round robin */
 };
 
 struct fake {
@@ -113,6 +114,8 @@ struct fake {
 	unsigned dbbuf_configs;
 	struct nsdk_nvme_cmd hmb; /* the command that gave it a host memory buffer last */
 	unsigned hmb_given;
+	uint32_t arbitration;     /* the feature, and how often it was set */
+	unsigned arbitrations;
 	size_t synced_from_device_bytes; /* given to be written, at once */
 	bool pmr_enabled;
 	unsigned pmr_looks, pmr_enables; /* reads of PMRSTS while it is ready */
