@@ -44,6 +44,8 @@ static const char doctor_help[] =
 	"  --yes-overwrite-lba=N\n"
 	"                 the block of the first namespace that --probe may overwrite; it is saved\n"
 	"                 before and restored after, unless the process is killed\n"
+	"  --io_timeout=TIME\n"
+	"                 of --probe: how long a read or write may take [10]\n"
 	"  --json[=FILE]  {\"kernel\", \"iommufd\": {\"available\", \"reason\"}, \"vfio\": {\"cdev\",\n"
 	"                 \"group\"}, \"hugepages\": [], \"memlock\": {}, \"cpu\": {}, \"devices\":\n"
 	"                 [{\"bdf\", \"driver\", \"verdict\": {\"state\", \"reason\"}, …}], …}\n"
@@ -62,11 +64,13 @@ const char *doctor_root = "";
 enum {
 	OPT_PROBE = TOOL_OPT_FIRST,
 	OPT_OVERWRITE,
+	OPT_IO_TIMEOUT,
 };
 
 static const struct option doctor_options[] = {
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "yes-overwrite-lba", required_argument, NULL, OPT_OVERWRITE },
+	{ "io_timeout", required_argument, NULL, OPT_IO_TIMEOUT },
 	TOOL_COMMON_OPTIONS,
 };
 
@@ -150,52 +154,72 @@ void doctor_free(struct doctor_facts *facts)
 	free(facts);
 }
 
-static int probe_main(const struct tool_args *args, char **devices, int count, bool may_overwrite,
-		      uint64_t lba)
+/* What is said of --probe. */
+struct probe_args {
+	bool wanted, may_overwrite;
+	uint64_t lba, io_timeout_ns;
+};
+
+static int probe_main(const struct tool_args *args, char **devices, int count, const struct probe_args *probe)
 {
 	if (count == 0)
 		return tool_usage(args->command, "--probe: a device is missing, as 0000:00:03.0");
 	if (count > 1)
 		return tool_usage(args->command, "--probe takes one device: '%s' is one too many",
 				  devices[1]);
-	if (!may_overwrite)
+	if (!probe->may_overwrite)
 		return tool_usage(args->command,
 				  "--probe overwrites a block of the first namespace of %s, and puts "
 				  "its content back at the end: say which with --yes-overwrite-lba=N",
 				  devices[0]);
-	return doctor_probe(args, devices[0], lba);
+	return doctor_probe(args, devices[0], probe->lba,
+			    probe->io_timeout_ns != 0 ? probe->io_timeout_ns : DOCTOR_IO_TIMEOUT_NS);
+}
+
+static int parse_one(const struct tool_command *self, int opt, struct probe_args *probe)
+{
+	switch (opt) {
+	case OPT_PROBE:
+		probe->wanted = true;
+		return TOOL_DONE;
+	case OPT_OVERWRITE:
+		probe->may_overwrite = true;
+		if (tool_parse_u64(optarg, 0, UINT64_MAX, &probe->lba) == 0)
+			return TOOL_DONE;
+		return tool_usage(self, "--yes-overwrite-lba=%s: the number of a block is wanted", optarg);
+	default:
+		if (tool_parse_duration(optarg, &probe->io_timeout_ns) == 0 && probe->io_timeout_ns != 0)
+			return TOOL_DONE;
+		return tool_usage(self, "--io_timeout=%s: a time above 0 is wanted, in seconds or with us, ms, "
+					"s, m, h or d", optarg);
+	}
 }
 
 static int doctor_main(const struct tool_command *self, int argc, char **argv)
 {
-	bool probe = false, may_overwrite = false;
+	struct probe_args probe = { .wanted = false };
 	struct doctor_facts *facts;
 	struct tool_args args;
-	uint64_t lba = 0;
 	int opt, status = TOOL_DONE;
 
 	tool_args_init(&args, self, doctor_options, argc, argv);
 	while ((opt = tool_args_next(&args)) != TOOL_OPT_END) {
 		if (opt == TOOL_OPT_STOP)
 			return args.status;
-		if (opt == OPT_PROBE) {
-			probe = true;
-		} else if (tool_parse_u64(optarg, 0, UINT64_MAX, &lba) == 0) {
-			may_overwrite = true;
-		} else {
-			return tool_usage(self, "--yes-overwrite-lba=%s: the number of a block is "
-						"wanted", optarg);
-		}
+		status = parse_one(self, opt, &probe);
+		if (status != TOOL_DONE)
+			return status;
 	}
 	for (int i = optind; i < argc; i++)
 		if (!tool_is_device(argv[i]))
 			return tool_usage(self,
 					  "'%s' is not a device such as 0000:00:03.0 or emu:nvme",
 					  argv[i]);
-	if (probe)
-		return probe_main(&args, argv + optind, argc - optind, may_overwrite, lba);
-	if (may_overwrite)
-		return tool_usage(self, "--yes-overwrite-lba is for --probe");
+	if (probe.wanted)
+		return probe_main(&args, argv + optind, argc - optind, &probe);
+	if (probe.may_overwrite || probe.io_timeout_ns != 0)
+		return tool_usage(self, "--%s is for --probe",
+				  probe.may_overwrite ? "yes-overwrite-lba" : "io_timeout");
 	facts = calloc(1, sizeof(*facts));
 	if (facts == NULL) {
 		tool_say("no memory");

@@ -52,14 +52,13 @@
 /* A page: what nsdk_nvme_rw_unsynced() moves wherever it begins. */
 #define MAX_BLOCK_BYTES 4096u
 
-#define IO_TIMEOUT_NS (10 * 1000000000ull)
-
 struct probe {
 	struct probe_facts facts;
 	struct {
 		bool done;
 		uint16_t status; /* 0: success */
 	} io; /* the one in flight; here, as it may outlive the call that waits for it */
+	uint64_t io_timeout_ns;
 	bool timed_out;
 	bool driver_failed; /* it has said why */
 	struct nsdk_mem *mem;
@@ -109,7 +108,7 @@ static void from_memory(struct probe *probe, const void *buf)
 static int finish(struct probe *probe, const char *what, int rc)
 {
 	const struct probe_facts *facts = &probe->facts;
-	uint64_t deadline_ns = nsdk_clock_ns() + IO_TIMEOUT_NS;
+	uint64_t deadline_ns = nsdk_clock_ns() + probe->io_timeout_ns;
 
 	if (rc == -ENODEV || rc == -EIO) {
 		probe->driver_failed = true;
@@ -129,9 +128,9 @@ static int finish(struct probe *probe, const char *what, int rc)
 			return rc;
 		}
 		if (!probe->io.done && nsdk_clock_ns() > deadline_ns) {
-			tool_say("%s: %s LBA %llu of namespace %u has not completed in %llu s",
+			tool_say("%s: %s LBA %llu of namespace %u has not completed in %llu ms",
 				 facts->device, what, (unsigned long long)facts->lba, facts->nsid,
-				 IO_TIMEOUT_NS / 1000000000ull);
+				 (unsigned long long)probe->io_timeout_ns / 1000000);
 			probe->timed_out = true;
 			return -ETIMEDOUT;
 		}
@@ -470,7 +469,7 @@ static int show(const struct tool_args *args, const struct probe_facts *facts)
 	return TOOL_FAILED;
 }
 
-int doctor_probe(const struct tool_args *args, const char *spec, uint64_t lba)
+int doctor_probe(const struct tool_args *args, const char *spec, uint64_t lba, uint64_t io_timeout_ns)
 {
 	struct nsdk_device_opts attach = { .opts_bytes = sizeof(attach), .bind = true };
 	/* A few pages are all the memory there is to map. */
@@ -480,6 +479,7 @@ int doctor_probe(const struct tool_args *args, const char *spec, uint64_t lba)
 
 	memset(&probe, 0, sizeof(probe));
 	probe.facts.lba = lba;
+	probe.io_timeout_ns = io_timeout_ns;
 	if (getrandom(&probe.random, sizeof(probe.random), 0) != sizeof(probe.random)) {
 		tool_say("the kernel gives no random numbers: %s", strerror(errno));
 		return TOOL_FAILED;

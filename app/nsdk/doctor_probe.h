@@ -67,9 +67,12 @@ void probe_report(const struct probe_facts *facts, const struct probe_judgement 
 struct json_object *probe_json(const struct probe_facts *facts,
 			       const struct probe_judgement *judgement);
 
+/* What a read or write may take, unless it is said. */
+#define DOCTOR_IO_TIMEOUT_NS (10 * 1000000000ull)
+
 /*
  * All of `nsdk doctor --probe DEVICE`: attach, measure, restore, report. @return an exit status.
  */
-int doctor_probe(const struct tool_args *args, const char *spec, uint64_t lba);
+int doctor_probe(const struct tool_args *args, const char *spec, uint64_t lba, uint64_t io_timeout_ns);
 
 #endif

@@ -29,6 +29,9 @@
 #define PERF_MAX_DEVICES 64
 #define PERF_MAX_JOBS 1024
 
+/* Lines of progress that stay come no closer. */
+#define PERF_ETA_LEAST_NS 100000000u
+
 /* When to show progress. */
 enum perf_eta {
 	PERF_ETA_AUTO, /* on a terminal */
@@ -70,10 +73,12 @@ struct perf_opts {
 	uint64_t io_timeout_ns;
 	uint64_t recovery_ns; /* what aborts and resets may take altogether */
 	uint64_t stop_timeout_ns;
+	uint64_t ready_timeout_ns; /* 0: as the controller says */
 	uint64_t thinktime_ns; /* 0: none */
 	enum nsdk_reactor_mode mode;
 	uint64_t idle_ns; /* of adaptive mode; 0: the reactor's default */
 	enum perf_eta eta;
+	uint64_t eta_newline_ns; /* 0: none on a terminal, else a line a second */
 	char **devices;
 	unsigned device_count;
 };

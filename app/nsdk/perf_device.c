@@ -104,6 +104,7 @@ int perf_device_attach(struct perf_device *device)
 		.policy = opts->policy,
 		.io_queues = opts->numjobs,
 		.io_timeout_ns = opts->io_timeout_ns,
+		.ready_timeout_ns = opts->ready_timeout_ns,
 		.cmb = opts->cmb,
 	};
 	struct nsdk_dma_pool_opts pool = {

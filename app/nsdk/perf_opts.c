@@ -27,7 +27,9 @@ enum {
 	OPT_SEED,
 	OPT_IO_TIMEOUT,
 	OPT_STOP_TIMEOUT,
+	OPT_READY_TIMEOUT,
 	OPT_ETA,
+	OPT_ETA_NEWLINE,
 	OPT_COHERENCE_CHECK,
 	OPT_IODEPTH_BATCH,
 	OPT_CMB,
@@ -73,7 +75,9 @@ static const struct option perf_options[] = {
 	{ "randseed", required_argument, NULL, OPT_SEED },
 	{ "io_timeout", required_argument, NULL, OPT_IO_TIMEOUT },
 	{ "stop_timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
+	{ "ready_timeout", required_argument, NULL, OPT_READY_TIMEOUT },
 	{ "eta", required_argument, NULL, OPT_ETA },
+	{ "eta-newline", required_argument, NULL, OPT_ETA_NEWLINE },
 	{ "coherence-check", optional_argument, NULL, OPT_COHERENCE_CHECK },
 	FLUSH_OPTIONS(OPT_FLUSH),
 	TOOL_COMMON_OPTIONS,
@@ -299,6 +303,8 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_duration(command, "io_timeout", &opts->io_timeout_ns);
 	case OPT_STOP_TIMEOUT:
 		return parse_duration(command, "stop_timeout", &opts->stop_timeout_ns);
+	case OPT_READY_TIMEOUT:
+		return parse_duration(command, "ready_timeout", &opts->ready_timeout_ns);
 	case OPT_THINKTIME:
 		return parse_duration(command, "thinktime", &opts->thinktime_ns);
 	case OPT_MODE:
@@ -310,6 +316,11 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return status;
 	case OPT_ETA:
 		return parse_eta(command, &opts->eta);
+	case OPT_ETA_NEWLINE:
+		status = parse_duration(command, "eta-newline", &opts->eta_newline_ns);
+		if (status == TOOL_DONE && opts->eta_newline_ns < PERF_ETA_LEAST_NS)
+			opts->eta_newline_ns = PERF_ETA_LEAST_NS;
+		return status;
 	case OPT_COHERENCE_CHECK:
 		opts->coherence_check = true;
 		if (optarg == NULL)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * How far the run is: once a second, from a thread of its own, so that the lcores never wait for a
- * terminal. On a terminal it is one line that is rewritten in place; elsewhere, for --eta=always, a
- * line each.
+ * terminal. On a terminal it is one line that is rewritten in place, and left standing when
+ * --eta-newline says so; elsewhere, for --eta=always, a line each, as often as that says.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +14,8 @@
 
 #include "perf.h"
 
+#define NS_PER_S 1000000000u
+
 struct perf_progress {
 	const struct perf_run *run;
 	pthread_t thread;
@@ -24,6 +26,8 @@ struct perf_progress {
 	bool ended;
 	int stage;         /* as of the last line, and */
 	uint64_t stage_ns; /* when it was first seen */
+	uint64_t interval_ns; /* from one to the next */
+	uint64_t newline_ns;  /* when the next one stays */
 	uint64_t last_ns;
 	uint64_t last_ios; /* of PERF_RUN */
 	uint64_t last_other_ios;
@@ -101,27 +105,40 @@ static void draw(struct perf_progress *progress, uint64_t now_ns)
 		 tool_format_count(iops, iops_text, sizeof(iops_text)),
 		 tool_format_bytes(iops * (double)run->opts.bs_bytes, bw_text, sizeof(bw_text)),
 		 (unsigned long long)sums.errors + sums.verify_errors);
-	if (progress->terminal)
+	if (progress->terminal && (run->opts.eta_newline_ns == 0 || now_ns < progress->newline_ns)) {
 		tool_status_line(line);
-	else
+	} else {
 		tool_say_line(line);
+		progress->newline_ns = now_ns + run->opts.eta_newline_ns;
+	}
 	progress->last_ios = sums.ios;
 	progress->last_other_ios = sums.other_ios;
 	progress->last_ns = now_ns;
 }
 
+/* Of the condition's clock. */
+static uint64_t wait_clock_ns(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return (uint64_t)at.tv_sec * NS_PER_S + (uint64_t)at.tv_nsec;
+}
+
 static void *progress_thread(void *ctx)
 {
 	struct perf_progress *progress = ctx;
-	struct timespec at;
+	uint64_t at_ns;
 
 	pthread_mutex_lock(&progress->lock);
 	while (!progress->started && !progress->ended)
 		pthread_cond_wait(&progress->wake, &progress->lock);
-	clock_gettime(CLOCK_MONOTONIC, &at);
+	at_ns = wait_clock_ns();
 	while (!progress->ended) {
-		at.tv_sec++;
-		pthread_cond_timedwait(&progress->wake, &progress->lock, &at);
+		at_ns += progress->interval_ns;
+		pthread_cond_timedwait(&progress->wake, &progress->lock,
+				       &(struct timespec){ .tv_sec = (time_t)(at_ns / NS_PER_S),
+							   .tv_nsec = (long)(at_ns % NS_PER_S) });
 		if (!progress->ended)
 			draw(progress, nsdk_clock_ns());
 	}
@@ -144,6 +161,9 @@ struct perf_progress *perf_progress_create(const struct perf_run *run)
 		return NULL;
 	progress->run = run;
 	progress->terminal = terminal;
+	progress->interval_ns = run->opts.eta_newline_ns;
+	if (progress->interval_ns == 0 || (terminal && progress->interval_ns > NS_PER_S))
+		progress->interval_ns = NS_PER_S;
 	pthread_mutex_init(&progress->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -169,6 +189,7 @@ void perf_progress_start(struct perf_progress *progress)
 	progress->started = true;
 	progress->stage = -1;
 	progress->last_ns = nsdk_clock_ns();
+	progress->newline_ns = progress->last_ns + progress->run->opts.eta_newline_ns;
 	pthread_cond_signal(&progress->wake);
 	pthread_mutex_unlock(&progress->lock);
 }

@@ -215,7 +215,7 @@ void nsdk_nvme_admin_restart(struct nsdk_nvme_ctrlr *ctrlr)
 }
 
 /* A turn of those who wait for a command. It is called back in the end, whatever goes wrong. */
-void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr)
+void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr, unsigned *looks)
 {
 	int err = nvme_resetting(ctrlr) ? 0 : nsdk_nvme_admin_poll(ctrlr);
 
@@ -225,7 +225,7 @@ void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr)
 	if (err == 0 && nsdk_nvme_ctrlr_recovering(ctrlr))
 		err = nsdk_nvme_recover(ctrlr);
 	if (err == 0 || err == -EAGAIN)
-		nsdk_nvme_relax();
+		nsdk_nvme_relax(looks);
 }
 
 struct admin_wait {
@@ -253,6 +253,7 @@ int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 			 struct nsdk_nvme_cpl *cpl)
 {
 	struct admin_wait wait = { 0 };
+	unsigned looks = 0;
 	int err;
 
 	err = nsdk_nvme_recover_settle(ctrlr);
@@ -263,7 +264,7 @@ int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 	if (err)
 		return err;
 	while (!wait.done)
-		nsdk_nvme_admin_go_on(ctrlr);
+		nsdk_nvme_admin_go_on(ctrlr, &looks);
 	if (!wait.answered) {
 		err = nsdk_nvme_ctrlr_failed(ctrlr);
 		return err ? err : -ETIMEDOUT;

@@ -47,15 +47,29 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <nsdk/env.h>
 
 #include "lib/env/opts.h"
 
-/* Lets others run while we wait for a device: a model's thread may need this very CPU. */
-void nsdk_nvme_relax(void)
+/* So many looks of a wait follow each other closely: some milliseconds. */
+#define CLOSE_LOOKS 2000u
+
+/*
+ * Between two looks of a wait, of which there have been so many. Lets others run: a model's thread may need
+ * this very CPU. A device that takes its time (a reset, a format) is looked at less often.
+ */
+void nsdk_nvme_relax(unsigned *looks)
 {
-	sched_yield();
+	static const struct timespec nap = { .tv_nsec = 50000 };
+
+	if (*looks < CLOSE_LOOKS) {
+		++*looks;
+		sched_yield();
+	} else {
+		nanosleep(&nap, NULL);
+	}
 }
 
 /* 0, or why the controller was taken out; the device does no DMA any more then. */
@@ -309,6 +323,7 @@ int nsdk_nvme_attach(struct nsdk_device *dev, struct nsdk_mem *mem,
 		     const struct nsdk_nvme_opts *opts, struct nsdk_nvme_ctrlr **out)
 {
 	struct nsdk_nvme_ctrlr *ctrlr;
+	unsigned looks = 0;
 	int err;
 
 	*out = NULL;
@@ -319,7 +334,7 @@ int nsdk_nvme_attach(struct nsdk_device *dev, struct nsdk_mem *mem,
 		err = nsdk_nvme_attach_poll(ctrlr);
 		if (err != -EAGAIN)
 			break;
-		nsdk_nvme_relax();
+		nsdk_nvme_relax(&looks);
 	}
 	if (!err)
 		*out = ctrlr;
@@ -343,6 +358,7 @@ int nsdk_nvme_detach_poll(struct nsdk_nvme_ctrlr *ctrlr)
 
 int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr)
 {
+	unsigned looks = 0;
 	int err;
 
 	if (!ctrlr)
@@ -354,7 +370,7 @@ int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr)
 		err = nsdk_nvme_detach_poll(ctrlr);
 		if (err != -EAGAIN)
 			return err;
-		nsdk_nvme_relax();
+		nsdk_nvme_relax(&looks);
 	}
 }
 

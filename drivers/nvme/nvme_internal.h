@@ -666,7 +666,7 @@ void nsdk_nvme_admin_destroy(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_admin_submit(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
 			   uint64_t timeout_ns, nvme_admin_cb cb, void *ctx);
 int nsdk_nvme_admin_poll(struct nsdk_nvme_ctrlr *ctrlr);
-void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_admin_go_on(struct nsdk_nvme_ctrlr *ctrlr, unsigned *looks);
 void nsdk_nvme_admin_restart(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_admin_wait(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd,
 			 struct nsdk_nvme_cpl *cpl);
@@ -744,7 +744,7 @@ int nsdk_nvme_ctrlr_fail(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *f
 	__attribute__((format(printf, 3, 4)));
 int nsdk_nvme_ctrlr_gone(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_ctrlr_failed(struct nsdk_nvme_ctrlr *ctrlr);
-void nsdk_nvme_relax(void);
+void nsdk_nvme_relax(unsigned *looks);
 
 static inline uint32_t nvme_read32(struct nsdk_nvme_ctrlr *ctrlr, enum nsdk_nvme_reg reg)
 {

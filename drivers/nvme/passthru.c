@@ -254,6 +254,7 @@ int nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 			 size_t bytes, enum nsdk_dma_dir dir, uint64_t timeout_ns,
 			 struct nsdk_nvme_cpl *cpl)
 {
+	unsigned looks = 0;
 	struct sync_wait wait = { 0 };
 	size_t room = (bytes + NVME_PAGE_MASK) & ~(size_t)NVME_PAGE_MASK;
 	void *bounce = NULL;
@@ -277,7 +278,7 @@ int nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 					       &wait);
 	while (!err && !wait.done) {
 		/* An error of a poll has called everything back, so the loop ends in any case. */
-		nsdk_nvme_admin_go_on(ctrlr);
+		nsdk_nvme_admin_go_on(ctrlr, &looks);
 	}
 	if (!err) {
 		*cpl = wait.cpl;

@@ -145,11 +145,12 @@ int nsdk_nvme_pmr_map_poll(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *
 int nsdk_nvme_pmr_map(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_pmr *out)
 {
 	int err = nsdk_nvme_pmr_map_start(ctrlr);
+	unsigned looks = 0;
 
 	if (err)
 		return err;
 	while ((err = nsdk_nvme_pmr_map_poll(ctrlr, out)) == -EAGAIN)
-		nsdk_nvme_relax();
+		nsdk_nvme_relax(&looks);
 	return err;
 }
 

@@ -540,6 +540,8 @@ int nsdk_nvme_recover(struct nsdk_nvme_ctrlr *ctrlr)
 /* Blocks until all is well or the controller is out; every step has a deadline. */
 int nsdk_nvme_recover_settle(struct nsdk_nvme_ctrlr *ctrlr)
 {
+	unsigned looks = 0;
+
 	for (;;) {
 		int err = nsdk_nvme_ctrlr_failed(ctrlr);
 
@@ -551,7 +553,7 @@ int nsdk_nvme_recover_settle(struct nsdk_nvme_ctrlr *ctrlr)
 		err = nsdk_nvme_recover(ctrlr);
 		if (err != -EAGAIN)
 			return err;
-		nsdk_nvme_relax();
+		nsdk_nvme_relax(&looks);
 	}
 }
 

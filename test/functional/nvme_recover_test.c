@@ -310,6 +310,9 @@ static void run_all(const struct setting *s)
 		/* Rarely, as users do; and it says when it wants more. */
 		if (s->threads || ++turns % 64 == 0 || nsdk_nvme_ctrlr_recovering(ctrlr))
 			nsdk_nvme_ctrlr_poll(ctrlr);
+		/* The workers can do with this processor. */
+		if (s->threads)
+			nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
 		CU_ASSERT_FATAL(nsdk_clock_ns() < deadline_ns);
 	}
 	for (unsigned i = 0; i < worker_count && s->threads; i++)

@@ -8,7 +8,8 @@
 
 # --- before the run -------------------------------------------------------------------------------
 
-refuses 'a controller that never gets ready' 1 'ready' perf emu:nvme,size=1m,fault=never-ready
+refuses 'a controller that never gets ready' 1 'ready .* 100 ms' perf emu:nvme,size=1m,fault=never-ready \
+	--ready_timeout=100ms
 refuses 'identify: a controller that never gets ready' 1 'ready' \
 	identify emu:nvme,size=1m,fault=never-ready
 refuses 'a fatal status during bring-up' 1 'fatal' perf emu:nvme,size=1m,fault=fatal@admin2
@@ -39,7 +40,8 @@ broken 'an I/O error' 'LBA [0-9]+ of namespace 1 failed: .' \
 	emu:nvme,size=4m,fault=badstatus@1000 --rw=randrw --iodepth=8 --time_based --runtime=20
 sentences=2
 broken 'a fatal status, and resets do not help' 'resets did not help' \
-	emu:nvme,size=4m,fault=fatal@1000,reset_fails=9 --rw=randrw --iodepth=8 --time_based --runtime=60
+	emu:nvme,size=4m,fault=fatal@1000,reset_fails=9 --rw=randrw --iodepth=8 --time_based --runtime=60 \
+	--ready_timeout=200ms
 broken 'a command that hangs' 'Command Abort Requested' emu:nvme,size=4m,fault=timeout@1000 \
 	--rw=randrw --iodepth=8 --io_timeout=1 --time_based --runtime=20
 sentences=1
@@ -58,7 +60,7 @@ result 'one of two devices fails: the other goes on' 1 \
 mended='.errors == 0 and .verify_errors == 0 and .status == "done" and .ios == 4096'
 for fault in fatal@1000 fatal@1000,reset_fails=1; do
 	result "fault=$fault is mended" 0 "$mended" emu:nvme,size=16m,nosnoop=all,fault=$fault \
-		--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=5
+		--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=5 --ready_timeout=200ms
 	check "fault=$fault: it says so" grep -q 'fatal status (CSTS 00000003h); it is reset' "$work/err"
 done
 result 'two jobs: both go on after a reset' 0 \
@@ -73,6 +75,8 @@ interrupted()
 	local name=$1 signal=$2 seconds=$3 pid began
 	shift 3
 	: > "$work/err" # what the run before said is not to be mistaken for what this one says
+	# Whether one hangs takes some time to see.
+	[[ $* == *fault=timeout* ]] || set -- "$@" --eta-newline=100ms
 	"$nsdk" perf "$@" --eta=always --json > "$work/out" 2> "$work/err" &
 	pid=$!
 	if ! does_io $pid "$work/err"; then
@@ -137,7 +141,7 @@ same 'a second SIGINT ends the wait' '1 yes' \
 
 : > "$work/err"
 "$nsdk" perf emu:nvme,size=4m,file="$work/disk",nosnoop=all --rw=randrw --time_based --runtime=50 \
-	--verify --policy=nosnoop --eta=always > /dev/null 2> "$work/err" &
+	--verify --policy=nosnoop --eta=always --eta-newline=100ms > /dev/null 2> "$work/err" &
 pid=$!
 does_io $pid "$work/err" || not_ok 'I/O before SIGKILL' "$(said)"
 kill -KILL $pid

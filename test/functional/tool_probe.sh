@@ -66,15 +66,17 @@ refuses 'probe: no device' 2 'device is missing' doctor --probe --yes-overwrite-
 refuses 'probe: two devices' 2 'one too many' \
 	doctor --probe emu:nvme emu:nvme --yes-overwrite-lba=0
 refuses 'probe: a block to overwrite, but no --probe' 2 'for --probe' doctor --yes-overwrite-lba=0
+refuses 'probe: a deadline, but no --probe' 2 'io_timeout is for --probe' doctor --io_timeout=1
+refuses 'probe: no time at all' 2 'a time above 0' doctor --probe emu:nvme --yes-overwrite-lba=0 --io_timeout=0
 
 # --- when it goes wrong: the disk is as before, or it is said ---------------------------------------
 
-# fails NAME PATTERN LINES DEVICE : status 1, so many sentences, nothing on the standard output
+# fails NAME PATTERN LINES DEVICE OPTION... : status 1, so many sentences, nothing on the standard output
 fails()
 {
 	cp "$work/before" "$work/disk"
 	TMPDIR=$work run doctor --probe "emu:nvme,file=$work/disk,nosnoop=all,$4" \
-		--yes-overwrite-lba=7 --json
+		--yes-overwrite-lba=7 --json "${@:5}"
 	sed -i "/the adversary's seed is/d" "$work/err"
 	if [[ $status != 1 || -s $work/out || $(lines_of "$work/err") != "$3" ]]; then
 		not_ok "$1" "expected status 1 and $3 sentences, got $(said)"
@@ -89,7 +91,7 @@ for n in 2 3 4; do
 	fails "probe: I/O $n fails" 'LBA 7 of namespace 1 failed' 1 fault=badstatus@$n
 	check "probe: I/O $n failed, the disk is as before" cmp "$work/before" "$work/disk"
 done
-fails 'probe: I/O that hangs' 'not completed' 1 fault=timeout@5
+fails 'probe: I/O that hangs' 'not completed in 1000 ms' 1 fault=timeout@5 --io_timeout=1
 check 'probe: after I/O that hangs the disk is as before' cmp "$work/before" "$work/disk"
 fails "probe: gone: it is said that the block could not be restored" \
 	'LBA 7 of namespace 1 could NOT be restored' 2 fault=gone@10

@@ -48,7 +48,8 @@ for n in 1 2 31; do
 	result "doorbells in memory, $n at a time" 0 "$good" emu:nvme,size=4m,dbbuf=1 --rw=randrw --verify \
 		--iodepth=$n --iodepth_batch=$((n % 3)) --number_ios=3000 --io_timeout=5s
 	result "doorbells in memory, $n at a time, a device of its own mind" 0 "$good" \
-		emu:nvme,size=4m,dbbuf=1,thread=1,mqes=64 --rw=randrw --verify --iodepth=$n --number_ios=1000
+		emu:nvme,size=4m,dbbuf=1,thread=1,mqes=64 --rw=randrw --verify --iodepth=$n \
+		--number_ios=$((n > 2 ? 1000 : 200))
 done
 result 'doorbells in memory are not for the no-snoop path' 0 "$good" \
 	emu:nvme,size=4m,dbbuf=1,nosnoop=all --rw=randrw --verify --policy=nosnoop --iodepth=8

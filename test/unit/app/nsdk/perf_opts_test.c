@@ -112,7 +112,8 @@ static void all_of_them_are_taken(void)
 	NSDK_ASSERT_TEXT(opts.devices[1], "0000:00:03.0");
 	NSDK_ASSERT_INT(parse("--number_ios=20000", "--size=50%", "--offset=1g", "--verify",
 			      "--policy=nosnoop", "--ns=2", "--randseed=9", "--io_timeout=1",
-			      "--stop_timeout=100ms", "--eta=always", "--json=/dev/null", "emu:nvme"),
+			      "--stop_timeout=100ms", "--eta=always", "--eta-newline=250ms",
+			      "--ready_timeout=3", "--json=/dev/null", "emu:nvme"),
 			TOOL_DONE);
 	NSDK_ASSERT_INT(opts.number_ios, 20000);
 	CU_ASSERT(opts.size.is_percent && opts.size.value == 50);
@@ -124,6 +125,8 @@ static void all_of_them_are_taken(void)
 	NSDK_ASSERT_INT(opts.seed, 9);
 	NSDK_ASSERT_INT(opts.io_timeout_ns, 1000000000);
 	NSDK_ASSERT_INT(opts.stop_timeout_ns, 100000000);
+	NSDK_ASSERT_INT(opts.ready_timeout_ns, 3000000000);
+	NSDK_ASSERT_INT(opts.eta_newline_ns, 250000000);
 	NSDK_ASSERT_TEXT(opts.args.json_file, "/dev/null");
 }
 
@@ -149,6 +152,8 @@ static void wrong_values_are_named(void)
 		{ "--cpus_allowed=3-1", "--cpus_allowed=3-1" },
 		{ "--cpus_allowed=a", "a CPU list is wanted" },
 		{ "--runtime=0", "--runtime=0" },
+		{ "--ready_timeout=0", "--ready_timeout=0" },
+		{ "--eta-newline=soon", "--eta-newline=soon" },
 		{ "--runtime=-1", "--runtime=-1" },
 		{ "--number_ios=0", "--number_ios=0" },
 		{ "--size=0", "--size=0" },
