@@ -11,6 +11,7 @@
  *	perf_device.c    attach, namespace, region
  *	perf_job.c       the poller that does the I/O
  *	perf_sleep.c     --mode: interrupts instead of polling
+ *	perf_wrr.c       --wrr_priority: queues with priorities
  *	perf_sequence.c  in which order blocks are visited
  *	perf_verify.c    self-describing blocks
  *	perf_hist.c      latencies
@@ -59,6 +60,14 @@ static const char perf_help[] =
 	"                      of its own [1]\n"
 	"  --cpus_allowed=LIST CPUs for the jobs, as 0,2-3, dealt out in turn, one each; jobs share\n"
 	"                      when there are more of them [as many CPUs as there are jobs]\n"
+	"\n"
+	"Priorities, of controllers that offer weighted round robin:\n"
+	"  --wrr_priority=LIST of the queues of a device's jobs in turn: urgent, high, medium, low, with\n"
+	"                      commas between; the result says what each class got [none]\n"
+	"  --high_weight=N, --medium_weight=N, --low_weight=N\n"
+	"                      commands of the class that the controller fetches in a round [16, 8, 4]\n"
+	"  --arbitration_burst=N\n"
+	"                      … from one queue at a time: a power of two up to 64 [its own advice]\n"
 	"\n"
 	"Waiting:\n"
 	"  --mode=MODE         poll (default): the CPUs look for completions all the time; interrupt:\n"

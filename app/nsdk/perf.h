@@ -39,6 +39,15 @@ enum perf_eta {
 	PERF_ETA_NEVER,
 };
 
+#define PERF_MAX_PRIORITIES 64u
+
+/* --wrr_priority and what goes with it (perf_wrr.c). */
+struct perf_wrr {
+	uint8_t priorities[PERF_MAX_PRIORITIES]; /* enum nsdk_nvme_priority, of a device's jobs in turn */
+	unsigned count;                          /* 0: no priorities */
+	unsigned burst, high_weight, medium_weight, low_weight; /* 0: the driver's default */
+};
+
 struct perf_opts {
 	struct tool_args args; /* --json and its file */
 	const char *rw;        /* as fio calls it */
@@ -50,6 +59,7 @@ struct perf_opts {
 	unsigned iodepth;
 	unsigned iodepth_batch; /* 0: whatever there is to submit at a time */
 	unsigned cmb;           /* NSDK_NVME_CMB_* */
+	struct perf_wrr wrr;
 	unsigned numjobs;
 	const char *cpus_allowed; /* NULL: choose */
 	uint64_t runtime_ns;      /* 0: none */
@@ -106,6 +116,7 @@ enum perf_dir {
 	PERF_DIRS,
 };
 
+struct perf_device;
 struct perf_job;
 
 /* One I/O in flight, or the place for it. */
@@ -225,6 +236,19 @@ uint32_t perf_pi_after_read(const struct perf_job *job, const struct perf_slot *
 /* In place of nsdk_nvme_read() and nsdk_nvme_write(), and as they. */
 int perf_pi_submit(const struct perf_job *job, struct perf_slot *slot, nsdk_nvme_cb cb);
 int perf_pi_parse_chk(const struct tool_command *command, uint32_t *out);
+
+/* ---- Priorities (perf_wrr.c) ---- */
+
+/* A list of them. @return TOOL_DONE, or another status, said. */
+int perf_wrr_parse(const struct tool_command *command, const char *text, struct perf_wrr *out);
+/* Whether the options go together; likewise. */
+int perf_wrr_check(const struct tool_command *command, const struct perf_wrr *wrr);
+void perf_wrr_attach(const struct perf_wrr *wrr, struct nsdk_nvme_opts *nvme);
+/* Of the queue of a device's so manyth job. */
+enum nsdk_nvme_priority perf_wrr_priority(const struct perf_wrr *wrr, unsigned clone);
+/* What each class got of the device; nothing where there are none. */
+void perf_wrr_print(const struct perf_device *device);
+struct json_object *perf_wrr_json(const struct perf_device *device);
 
 /* ---- A device (perf_device.c) ---- */
 

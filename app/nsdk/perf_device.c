@@ -113,6 +113,7 @@ int perf_device_attach(struct perf_device *device)
 	};
 	int rc;
 
+	perf_wrr_attach(&opts->wrr, &nvme);
 	rc = nsdk_device_attach(device->spec, &attach, &device->dev);
 	if (rc == -EINVAL)
 		device->run->misspelt = true;

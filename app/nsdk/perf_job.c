@@ -571,6 +571,7 @@ static int create_qpair(struct perf_job *job)
 	/* Nobody else writes where this job does, so a block written twice is as good as once. */
 	qpair.retry_writes = true;
 	qpair.interrupts = opts->mode != NSDK_REACTOR_POLL;
+	qpair.priority = perf_wrr_priority(&opts->wrr, job->number % opts->numjobs);
 	return nsdk_nvme_qpair_create(ctrlr, &qpair, &job->qp);
 }
 

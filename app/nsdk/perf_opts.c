@@ -36,6 +36,11 @@ enum {
 	OPT_THINKTIME,
 	OPT_MODE,
 	OPT_IDLE,
+	OPT_WRR_PRIORITY,
+	OPT_BURST,
+	OPT_HIGH_WEIGHT,
+	OPT_MEDIUM_WEIGHT,
+	OPT_LOW_WEIGHT,
 	OPT_PI_ACT,
 	OPT_PI_CHK,
 	OPT_APPTAG,
@@ -56,6 +61,11 @@ static const struct option perf_options[] = {
 	{ "thinktime", required_argument, NULL, OPT_THINKTIME },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "wrr_priority", required_argument, NULL, OPT_WRR_PRIORITY },
+	{ "arbitration_burst", required_argument, NULL, OPT_BURST },
+	{ "high_weight", required_argument, NULL, OPT_HIGH_WEIGHT },
+	{ "medium_weight", required_argument, NULL, OPT_MEDIUM_WEIGHT },
+	{ "low_weight", required_argument, NULL, OPT_LOW_WEIGHT },
 	{ "pi_act", required_argument, NULL, OPT_PI_ACT },
 	{ "pi_chk", required_argument, NULL, OPT_PI_CHK },
 	{ "apptag", required_argument, NULL, OPT_APPTAG },
@@ -240,6 +250,22 @@ static int parse_pi(const struct tool_command *command, int opt, struct perf_opt
 	}
 }
 
+static int parse_wrr(const struct tool_command *command, int opt, struct perf_wrr *wrr)
+{
+	switch (opt) {
+	case OPT_WRR_PRIORITY:
+		return perf_wrr_parse(command, optarg, wrr);
+	case OPT_BURST:
+		return parse_unsigned(command, "arbitration_burst", 1, 64, &wrr->burst);
+	case OPT_HIGH_WEIGHT:
+		return parse_unsigned(command, "high_weight", 1, 256, &wrr->high_weight);
+	case OPT_MEDIUM_WEIGHT:
+		return parse_unsigned(command, "medium_weight", 1, 256, &wrr->medium_weight);
+	default:
+		return parse_unsigned(command, "low_weight", 1, 256, &wrr->low_weight);
+	}
+}
+
 static int parse_one(const struct tool_command *command, int opt, struct perf_opts *opts)
 {
 	uint64_t value;
@@ -258,6 +284,12 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 		return parse_unsigned(command, "iodepth_batch", 0, 65535, &opts->iodepth_batch);
 	case OPT_CMB:
 		return parse_cmb(command, &opts->cmb);
+	case OPT_WRR_PRIORITY:
+	case OPT_BURST:
+	case OPT_HIGH_WEIGHT:
+	case OPT_MEDIUM_WEIGHT:
+	case OPT_LOW_WEIGHT:
+		return parse_wrr(command, opt, &opts->wrr);
 	case OPT_PI_ACT:
 	case OPT_PI_CHK:
 	case OPT_APPTAG:
@@ -359,7 +391,8 @@ static int check_together(const struct tool_command *command, struct perf_opts *
 				  "--zonemode=zbd writes zones from their start on, so --rw=%s%s cannot be: "
 				  "write, read, randread%s is wanted", opts->rw,
 				  opts->verify ? " with --verify" : "", opts->verify ? "" : " or rw");
-	if (flush_check(command, &opts->flush) != TOOL_DONE)
+	if (flush_check(command, &opts->flush) != TOOL_DONE ||
+	    perf_wrr_check(command, &opts->wrr) != TOOL_DONE)
 		return TOOL_USAGE;
 	if (!opts->writes)
 		opts->rwmixread = 100;

@@ -104,6 +104,7 @@ void perf_report(const struct perf_run *run, const struct perf_result *result)
 		print_row("write", result->ios[PERF_WRITE], &result->hist[PERF_WRITE], run, result);
 	if (opts->reads && opts->writes)
 		print_row("both", ios, &result->all, run, result);
+	perf_wrr_print(result->device);
 	if (opts->verify)
 		print_verify(result, opts);
 	print_coherence(result);

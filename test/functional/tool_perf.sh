@@ -180,6 +180,23 @@ same '--json=FILE: and an old one alone' precious "$(cat "$work/kept.json")"
 run perf emu:nvme,size=1m --json=/dev/null
 same '--json=FILE: something that is no regular file' 0 "$status"
 
+# How much each class gets depends on how long it ran; that none gets more than those above it does not, as
+# one CPU does the I/O of all.
+cpu=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
+result 'queues with priorities' 0 \
+	'.errors == 0 and .arbitration.high_weight == 12 and .arbitration.medium_weight == 8 and
+	.arbitration.low_weight == 1 and .arbitration.burst == 4 and
+	[.arbitration.jobs[].priority] == ["high", "medium", "low", "high"] and
+	([.arbitration.jobs[].ios] | add) == .ios and
+	.arbitration.jobs[0].ios >= .arbitration.jobs[2].ios and
+	.arbitration.jobs[1].share >= .arbitration.jobs[2].share' \
+	emu:nvme,size=1m,wrr=1 --rw=randrw --wrr_priority=high,medium,low --high_weight=12 --low_weight=1 \
+	--arbitration_burst=4 --numjobs=4 --cpus_allowed="$cpu" --iodepth=64 --runtime=200ms --time_based
+run perf emu:nvme,size=1m,wrr=1 --wrr_priority=urgent,low --numjobs=3 --number_ios=50
+check 'the table says what each class got' \
+	grep -Pzq '(?s)urgent +100 I/Os of 2 jobs, 66.7 %.*low +50 I/Os of 1 job, 33.3 %' "$work/out"
+refuses 'priorities on a controller without them' 1 'does not offer weighted round robin' \
+	perf emu:nvme,size=1m --wrr_priority=high
 run perf emu:nvme,size=1m --rw=randrw --verify
 check 'the table names what is in force' \
 	grep -Pzq '(?s)enforced: .*policy +coherent.*IOPS.*read.*write.*both.*verify.*coherence.*done' \

@@ -128,6 +128,14 @@ static void all_of_them_are_taken(void)
 	NSDK_ASSERT_INT(opts.ready_timeout_ns, 3000000000);
 	NSDK_ASSERT_INT(opts.eta_newline_ns, 250000000);
 	NSDK_ASSERT_TEXT(opts.args.json_file, "/dev/null");
+	NSDK_ASSERT_INT(parse("--wrr_priority=low,1", "--arbitration_burst=2", "--high_weight=7",
+			      "--medium_weight=6", "--low_weight=5", "emu:nvme"), TOOL_DONE);
+	NSDK_ASSERT_INT(opts.wrr.count, 2);
+	NSDK_ASSERT_INT(opts.wrr.priorities[1], NSDK_NVME_PRIORITY_HIGH);
+	NSDK_ASSERT_INT(opts.wrr.burst, 2);
+	NSDK_ASSERT_INT(opts.wrr.high_weight, 7);
+	NSDK_ASSERT_INT(opts.wrr.medium_weight, 6);
+	NSDK_ASSERT_INT(opts.wrr.low_weight, 5);
 }
 
 /* Each is one sentence, in one line, that names the option and what was given for it. */
@@ -174,6 +182,12 @@ static void wrong_values_are_named(void)
 		{ "--bs", "--bs wants a value" },
 		{ "nvme0", "'nvme0' is not a device" },
 		{ "--time_based", "--time_based wants --runtime" },
+		{ "--wrr_priority=high,", "--wrr_priority=high," },
+		{ "--arbitration_burst=65", "from 1 to 64" },
+		{ "--high_weight=257", "--high_weight=257: a whole number from 1 to 256 is wanted" },
+		{ "--medium_weight=0", "--medium_weight=0" },
+		{ "--low_weight=x", "--low_weight=x" },
+		{ "--low_weight=2", "say --wrr_priority as well" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
