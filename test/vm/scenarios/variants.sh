@@ -59,6 +59,8 @@ same "what the registers say of it" "2 64" "$(nsdk nvme show-regs $limited --out
 	jq -r '"\(.cmbloc % 8) \(.cmbsz / 4096 | floor)"')"
 refuses "more at a time than a queue of eight entries takes" 1 'queue|entries|iodepth' \
 	nsdk perf $tiny --rw=randread --iodepth=32 --number_ios=100
+refuses "priorities, which QEMU's controllers do not offer" 1 'does not offer weighted round robin' \
+	nsdk perf $tiny --wrr_priority=high --number_ios=1
 
 # Each of them is a disk of its own.
 check "identify lists 256 namespaces" nsdk identify $many --json="$WORK/many.json"
