@@ -69,13 +69,6 @@ uint64_t nsdk_curve_ns(const struct nsdk_curve *curve, uint64_t lines)
 		     MAX_NS);
 }
 
-/* Whether an alternative is worth it. */
-static bool is_cheaper(uint64_t other_ns, uint64_t lines_ns)
-{
-	/* No overflow: a curve's costs end at MAX_NS, and "not known" is never cheaper. */
-	return other_ns != UINT64_MAX && other_ns + other_ns / 32 < lines_ns;
-}
-
 /* ---- Making one ---- */
 
 static void curve_add(struct nsdk_curve *curve, uint64_t lines, uint64_t ns)
@@ -130,7 +123,8 @@ static void drop_chance(struct nsdk_curve *crew, const struct nsdk_curve *lines)
 	bool cheaper[NSDK_TUNE_MAX_POINTS + 2] = { false }; /* with one before and one behind */
 
 	for (unsigned i = 0; i < crew->count; i++)
-		cheaper[i + 1] = is_cheaper(crew->at[i].ns, nsdk_curve_ns(lines, crew->at[i].lines));
+		cheaper[i + 1] = nsdk_plan_is_cheaper(crew->at[i].ns,
+						      nsdk_curve_ns(lines, crew->at[i].lines));
 	/* What comes behind the last is not known, so the last stands for itself. */
 	cheaper[crew->count + 1] = true;
 	for (unsigned i = 0; i < crew->count && crew->count > 1; i++) {
@@ -189,7 +183,7 @@ static unsigned bends(const struct nsdk_curve *a, const struct nsdk_curve *b, ui
 
 static bool cheaper_at(const struct nsdk_curve *lines, const struct nsdk_curve *other, uint64_t at)
 {
-	return is_cheaper(nsdk_curve_ns(other, at), nsdk_curve_ns(lines, at));
+	return nsdk_plan_is_cheaper(nsdk_curve_ns(other, at), nsdk_curve_ns(lines, at));
 }
 
 uint64_t nsdk_curve_crossing(const struct nsdk_curve *lines, const struct nsdk_curve *other)
@@ -312,48 +306,61 @@ static uint64_t weigh(const struct nsdk_curve way[2], uint64_t writeback, uint64
 	return (uint64_t)(sum / lines);
 }
 
-void nsdk_planner_choose(const struct nsdk_planner *planner, const struct nsdk_plan_input *in,
-			 struct nsdk_plan *out)
+void nsdk_planner_costs(const struct nsdk_planner *planner, const struct nsdk_plan_input *in,
+			struct nsdk_plan_costs *out)
 {
 	uint64_t writeback = least(in->writeback_lines, MAX_LINES / 2);
 	uint64_t invalidate = least(in->invalidate_lines, MAX_LINES / 2);
 	uint64_t lines = writeback + invalidate, ranges_ns = (uint64_t)in->ranges * RANGE_NS;
-	uint64_t lines_ns = weigh(planner->lines, writeback, invalidate) + ranges_ns, ns;
 
-	out->kind = NSDK_PLAN_LINES;
-	out->crew_cpus = 0;
-	out->ns = lines_ns;
-	if (lines < planner->threshold_lines)
-		return;
+	out->lines = lines;
+	out->count = 1;
+	out->way[0].cpus = 0;
+	out->way[0].ns = weigh(planner->lines, writeback, invalidate) + ranges_ns;
 	for (unsigned i = 0; i < planner->crews && planner->crew[i].cpus <= in->crew_cpus; i++) {
 		if (lines < CREW_LEAST_LINES)
 			break;
-		ns = weigh(planner->crew[i].way, writeback, invalidate) + ranges_ns;
-		if (!is_cheaper(ns, lines_ns) || ns >= out->ns)
-			continue;
-		out->kind = NSDK_PLAN_CREW;
-		out->crew_cpus = planner->crew[i].cpus;
-		out->ns = ns;
+		out->way[out->count].cpus = planner->crew[i].cpus;
+		out->way[out->count++].ns =
+			weigh(planner->crew[i].way, writeback, invalidate) + ranges_ns;
 	}
 	if (!planner->crew_measured && in->crew_cpus > 0 && lines >= DEFAULT_CREW_LINES) {
-		ns = lines_ns / ((uint64_t)in->crew_cpus + 1) + DEFAULT_CREW_NS;
-		if (is_cheaper(ns, lines_ns)) {
-			out->kind = NSDK_PLAN_CREW;
-			out->crew_cpus = in->crew_cpus;
-			out->ns = ns;
-		}
+		out->way[1].cpus = in->crew_cpus;
+		out->way[1].ns = out->way[0].ns / ((uint64_t)in->crew_cpus + 1) + DEFAULT_CREW_NS;
+		out->count = 2;
 	}
+	out->wbinvd_ns = UINT64_MAX;
 	for (unsigned i = 0; i < planner->wbinvds && in->wbinvd_cpus > 0; i++) {
 		/* The first that was measured on as many CPUs or more; they rise. */
 		if (planner->wbinvd[i].cpus < in->wbinvd_cpus)
 			continue;
-		ns = nsdk_curve_ns(&planner->wbinvd[i].curve, lines);
-		if (is_cheaper(ns, lines_ns) && ns < out->ns) {
-			out->kind = NSDK_PLAN_WBINVD;
-			out->crew_cpus = 0;
-			out->ns = ns;
-		}
+		out->wbinvd_ns = nsdk_curve_ns(&planner->wbinvd[i].curve, lines);
 		break;
+	}
+}
+
+void nsdk_planner_choose(const struct nsdk_planner *planner, const struct nsdk_plan_input *in,
+			 struct nsdk_plan *out)
+{
+	struct nsdk_plan_costs costs;
+
+	nsdk_planner_costs(planner, in, &costs);
+	out->kind = NSDK_PLAN_LINES;
+	out->crew_cpus = 0;
+	out->ns = costs.way[0].ns;
+	if (costs.lines < planner->threshold_lines)
+		return;
+	for (unsigned i = 1; i < costs.count; i++) {
+		if (!nsdk_plan_is_cheaper(costs.way[i].ns, costs.way[0].ns) || costs.way[i].ns >= out->ns)
+			continue;
+		out->kind = NSDK_PLAN_CREW;
+		out->crew_cpus = costs.way[i].cpus;
+		out->ns = costs.way[i].ns;
+	}
+	if (nsdk_plan_is_cheaper(costs.wbinvd_ns, costs.way[0].ns) && costs.wbinvd_ns < out->ns) {
+		out->kind = NSDK_PLAN_WBINVD;
+		out->crew_cpus = 0;
+		out->ns = costs.wbinvd_ns;
 	}
 }
 

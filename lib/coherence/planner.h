@@ -30,6 +30,24 @@ struct nsdk_plan {
 	uint64_t ns;        /* expected */
 };
 
+/* What each way is expected to cost; the first is the submitting CPU alone, crews rise by CPUs. */
+struct nsdk_plan_costs {
+	uint64_t lines; /* both ways added up */
+	unsigned count; /* only what is at hand is there, and makes sense at that size */
+	struct {
+		unsigned cpus; /* of the crew */
+		uint64_t ns;
+	} way[1 + NSDK_PLANNER_MAX_CURVES];
+	uint64_t wbinvd_ns; /* UINT64_MAX: not possible, or not known */
+};
+
+/* Whether an alternative is worth it: by more than two measurements of the same thing differ. */
+static inline bool nsdk_plan_is_cheaper(uint64_t other_ns, uint64_t ns)
+{
+	/* No overflow: a curve's costs end at 2^43, and "not known" is never cheaper. */
+	return other_ns != UINT64_MAX && other_ns + other_ns / 32 < ns;
+}
+
 /* Cost against number of lines. Constant once made. */
 struct nsdk_curve {
 	unsigned count; /* 0: not known */
@@ -61,6 +79,10 @@ void nsdk_planner_default(struct nsdk_planner *planner);
 
 /* From a profile; NULL, or one without tables, gives the defaults. */
 void nsdk_planner_from_profile(struct nsdk_planner *planner, const struct nsdk_profile *profile);
+
+/* The same without a choice. Threading: any. */
+void nsdk_planner_costs(const struct nsdk_planner *planner, const struct nsdk_plan_input *in,
+			struct nsdk_plan_costs *out);
 
 /*
  * The cheapest way. No allocation, no floating point, no division but where a batch has lines of both
