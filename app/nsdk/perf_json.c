@@ -51,6 +51,7 @@ static struct json_object *json_coherence(const struct perf_result *result)
 	nsdk_json_put_u64(object, "bytes_skipped_clean", result->coherence.bytes_skipped_clean);
 	nsdk_json_put_u64(object, "wbinvd", result->coherence.wbinvd);
 	nsdk_json_put_u64(object, "batches_shared", result->coherence.batches_shared);
+	nsdk_json_put_u64(object, "batches_tried", result->coherence.batches_tried);
 	nsdk_json_put_u64(object, "violations", result->violations);
 	return object;
 }

@@ -44,6 +44,8 @@ struct nsdk_coherence_stats {
 					   to be clean, or only read by the device */
 	uint64_t wbinvd;              /**< WBINVDs that cleaned its batches, all CPUs added up */
 	uint64_t batches_shared;      /**< of the batches: shared out among flush lcores */
+	uint64_t batches_tried;       /**< of the batches: not cleaned in the way that is thought the
+					   cheapest, to see what another costs now */
 };
 
 /**

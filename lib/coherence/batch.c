@@ -113,7 +113,8 @@ int nsdk_flush_batch_create(struct nsdk_coherence *coh, unsigned max_ranges,
 	}
 	plan_from(batch, UINT64_MAX);
 	if (coh->flusher) {
-		plan_from(batch, nsdk_planner_threshold_lines(&coh->flusher->planner));
+		plan_from(batch, nsdk_learner_threshold_lines(&coh->flusher->planner,
+							      coh->flusher->crew != NULL));
 		batch->flight = calloc(1, sizeof(*batch->flight));
 		/* Each list as it is, and the write-backs cut by each of the invalidations. */
 		if (!batch->flight ||
@@ -504,6 +505,8 @@ static void landed(struct nsdk_flush_batch *batch)
 	count(&batch->counts.lines_invalidated, flight->lines[1]);
 	if (flight->shared)
 		count(&batch->counts.batches_shared, 1);
+	if (flight->tried)
+		count(&batch->counts.batches_tried, 1);
 }
 
 /*
@@ -523,6 +526,9 @@ __attribute__((noinline)) static bool take_off(struct nsdk_flush_batch *batch)
 	(void)write_back_rest(batch, flight);
 	if (!nsdk_flight_start(flight, &batch->shadow)) {
 		clean_here(batch);
+		nsdk_flight_done_here(flight);
+		if (flight->tried)
+			count(&batch->counts.batches_tried, 1);
 		return false;
 	}
 	batch->writeback.count = 0;

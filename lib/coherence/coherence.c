@@ -329,6 +329,7 @@ void nsdk_coherence_counts_add(const struct nsdk_coherence_counts *counts,
 		atomic_load_explicit(&counts->bytes_skipped_clean, memory_order_relaxed);
 	sum->wbinvd += atomic_load_explicit(&counts->wbinvd, memory_order_relaxed);
 	sum->batches_shared += atomic_load_explicit(&counts->batches_shared, memory_order_relaxed);
+	sum->batches_tried += atomic_load_explicit(&counts->batches_tried, memory_order_relaxed);
 }
 
 void nsdk_coherence_stats(struct nsdk_coherence *coh, struct nsdk_coherence_stats *out)

@@ -59,6 +59,7 @@ struct nsdk_coherence_counts {
 	_Atomic uint64_t bytes_skipped_clean;
 	_Atomic uint64_t wbinvd;
 	_Atomic uint64_t batches_shared;
+	_Atomic uint64_t batches_tried;
 };
 
 struct nsdk_coherence {

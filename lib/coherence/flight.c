@@ -12,14 +12,24 @@
  *
  * Asking who may have stored is dear (system calls for each registered thread), so it is asked after
  * the planner has said that WBINVD on a single CPU would be worth it, which is the best case.
+ *
+ * With a crew there is a choice to learn (learner.c): what each large batch took, from here to its fence,
+ * is told to the learner, also where it was done by lines here. The clock is read at the start, at the
+ * end of each poll and at the end. Which ranges there are, who does them, and when they are believed
+ * done, is none of its business.
  */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <nsdk/env.h>
+
 #include "flusher.h"
 #include "lib/env/thread.h"
+
+/* A reactor that comes by in less is not away. */
+#define LEAST_PATIENCE_NS UINT64_C(20000)
 
 int nsdk_flight_init(struct nsdk_flight *flight, struct nsdk_flusher *flusher,
 		     const struct nsdk_line_ops *ops, bool proves, unsigned max_ranges)
@@ -29,6 +39,7 @@ int nsdk_flight_init(struct nsdk_flight *flight, struct nsdk_flusher *flusher,
 	flight->ops = ops;
 	flight->proves = proves;
 	flight->max_ranges = max_ranges;
+	nsdk_learner_init(&flight->learner);
 	flight->ranges = calloc(max_ranges, sizeof(flight->ranges[0]));
 	return flight->ranges ? 0 : -ENOMEM;
 }
@@ -48,6 +59,7 @@ void nsdk_flight_clear(struct nsdk_flight *flight, bool for_cpu)
 	flight->for_cpu = for_cpu;
 	flight->wbinvd = 0;
 	flight->shared = false;
+	flight->tried = false;
 }
 
 /* The CPUs that may hold lines of it dirty. @return how many; 0: not known. */
@@ -73,19 +85,56 @@ static bool may_wbinvd(const struct nsdk_flight *flight)
 	return flight->proves && nsdk_gate_is_open(flight->flusher->gate) && !flight->for_cpu;
 }
 
-static void choose(const struct nsdk_flight *flight, unsigned wbinvd_cpus, struct nsdk_plan *plan)
+/* The one place where what was learned has a say: which kind of plan it is. */
+static void choose(struct nsdk_flight *flight, unsigned wbinvd_cpus, struct nsdk_plan *plan)
 {
 	const struct nsdk_flusher *flusher = flight->flusher;
 	struct nsdk_plan_input in = {
 		.writeback_lines = flight->lines[0],
 		.invalidate_lines = flight->lines[1],
 		.ranges = flight->count,
-		.crew_cpus = flusher->crew ? nsdk_crew_size(flusher->crew) : 0,
+		.crew_cpus = flight->live,
 		.wbinvd_cpus = wbinvd_cpus,
 	};
 
-	nsdk_planner_choose(&flusher->planner, &in, plan);
+	nsdk_learner_choose(&flight->learner, &flusher->planner, &in, flight->for_cpu, plan);
 }
+
+/* ---- Timing, for the learner ---- */
+
+/* A clock is read only where there is something to choose between. */
+static uint64_t look_at_clock(const struct nsdk_flight *flight)
+{
+	return flight->flusher->crew ? nsdk_clock_ns() : 0;
+}
+
+/* The submitter was here, and sees that it has not landed. */
+static void note_poll(struct nsdk_flight *flight)
+{
+	flight->polled_ns = look_at_clock(flight);
+}
+
+static bool was_away(const struct nsdk_flight *flight)
+{
+	return look_at_clock(flight) - flight->polled_ns > flight->patience_ns;
+}
+
+/* The crew's job has ended. @away: nobody came to see that, for too long. */
+static void learn_of_crew(struct nsdk_flight *flight, bool away)
+{
+	const struct nsdk_crew *crew = flight->flusher->crew;
+
+	/* One that was lost on the way says nothing of the rest. */
+	nsdk_learner_took(&flight->learner, look_at_clock(flight) - flight->start_ns,
+			  !away && nsdk_crew_size(crew) >= flight->live);
+}
+
+void nsdk_flight_done_here(struct nsdk_flight *flight)
+{
+	nsdk_learner_took(&flight->learner, look_at_clock(flight) - flight->start_ns, true);
+}
+
+/* ---- Taking off ---- */
 
 /* Take off on WBINVD. @return whether it is under way. */
 static bool start_wbinvd(struct nsdk_flight *flight, const struct nsdk_shadow *shadow)
@@ -110,18 +159,28 @@ static bool start_wbinvd(struct nsdk_flight *flight, const struct nsdk_shadow *s
 
 bool nsdk_flight_start(struct nsdk_flight *flight, const struct nsdk_shadow *shadow)
 {
+	const struct nsdk_flusher *flusher = flight->flusher;
 	struct nsdk_plan plan;
 
+	flight->start_ns = flight->polled_ns = look_at_clock(flight);
+	flight->live = flusher->crew ? nsdk_crew_size(flusher->crew) : 0;
 	choose(flight, may_wbinvd(flight) ? 1 : 0, &plan);
 	if (plan.kind == NSDK_PLAN_WBINVD) {
 		if (start_wbinvd(flight, shadow))
 			goto flying;
 		choose(flight, 0, &plan);
 	}
-	if (plan.kind != NSDK_PLAN_CREW ||
-	    nsdk_crew_start(flight->flusher->crew, flight->ops, flight->ranges, flight->count,
-			    plan.crew_cpus, flight->for_cpu, &flight->job) != 0)
+	flight->tried = nsdk_learner_tries(&flight->learner);
+	if (plan.kind != NSDK_PLAN_CREW)
 		return false;
+	if (nsdk_crew_start(flusher->crew, flight->ops, flight->ranges, flight->count, plan.crew_cpus,
+			    flight->for_cpu, &flight->job) != 0) {
+		/* Not what it was meant to be, so not to be taken for it. */
+		nsdk_learner_forget(&flight->learner);
+		flight->tried = false;
+		return false;
+	}
+	flight->patience_ns = plan.ns / 4 > LEAST_PATIENCE_NS ? plan.ns / 4 : LEAST_PATIENCE_NS;
 	flight->shared = true;
 flying:
 	flight->flying = true;
@@ -148,9 +207,12 @@ bool nsdk_flight_poll(struct nsdk_flight *flight)
 	int rc;
 
 	if (flight->job) {
-		if (!nsdk_crew_poll(flight->job))
+		if (!nsdk_crew_poll(flight->job)) {
+			note_poll(flight);
 			return false;
+		}
 		flight->job = NULL;
+		learn_of_crew(flight, was_away(flight));
 	} else {
 		rc = nsdk_gate_poll(flight->flusher->gate);
 		if (rc == 1)
@@ -172,9 +234,13 @@ void nsdk_flight_finish(struct nsdk_flight *flight)
 	if (!flight->flying)
 		return;
 	if (flight->job) {
+		/* From here on the submitter stays. */
+		bool away = was_away(flight);
+
 		nsdk_crew_finish(flight->job);
 		flight->job = NULL;
 		flight->flying = false;
+		learn_of_crew(flight, away);
 		return;
 	}
 	/* The gate has a deadline of its own. */

@@ -9,7 +9,7 @@
 #include "crew.h"
 #include "engine.h"
 #include "gate.h"
-#include "planner.h"
+#include "learner.h"
 
 /* Made by nsdk_flush_setup(); constant while an engine holds it. */
 struct nsdk_flusher {
@@ -53,6 +53,13 @@ struct nsdk_flight {
 	uint64_t lines[2]; /* by invalidate */
 	unsigned wbinvd;   /* of the flight that ended last: CPUs that have executed it instead */
 	bool shared;       /* … : the crew did it */
+	bool tried;        /* … : not in the way that is thought the cheapest, to see what it costs */
+	/* What the ways cost. It is told sizes and times, and gives a plan's kind. */
+	struct nsdk_learner learner;
+	uint64_t start_ns;  /* of the flight, or of what is done here instead */
+	uint64_t polled_ns; /* when the submitter was last here */
+	uint64_t patience_ns; /* if it stays away for longer, the flight is not to blame */
+	unsigned live; /* members of the crew at the start */
 };
 
 /*
@@ -77,6 +84,8 @@ static inline void nsdk_flight_add(struct nsdk_flight *flight, uintptr_t first, 
  * false: line operations on this CPU are the cheapest, or all there is; nothing has been done.
  */
 bool nsdk_flight_start(struct nsdk_flight *flight, const struct nsdk_shadow *shadow);
+/* What it did not take off with is done by now, fence included. */
+void nsdk_flight_done_here(struct nsdk_flight *flight);
 /* @return whether it has arrived: every line is clean and fenced, as the batch's commit leaves it. */
 bool nsdk_flight_poll(struct nsdk_flight *flight);
 /* Wait for it: bounded, since what does not come is done here. */

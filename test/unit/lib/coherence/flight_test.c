@@ -33,6 +33,7 @@ static struct nsdk_shadow shadow;
 static struct nsdk_cache_model *model;
 static uint8_t *memory;
 static uint8_t wanted[BYTES], seen[BYTES];
+static uint64_t crew_large_ns; /* what the profile says that a crew takes for BYTES */
 static cpu_set_t whole;
 
 /* What the gate's way in is like. */
@@ -82,12 +83,20 @@ static void way_remove(void *priv, int device_fd)
  */
 static _Atomic uint64_t still_ns;
 
+/* But for this thread, whose next so many looks make it go on by so much each. */
+static _Thread_local unsigned looks_left;
+static _Thread_local uint64_t look_ns;
+
 uint64_t __real_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void)
 {
 	uint64_t still = still_ns;
 
+	if (still && looks_left > 0) {
+		looks_left--;
+		still_ns += look_ns;
+	}
 	return still ? still : __real_nsdk_clock_ns();
 }
 
@@ -139,6 +148,8 @@ static void before(void)
 	if (!CPU_ISSET(0, &whole) || !CPU_ISSET(1, &whole))
 		nsdk_skip("CPUs 0 and 1 are needed");
 	memset(&way, 0, sizeof(way));
+	crew_large_ns = 600 * 1000;
+	looks_left = 0;
 	nsdk_unit_log_start();
 }
 
@@ -171,7 +182,7 @@ static void make(const struct nsdk_flush_opts *opts, bool crew, bool wbinvd)
 	for (unsigned w = 0; w < 2; w++) {
 		table(profile, NSDK_TUNE_LINES, (enum nsdk_tune_way)w, 1, 1000, 1024 * 1000);
 		if (crew)
-			table(profile, NSDK_TUNE_CREW, (enum nsdk_tune_way)w, 1, 10000, 600 * 1000);
+			table(profile, NSDK_TUNE_CREW, (enum nsdk_tune_way)w, 1, 10000, crew_large_ns);
 	}
 	if (wbinvd) {
 		table(profile, NSDK_TUNE_WBINVD, NSDK_TUNE_WRITEBACK, 1, 50000, 60000);
@@ -353,6 +364,84 @@ static void a_full_list_is_no_harm(void)
 	for (unsigned i = 0; i < 3 * MAX_RANGES; i++)
 		CU_ASSERT_TRUE(device_sees_it((size_t)i * 16384, 12288));
 	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+/*
+ * One large batch after the other, each right. Lines alone look at the clock when they begin and when they
+ * end, the crew at least once in between, so by that clock it takes twice as long, whatever it does.
+ */
+static void send_timed(unsigned count)
+{
+	for (unsigned round = 0; round < count; round++) {
+		store(0, BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, BYTES, NSDK_DMA_TO_DEVICE);
+		look_ns = 100000;
+		looks_left = 3;
+		nsdk_flush_batch_commit(batch);
+		looks_left = 0;
+		CU_ASSERT_TRUE(device_sees_it(0, BYTES));
+	}
+	NSDK_ASSERT_INT((long)violations(), 0);
+}
+
+static void a_crew_that_is_slow_is_left_but_for_tries(void)
+{
+	uint64_t shared, tried;
+
+	make(&with_crew, true, false);
+	pin_to(0);
+	send_timed(1);
+	NSDK_ASSERT_INT((long)stats().batches_shared, 1);
+	send_timed(20);
+	shared = stats().batches_shared;
+	tried = stats().batches_tried;
+	CU_ASSERT_TRUE(shared < 12);
+	/* It was a try of lines alone that showed it. */
+	CU_ASSERT_TRUE(tried > 0);
+	send_timed(150);
+	CU_ASSERT_TRUE(stats().batches_tried > tried);
+	NSDK_ASSERT_INT((long)(stats().batches_shared - shared), (long)(stats().batches_tried - tried));
+	CU_ASSERT_TRUE(stats().batches_tried - tried < 10);
+	unmake();
+}
+
+/* A profile that sees no use in the crew is not the last word on it. */
+static void what_the_profile_is_against_is_tried_too(void)
+{
+	crew_large_ns = 1100 * 1000;
+	make(&with_crew, true, false);
+	pin_to(0);
+	send_timed(40);
+	CU_ASSERT_TRUE(stats().batches_tried > 0);
+	NSDK_ASSERT_INT((long)stats().batches_shared, (long)stats().batches_tried);
+	unmake();
+}
+
+/* The reactor comes by once a millisecond, and a flush lcore is not to blame for that. */
+static void a_reactor_that_was_away_blames_nobody(void)
+{
+	/* Nor is it lost, however many of its milliseconds pass. */
+	static const struct nsdk_flush_opts patient = {
+		.flush_cpus = "1", .no_profile = true, .flush_timeout_ns = UINT64_C(1) << 60,
+	};
+
+	make(&patient, true, false);
+	pin_to(0);
+	for (unsigned round = 0; round < 12; round++) {
+		bool arrived;
+
+		store(0, BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, BYTES, NSDK_DMA_TO_DEVICE);
+		arrived = nsdk_flush_batch_begin(batch);
+		while (!arrived) {
+			still_ns += 1000000;
+			arrived = nsdk_flush_batch_poll(batch);
+		}
+		CU_ASSERT_TRUE(device_sees_it(0, BYTES));
+	}
+	NSDK_ASSERT_INT((long)stats().batches_shared, 12);
+	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
 	unmake();
 }
 
@@ -653,6 +742,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_small_batch_is_done_at_once),
 	NSDK_UNIT_TEST(what_comes_meanwhile_is_the_next_batch),
 	NSDK_UNIT_TEST(a_full_list_is_no_harm),
+	NSDK_UNIT_TEST(a_crew_that_is_slow_is_left_but_for_tries),
+	NSDK_UNIT_TEST(what_the_profile_is_against_is_tried_too),
+	NSDK_UNIT_TEST(a_reactor_that_was_away_blames_nobody),
 	NSDK_UNIT_TEST(wbinvd_runs_on_who_stored_and_nowhere_else),
 	NSDK_UNIT_TEST(who_is_not_known_is_not_guessed),
 	NSDK_UNIT_TEST(what_is_taken_back_is_never_left_to_wbinvd),
