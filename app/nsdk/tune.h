@@ -76,8 +76,9 @@ const char *tune_format_ns(uint64_t ns, char *buf, size_t buf_bytes);
 void tune_report(const struct nsdk_profile *profile);
 void tune_report_device(const struct nsdk_tune_device *device);
 void tune_report_check(const struct nsdk_tune_check *checks, unsigned count);
-/* The largest ratio of the planner's choice to the best. */
+/* The largest ratio of the planner's choices to the best; and of what the profile alone would choose. */
 double tune_worst_ratio(const struct nsdk_tune_check *checks, unsigned count);
+double tune_static_worst_ratio(const struct nsdk_tune_check *checks, unsigned count);
 
 /* The profile with its crossovers and its file's name; NULL: no memory. */
 struct json_object *tune_json(struct nsdk_profile *profile, const char *path);

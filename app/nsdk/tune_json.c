@@ -46,6 +46,7 @@ struct json_object *tune_json_check(const struct nsdk_tune_check *checks, unsign
 	struct json_object *object = json_object_new_object(), *array = json_object_new_array();
 
 	nsdk_json_put_double(object, "worst_ratio", tune_worst_ratio(checks, count), 4);
+	nsdk_json_put_double(object, "static_worst_ratio", tune_static_worst_ratio(checks, count), 4);
 	nsdk_json_put(object, "profile", path[0] != '\0' ? json_object_new_string(path) : NULL);
 	for (unsigned i = 0; i < count; i++) {
 		const struct nsdk_tune_check *c = &checks[i];
@@ -61,6 +62,7 @@ struct json_object *tune_json_check(const struct nsdk_tune_check *checks, unsign
 		nsdk_json_put_u64(size, "best_ns", c->best_ns);
 		nsdk_json_put_u64(size, "alternatives", c->alternatives);
 		nsdk_json_put_double(size, "ratio", tune_worst_ratio(c, 1), 4);
+		nsdk_json_put_double(size, "static_ratio", tune_static_worst_ratio(c, 1), 4);
 		json_object_array_add(array, size);
 	}
 	nsdk_json_put(object, "sizes", array);

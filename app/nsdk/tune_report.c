@@ -224,6 +224,16 @@ double tune_worst_ratio(const struct nsdk_tune_check *checks, unsigned count)
 	return worst;
 }
 
+double tune_static_worst_ratio(const struct nsdk_tune_check *checks, unsigned count)
+{
+	uint64_t worst_ppm = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (checks[i].static_ratio_ppm > worst_ppm)
+			worst_ppm = checks[i].static_ratio_ppm;
+	return (double)worst_ppm / 1e6;
+}
+
 static const char *way_text(enum nsdk_tune_what what, unsigned cpus, char *buf, size_t buf_bytes)
 {
 	if (what == NSDK_TUNE_CREW)
@@ -251,8 +261,9 @@ void tune_report_check(const struct nsdk_tune_check *checks, unsigned count)
 		       tune_format_ns(c->best_ns, best_ns, sizeof(best_ns)), ratio_of(c));
 	}
 	if (count > 0)
-		printf("worst ratio %.3f, of %u ways to choose from\n", tune_worst_ratio(checks, count),
-		       checks[0].alternatives);
+		printf("worst ratio %.3f, of %u ways to choose from; by the profile alone %.3f\n",
+		       tune_worst_ratio(checks, count), checks[0].alternatives,
+		       tune_static_worst_ratio(checks, count));
 }
 
 /* ---- tune device ---- */

@@ -231,23 +231,25 @@ struct nsdk_tune_opts {
  */
 int nsdk_tune_flush(const struct nsdk_tune_opts *opts, struct nsdk_profile *profile);
 
-/** The planner's choice against each alternative at one size; all are medians of interleaved samples. */
+/** The planner's choices against each alternative at one size; all are medians of interleaved samples. */
 struct nsdk_tune_check {
 	uint64_t bytes;            /**< size of the batch */
 	enum nsdk_tune_way way;    /**< which line operation */
-	enum nsdk_tune_what chosen; /**< what the planner chose: LINES, CREW or WBINVD */
+	enum nsdk_tune_what chosen; /**< what the planner chose in the end: LINES, CREW or WBINVD */
 	unsigned chosen_cpus;      /**< CREW: how many flush CPUs */
-	uint64_t chosen_ns;        /**< what that took, the planning included */
+	uint64_t chosen_ns;        /**< what its choices took, the planning included */
 	enum nsdk_tune_what best;  /**< what was the fastest */
 	unsigned best_cpus;        /**< CREW: how many flush CPUs */
 	uint64_t best_ns;          /**< what that took */
 	uint64_t ratio_ppm;        /**< chosen to best, in millionths: of each round, then the median */
 	unsigned alternatives;     /**< how many were tried */
+	uint64_t static_ratio_ppm; /**< what the profile alone would have chosen, to best: the same median */
 };
 
 /**
- * Compare the planner's choice with brute force: at each size, and half-way between each size and the
- * next, all alternatives there are and the planner's choice take turns.
+ * Compare the planner's choices with brute force: at each size, and half-way between each size and the
+ * next, all alternatives there are and the planner's choice take turns. It learns as it does in a batch,
+ * from what its own choices cost; what the profile alone would have chosen is compared as well.
  *
  * @param profile  what the planner works with; NULL: its built-in defaults.
  * @param out      at most @p max results.

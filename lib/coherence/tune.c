@@ -177,35 +177,69 @@ static int run_wbinvd(struct tune *tune, unsigned count)
 	return nsdk_gate_wbinvd(tune->gate, &cpus);
 }
 
-void nsdk_tune_plan(const struct tune *tune, const struct nsdk_planner *planner, enum nsdk_tune_way way,
-		    uint64_t bytes, struct nsdk_plan *out)
+static void plan_input(const struct tune *tune, const struct tune_subject *subject, uint64_t bytes,
+		       struct nsdk_plan_input *out)
 {
 	uint64_t lines = bytes / NSDK_LINE_BYTES;
-	bool writeback = way == NSDK_TUNE_WRITEBACK;
-	struct nsdk_plan_input in = {
+	bool writeback = subject->way == NSDK_TUNE_WRITEBACK;
+
+	*out = (struct nsdk_plan_input){
 		.writeback_lines = writeback ? lines : 0,
 		.invalidate_lines = writeback ? 0 : lines,
 		.ranges = 1,
 		.crew_cpus = tune->crew != NULL ? tune->crew_cpus : 0,
 		.wbinvd_cpus = tune->gate != NULL ? 1 : 0,
 	};
+}
+
+/* As the batch's commit does: below the threshold one comparison. */
+static bool is_large(const struct tune *tune, const struct tune_subject *subject, uint64_t bytes)
+{
+	return bytes / NSDK_LINE_BYTES >=
+	       nsdk_learner_threshold_lines(subject->planner, tune->crew != NULL);
+}
+
+void nsdk_tune_choose(struct tune *tune, const struct tune_subject *subject, uint64_t bytes,
+		      struct nsdk_plan *out)
+{
+	struct nsdk_plan_input in;
 
 	*out = (struct nsdk_plan){ .kind = NSDK_PLAN_LINES };
-	/* As the batch's commit does: below the threshold one comparison. */
-	if (lines >= nsdk_planner_threshold_lines(planner))
-		nsdk_planner_choose(planner, &in, out);
+	nsdk_learner_forget(tune->learner);
+	if (!is_large(tune, subject, bytes))
+		return;
+	plan_input(tune, subject, bytes, &in);
+	nsdk_learner_choose(tune->learner, subject->planner, &in, false, out);
+}
+
+void nsdk_tune_plan(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, bool learned,
+		    struct nsdk_plan *out)
+{
+	struct nsdk_plan_input in;
+
+	*out = (struct nsdk_plan){ .kind = NSDK_PLAN_LINES };
+	plan_input(tune, subject, bytes, &in);
+	if (learned && is_large(tune, subject, bytes))
+		nsdk_learner_best(tune->learner, subject->planner, &in, false, out);
+	else if (!learned)
+		nsdk_planner_choose(subject->planner, &in, out);
 }
 
 static int run_planned(struct tune *tune, const struct tune_subject *subject, char *va, uint64_t bytes)
 {
+	uint64_t start_ns = is_large(tune, subject, bytes) ? nsdk_clock_ns() : 0;
 	struct nsdk_plan plan;
+	int rc;
 
-	nsdk_tune_plan(tune, subject->planner, subject->way, bytes, &plan);
+	nsdk_tune_choose(tune, subject, bytes, &plan);
 	if (plan.kind == NSDK_PLAN_CREW)
-		return run_crew(tune, subject->way, plan.crew_cpus, va, bytes);
-	if (plan.kind == NSDK_PLAN_WBINVD)
-		return run_wbinvd(tune, 1);
-	return run_lines(tune, subject->way, va, bytes);
+		rc = run_crew(tune, subject->way, plan.crew_cpus, va, bytes);
+	else if (plan.kind == NSDK_PLAN_WBINVD)
+		rc = run_wbinvd(tune, 1);
+	else
+		rc = run_lines(tune, subject->way, va, bytes);
+	tune->planned_ns = start_ns != 0 ? nsdk_clock_ns() - start_ns : 0;
+	return rc;
 }
 
 static int run(struct tune *tune, const struct tune_subject *subject, char *va, uint64_t bytes)
@@ -263,6 +297,9 @@ int nsdk_tune_sample(struct tune *tune, const struct tune_subject *subject, uint
 	*ns = (uint64_t)((unsigned __int128)ticks * 1000000000u / nsdk_ticks_per_s() / pieces);
 	if (*ns == 0)
 		*ns = 1;
+	/* A sample that was spoiled is taken again, and for the learner too it has not been. */
+	if (subject->planner != NULL && rc == 0 && *alone)
+		nsdk_learner_took(tune->learner, tune->planned_ns, true);
 	return rc;
 }
 

@@ -8,7 +8,7 @@
 #include "coherence_internal.h"
 #include "crew.h"
 #include "gate.h"
-#include "planner.h"
+#include "learner.h"
 #include "profile.h"
 
 /* Ways that compete at one size. */
@@ -32,6 +32,8 @@ struct tune {
 	unsigned crowded;        /* samples that count though others were at work on our CPUs */
 	struct nsdk_gate *gate;  /* NULL: closed */
 	int gate_fd;
+	struct nsdk_learner *learner; /* what planned batches go by beside the planner, as a batch does */
+	uint64_t planned_ns;          /* what the last of them took, by the clock that a batch has */
 	char wbinvd_skipped[NSDK_PROFILE_REASON_BYTES];
 	uint64_t stored;         /* what was last stored, so that each store makes a line dirty */
 	unsigned step;
@@ -70,9 +72,12 @@ int nsdk_tune_step(struct tune *tune, const char *format, ...) __attribute__((fo
 /* How many flush CPUs, or CPUs of WBINVD, are tried: 1, 2, 4 … and all; 0 after the last. */
 unsigned nsdk_tune_next_count(unsigned count, unsigned all);
 
-/* What the planner says to @p bytes in one range, with what there is on the bench. */
-void nsdk_tune_plan(const struct tune *tune, const struct nsdk_planner *planner, enum nsdk_tune_way way,
-		    uint64_t bytes, struct nsdk_plan *out);
+/* What a planned subject is given for @p bytes in one range: a batch's next, with what is on the bench. */
+void nsdk_tune_choose(struct tune *tune, const struct tune_subject *subject, uint64_t bytes,
+		      struct nsdk_plan *out);
+/* What it would be given without a try; @learned: by what was learned, else by the profile alone. */
+void nsdk_tune_plan(struct tune *tune, const struct tune_subject *subject, uint64_t bytes, bool learned,
+		    struct nsdk_plan *out);
 
 /* ---- Ways that take turns (tune_contest.c) ---- */
 

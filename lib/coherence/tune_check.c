@@ -6,6 +6,10 @@
  * made (tune_contest.c). The fastest is the one with the least median ratio to the submitting CPU's
  * line operations; the planner's choice is held against it round by round, and the median of those
  * ratios is the result. The planner's own time counts.
+ *
+ * The planner is the one that batches have, with what it learns (learner.c): from its own turns, the first
+ * of each visit included, and from nobody else's. What the profile alone would have chosen is one of the
+ * alternatives, so how that compares is known as well.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -44,8 +48,26 @@ static void enter_all(struct tune *tune, struct tune_contest *contest, enum nsdk
 		enter(contest, NSDK_TUNE_WBINVD, way, 1, NULL);
 }
 
-static void judge(const struct tune *tune, const struct tune_contest *contest,
-		  struct nsdk_tune_check *out)
+static enum nsdk_tune_what what_of(const struct nsdk_plan *plan)
+{
+	return plan->kind == NSDK_PLAN_CREW   ? NSDK_TUNE_CREW :
+	       plan->kind == NSDK_PLAN_WBINVD ? NSDK_TUNE_WBINVD :
+						NSDK_TUNE_LINES;
+}
+
+/* The alternative that a plan is. */
+static unsigned find(const struct tune_contest *contest, const struct nsdk_plan *plan)
+{
+	unsigned cpus = plan->kind == NSDK_PLAN_CREW ? plan->crew_cpus : 1;
+
+	for (unsigned i = 1; i < contest->count; i++) {
+		if (contest->subjects[i].what == what_of(plan) && contest->subjects[i].cpus == cpus)
+			return i;
+	}
+	return 0; /* measured with another number of flush CPUs than is tried here: as what was done */
+}
+
+static void judge(struct tune *tune, const struct tune_contest *contest, struct nsdk_tune_check *out)
 {
 	const struct tune_subject *planned = &contest->subjects[0];
 	uint64_t best_ppm = UINT64_MAX;
@@ -54,10 +76,8 @@ static void judge(const struct tune *tune, const struct tune_contest *contest,
 
 	out->bytes = contest->bytes;
 	out->way = planned->way;
-	nsdk_tune_plan(tune, planned->planner, planned->way, contest->bytes, &plan);
-	out->chosen = plan.kind == NSDK_PLAN_CREW   ? NSDK_TUNE_CREW :
-		      plan.kind == NSDK_PLAN_WBINVD ? NSDK_TUNE_WBINVD :
-						      NSDK_TUNE_LINES;
+	nsdk_tune_plan(tune, planned, contest->bytes, true, &plan);
+	out->chosen = what_of(&plan);
 	out->chosen_cpus = plan.kind == NSDK_PLAN_CREW ? plan.crew_cpus : 1;
 	out->chosen_ns = nsdk_contest_ns(contest, 0, 50);
 	out->alternatives = contest->count - 1;
@@ -73,6 +93,8 @@ static void judge(const struct tune *tune, const struct tune_contest *contest,
 	out->best_cpus = contest->subjects[best].cpus;
 	out->best_ns = nsdk_contest_ns(contest, best, 50);
 	out->ratio_ppm = nsdk_contest_ratio_ppm(contest, 0, best, 50);
+	nsdk_tune_plan(tune, planned, contest->bytes, false, &plan);
+	out->static_ratio_ppm = nsdk_contest_ratio_ppm(contest, find(contest, &plan), best, 50);
 }
 
 /* The sizes, and half-way between each and the next: there the planner has nothing but its curve. */
@@ -123,25 +145,30 @@ static int check_all(struct tune *tune, const struct nsdk_planner *planner, stru
 int nsdk_tune_check(const struct nsdk_tune_opts *opts, const struct nsdk_profile *profile,
 		    struct nsdk_tune_check *out, unsigned max)
 {
-	struct nsdk_planner *planner = calloc(1, sizeof(*planner));
+	struct {
+		struct nsdk_planner planner;
+		struct nsdk_learner learner;
+	} *checked = calloc(1, sizeof(*checked));
 	struct tune_series series = { .count = 0 };
 	struct tune tune;
 	int rc;
 
-	if (planner == NULL)
+	if (checked == NULL)
 		return nsdk_fail(-ENOMEM, "coherence", "no memory to check the planner");
-	nsdk_planner_from_profile(planner, profile);
+	nsdk_planner_from_profile(&checked->planner, profile);
+	nsdk_learner_init(&checked->learner);
 	rc = nsdk_tune_begin(&tune, opts);
+	tune.learner = &checked->learner;
 	if (rc == 0)
 		rc = nsdk_tune_open_crew(&tune, (unsigned)nsdk_cpumask_next(&tune.cpus, 0));
 	if (rc == 0) {
-		rc = check_all(&tune, planner, &series, out, max);
+		rc = check_all(&tune, &checked->planner, &series, out, max);
 		if (rc < 0 && rc != -EINTR && rc != -ENOMEM)
 			nsdk_fail(rc, "coherence",
 				  "the planner cannot be checked: a flush CPU or WBINVD stopped working");
 	}
 	nsdk_series_fini(&series);
 	nsdk_tune_end(&tune);
-	free(planner);
+	free(checked);
 	return rc;
 }

@@ -21,11 +21,13 @@ static void times_have_their_unit(void)
 }
 
 static const struct nsdk_tune_check checks[] = {
-	{ .bytes = 4096, .chosen_ns = 100, .best_ns = 100, .ratio_ppm = 1002000, .alternatives = 2 },
+	{ .bytes = 4096, .chosen_ns = 100, .best_ns = 100, .ratio_ppm = 1002000, .alternatives = 2,
+	  .static_ratio_ppm = 1000000 },
 	{ .bytes = 8192, .way = NSDK_TUNE_INVALIDATE, .chosen = NSDK_TUNE_CREW, .chosen_cpus = 2,
 	  .chosen_ns = 210, .best = NSDK_TUNE_LINES, .best_cpus = 1, .best_ns = 200, .ratio_ppm = 1049000,
-	  .alternatives = 2 },
-	{ .bytes = 12288, .chosen_ns = 90, .best_ns = 100, .ratio_ppm = 910000, .alternatives = 2 },
+	  .alternatives = 2, .static_ratio_ppm = 1330000 },
+	{ .bytes = 12288, .chosen_ns = 90, .best_ns = 100, .ratio_ppm = 910000, .alternatives = 2,
+	  .static_ratio_ppm = 1020000 },
 };
 
 static void the_worst_is_the_largest(void)
@@ -33,6 +35,8 @@ static void the_worst_is_the_largest(void)
 	CU_ASSERT_DOUBLE_EQUAL(tune_worst_ratio(checks, 3), 1.049, 1e-9);
 	CU_ASSERT_DOUBLE_EQUAL(tune_worst_ratio(&checks[2], 1), 0.91, 1e-9);
 	CU_ASSERT_DOUBLE_EQUAL(tune_worst_ratio(checks, 0), 0, 1e-9);
+	CU_ASSERT_DOUBLE_EQUAL(tune_static_worst_ratio(checks, 3), 1.33, 1e-9);
+	CU_ASSERT_DOUBLE_EQUAL(tune_static_worst_ratio(&checks[2], 1), 1.02, 1e-9);
 }
 
 static const char *text_of(struct json_object *object, const char *key)
@@ -48,6 +52,7 @@ static void a_check_for_programs(void)
 	struct json_object *object = tune_json_check(checks, 3, ""), *sizes, *size;
 
 	NSDK_ASSERT_TEXT(text_of(object, "worst_ratio"), "1.0490");
+	NSDK_ASSERT_TEXT(text_of(object, "static_worst_ratio"), "1.3300");
 	CU_ASSERT(json_object_object_get_ex(object, "profile", &sizes) && sizes == NULL);
 	CU_ASSERT(json_object_object_get_ex(object, "sizes", &sizes));
 	NSDK_ASSERT_INT(json_object_array_length(sizes), 3);
@@ -58,6 +63,7 @@ static void a_check_for_programs(void)
 	NSDK_ASSERT_TEXT(text_of(size, "chosen_cpus"), "2");
 	NSDK_ASSERT_TEXT(text_of(size, "best"), "lines");
 	NSDK_ASSERT_TEXT(text_of(size, "ratio"), "1.0490");
+	NSDK_ASSERT_TEXT(text_of(size, "static_ratio"), "1.3300");
 	json_object_put(object);
 	object = tune_json_check(checks, 1, "/a/b");
 	NSDK_ASSERT_TEXT(text_of(object, "profile"), "/a/b");

@@ -71,12 +71,12 @@ int __wrap_nsdk_tune_sample(struct tune *tune, const struct tune_subject *subjec
 {
 	enum nsdk_tune_what what = subject->what;
 	unsigned cpus = subject->cpus;
-	struct nsdk_plan plan;
+	struct nsdk_plan plan = { .kind = NSDK_PLAN_LINES };
 
 	if (machine.ordered < sizeof(machine.order) / sizeof(machine.order[0]))
 		machine.order[machine.ordered++] = what == NSDK_TUNE_CREW ? cpus : 0;
 	if (subject->planner != NULL) {
-		nsdk_tune_plan(tune, subject->planner, subject->way, bytes, &plan);
+		nsdk_tune_choose(tune, subject, bytes, &plan);
 		what = plan.kind == NSDK_PLAN_CREW ? NSDK_TUNE_CREW : NSDK_TUNE_LINES;
 		cpus = plan.crew_cpus;
 	}
@@ -95,6 +95,8 @@ int __wrap_nsdk_tune_sample(struct tune *tune, const struct tune_subject *subjec
 	*alone = machine.crowded_each == 0 || machine.samples % machine.crowded_each != 0;
 	if (!*alone)
 		*ns *= 10;
+	if (subject->planner != NULL)
+		nsdk_learner_took(tune->learner, *ns, true);
 	/* The preparing takes its time too. */
 	machine.now_ns += 2 * *ns;
 	return 0;
