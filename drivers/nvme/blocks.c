@@ -9,6 +9,10 @@
 
 #include <errno.h>
 
+#include <nsdk/nvme_fdp.h>
+
+#include "fdp.h"
+
 #define WZ_FLAGS (NVME_RW_FLAGS | NSDK_NVME_WZ_DEALLOCATE)
 
 /* A limit in units of 2^n pages of the smallest size; 0: none. */
@@ -49,8 +53,8 @@ uint32_t nsdk_nvme_blocks_max(const struct nsdk_nvme_ns *ns, uint8_t opcode)
 }
 
 static int command(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t opcode, uint16_t oncs,
-		   uint64_t lba, uint32_t blocks, uint32_t flags, uint32_t allowed, nsdk_nvme_cb cb,
-		   void *ctx)
+		   uint64_t lba, uint32_t blocks, uint32_t flags, uint32_t allowed,
+		   const struct nsdk_nvme_io_ext *ext, nsdk_nvme_cb cb, void *ctx)
 {
 	struct nsdk_nvme_cmd cmd = {
 		.opcode = opcode,
@@ -64,6 +68,8 @@ static int command(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint8_t 
 
 	if (!err && (flags & ~allowed))
 		err = -EINVAL;
+	if (!err && ext)
+		err = nsdk_nvme_directive_only(ns, &cmd, ext);
 	if (!err)
 		err = nsdk_nvme_check_blocks(ns, lba, blocks);
 	if (err)
@@ -81,19 +87,27 @@ int nsdk_nvme_write_zeroes(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, 
 			   uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
 	return command(ns, qp, NSDK_NVME_NVM_WRITE_ZEROES, NSDK_NVME_ONCS_WRITE_ZEROES, lba, blocks,
-		       flags, WZ_FLAGS, cb, ctx);
+		       flags, WZ_FLAGS, NULL, cb, ctx);
+}
+
+int nsdk_nvme_write_zeroes_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
+			       uint32_t blocks, const struct nsdk_nvme_io_ext *ext, nsdk_nvme_cb cb,
+			       void *ctx)
+{
+	return command(ns, qp, NSDK_NVME_NVM_WRITE_ZEROES, NSDK_NVME_ONCS_WRITE_ZEROES, lba, blocks,
+		       ext->flags, WZ_FLAGS, ext, cb, ctx);
 }
 
 int nsdk_nvme_write_uncorrectable(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
 				  uint32_t blocks, nsdk_nvme_cb cb, void *ctx)
 {
 	return command(ns, qp, NSDK_NVME_NVM_WRITE_UNCORRECTABLE, NSDK_NVME_ONCS_WRITE_UNCORRECTABLE,
-		       lba, blocks, 0, 0, cb, ctx);
+		       lba, blocks, 0, 0, NULL, cb, ctx);
 }
 
 int nsdk_nvme_verify(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, uint64_t lba,
 		     uint32_t blocks, uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
 	return command(ns, qp, NSDK_NVME_NVM_VERIFY, NSDK_NVME_ONCS_VERIFY, lba, blocks, flags,
-		       NVME_RW_FLAGS, cb, ctx);
+		       NVME_RW_FLAGS, NULL, cb, ctx);
 }

@@ -10,6 +10,10 @@
 
 #include <errno.h>
 
+#include <nsdk/nvme_fdp.h>
+
+#include "fdp.h"
+
 _Static_assert(offsetof(struct nsdk_nvme_copy_range, slba) ==
 			       offsetof(struct nsdk_nvme_copy_range_f1, slba) &&
 		       offsetof(struct nsdk_nvme_copy_range, blocks) ==
@@ -38,7 +42,7 @@ static int check_ranges(const struct nsdk_nvme_ns *ns, const uint8_t *ranges, si
 
 static int copy(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void *ranges,
 		unsigned format, size_t range_bytes, unsigned count, uint64_t lba, uint32_t flags,
-		nsdk_nvme_cb cb, void *ctx)
+		const struct nsdk_nvme_io_ext *ext, nsdk_nvme_cb cb, void *ctx)
 {
 	struct nvme_payload payload = { .va = (uintptr_t)ranges };
 	struct nsdk_nvme_cmd cmd = {
@@ -58,7 +62,10 @@ static int copy(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const void 
 		return -EOPNOTSUPP;
 	if ((flags & ~NVME_RW_FLAGS) || (payload.va & 3))
 		return -EINVAL;
-	err = check_ranges(ns, ranges, range_bytes, count, &total);
+	if (ext)
+		err = nsdk_nvme_directive_only(ns, &cmd, ext);
+	if (!err)
+		err = check_ranges(ns, ranges, range_bytes, count, &total);
 	if (!err)
 		err = nsdk_nvme_check_blocks(ns, lba, total);
 	if (!err)
@@ -74,12 +81,19 @@ int nsdk_nvme_copy(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		   const struct nsdk_nvme_copy_range *ranges, unsigned count, uint64_t lba,
 		   uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
-	return copy(ns, qp, ranges, 0, sizeof(*ranges), count, lba, flags, cb, ctx);
+	return copy(ns, qp, ranges, 0, sizeof(*ranges), count, lba, flags, NULL, cb, ctx);
+}
+
+int nsdk_nvme_copy_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		       const struct nsdk_nvme_copy_range *ranges, unsigned count, uint64_t lba,
+		       const struct nsdk_nvme_io_ext *ext, nsdk_nvme_cb cb, void *ctx)
+{
+	return copy(ns, qp, ranges, 0, sizeof(*ranges), count, lba, ext->flags, ext, cb, ctx);
 }
 
 int nsdk_nvme_copy_f1(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
 		      const struct nsdk_nvme_copy_range_f1 *ranges, unsigned count, uint64_t lba,
 		      uint32_t flags, nsdk_nvme_cb cb, void *ctx)
 {
-	return copy(ns, qp, ranges, 1, sizeof(*ranges), count, lba, flags, cb, ctx);
+	return copy(ns, qp, ranges, 1, sizeof(*ranges), count, lba, flags, NULL, cb, ctx);
 }

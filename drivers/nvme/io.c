@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fdp.h"
+
 #define NVME_NOINLINE __attribute__((noinline))
 
 /*
@@ -271,6 +273,8 @@ NVME_NOINLINE static int rw_general(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qp
 							  NSDK_NVME_ONCS_COMPARE : 0);
 	if (!err)
 		err = nsdk_nvme_extra_rw(ns, &cmd, lba, flags, ext, &extra);
+	if (!err && ext)
+		err = nsdk_nvme_directive_say(ns, &cmd, ext);
 	if (!err)
 		err = nsdk_nvme_check_blocks(ns, lba, blocks);
 	if (!err)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fdp.h"
+
 /* Makes room for an active namespace; Identify Namespace fills it in. */
 int nsdk_nvme_ns_add(struct nsdk_nvme_ctrlr *ctrlr, uint32_t nsid)
 {
@@ -43,6 +45,7 @@ no_memory:
 
 void nsdk_nvme_ns_remove(struct nsdk_nvme_ctrlr *ctrlr, uint32_t index)
 {
+	nsdk_nvme_placement_free(ctrlr->namespaces[index]);
 	free(ctrlr->namespaces[index]->zoned);
 	free(ctrlr->namespaces[index]);
 	ctrlr->ns_count--;

@@ -325,6 +325,9 @@ struct nsdk_nvme_ns {
 	bool zoned_listed;    /* rescan.c: it is on the list of those */
 	uint64_t cut_blocks;  /* reads are cut at multiples of it; 0: they need not be */
 	struct nsdk_nvme_zoned *zoned; /* NULL: it never was */
+	/* Its placement identifiers (directive.c); NULL: nobody has asked. */
+	struct nvme_placement *_Atomic placement;
+	struct nvme_placement *placements; /* all that there were: theirs is the memory */
 	struct nsdk_nvme_id_ns id;
 };
 

@@ -18,6 +18,8 @@
 
 #include <errno.h>
 
+#include "fdp.h"
+
 static void start(struct nsdk_nvme_ctrlr *ctrlr);
 
 static void finish(struct nsdk_nvme_ctrlr *ctrlr)
@@ -92,6 +94,9 @@ static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 	ctrlr->rescan.before = ns->metadata;
 	ctrlr->rescan.in_use = ns->block_shift != 0 && !ns->gone && !ctrlr->rescan.own &&
 			       !nsdk_nvme_metadata_guessed(ns);
+	/* One that comes back is another one. */
+	if (ns->gone)
+		nsdk_nvme_placement_forget(ns);
 	/* Of another format more is told later; I/O goes on with what is known of the same one. */
 	if (ns->gone || ns->suspended || !same_format(id, &ns->id)) {
 		ns->elbaf = 0;

@@ -53,6 +53,8 @@ static const struct status_text texts[] = {
 	GENERIC(0x22, "Transient Transport Error"),
 	GENERIC(0x23, "Command Prohibited by Command and Feature Lockdown"),
 	GENERIC(0x24, "Admin Command Media Not Ready"),
+	GENERIC(0x29, "Flexible Data Placement Disabled"),
+	GENERIC(0x2a, "Invalid Placement Handle List"),
 	GENERIC(0x80, "LBA Out of Range"),
 	GENERIC(0x81, "Capacity Exceeded"),
 	GENERIC(0x82, "Namespace Not Ready"),

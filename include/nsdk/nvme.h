@@ -310,6 +310,8 @@ struct nsdk_nvme_io_ext {
 	bool own_ref_tag; /**< ref_tag is meant, else the low bits of the LBA (types 1 and 2) */
 	uint16_t app_tag; /**< written with PRACT, or expected */
 	uint16_t app_mask; /**< bits of it that are compared */
+	uint8_t dtype;     /**< of a write: enum nsdk_nvme_directive (nsdk/nvme_fdp.h); 0: no directive */
+	uint16_t dspec;    /**< what the directive has it for: a placement identifier, a stream */
 	/**
 	 * Metadata that travels apart, of all blocks: DMA memory, dword aligned; on the no-snoop path it
 	 * begins on a cache line and has its last one to itself. NULL where there is none, where
@@ -325,7 +327,9 @@ struct nsdk_nvme_io_ext {
 /**
  * nsdk_nvme_readv() with more to say. A queue pair whose commands have hints leaves the shortest ways for
  * a round of its ring, so hints are for those who know that the controller heeds them.
- * @param ext  untouched after the call. @return as nsdk_nvme_readv(); -EINVAL an ext_bytes unknown here.
+ * @param ext  untouched after the call. @return as nsdk_nvme_readv(); -EINVAL an ext_bytes unknown here; and
+ *             a directive where nothing is written, or a placement identifier that the namespace has not
+ *             got (said); -EOPNOTSUPP the controller has no such directives.
  */
 int nsdk_nvme_readv_ext(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, const struct iovec *iov,
 			int iovcnt, uint64_t lba, uint32_t blocks, const struct nsdk_nvme_io_ext *ext,

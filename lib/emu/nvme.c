@@ -30,6 +30,7 @@
  *	zns_lock	zones
  *	store.extents	one at a time, but for large deallocations which take all by number, and Compare
  *			and Write which takes two
+ *	fdp		reclaim unit handles and what is counted of them
  *	notes		events and the error log
  *
  * What a turn reads all the time and a register write changes (page size, bus mastering, vectors)
@@ -38,11 +39,12 @@
  *
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c
  * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
- * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c and
- * nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and nvme_pmr.c memory that both sides
- * use; nvme_arb.c weighted round robin; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what
- * the user may choose.
+ * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c,
+ * nvme_fdp.c and nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and nvme_pmr.c memory that
+ * both sides use; nvme_arb.c weighted round robin; nvme_store.c and nvme_wcache.c the blocks;
+ * nvme_options.c what the user may choose.
  */
+#include "nvme_fdp.h"
 #include "nvme_internal.h"
 #include "nvme_pi.h"
 #include "nvme_zns.h"
@@ -257,6 +259,9 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 			       "blocks; say a smaller size=");
 		goto destroy_zones;
 	}
+	rc = emu_nvme_fdp_create(ctrl);
+	if (rc)
+		goto destroy_md;
 	rc = emu_nvme_hmb_init(ctrl);
 	if (rc) {
 		rc = nsdk_fail(-ENOMEM, EMU_NVME_ROOM, "emu:nvme: no memory for what hmb= needs");
@@ -280,6 +285,8 @@ destroy_locks:
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 destroy_hmb:
 	emu_nvme_hmb_fini(ctrl);
+	emu_nvme_fdp_destroy(ctrl);
+destroy_md:
 	emu_nvme_md_destroy(ctrl);
 destroy_zones:
 	emu_nvme_zns_destroy(ctrl);
@@ -309,6 +316,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 		pthread_mutex_destroy(&ctrl->cqs[i].lock);
 	}
 	emu_nvme_hmb_fini(ctrl);
+	emu_nvme_fdp_destroy(ctrl);
 	emu_nvme_md_destroy(ctrl);
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);

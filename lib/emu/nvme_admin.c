@@ -3,7 +3,7 @@
  * Admin commands: queues, abort, and the way to the others. All run under the lock of completion
  * queue 0; what they do to another queue is done under that one's lock as well.
  */
-#include "nvme_internal.h"
+#include "nvme_fdp.h"
 
 #define CDW11_PC 0x1u  /* physically contiguous */
 #define CDW11_IEN 0x2u /* create CQ: interrupts enabled */
@@ -261,6 +261,12 @@ int emu_nvme_admin(struct emu_nvme_req *req)
 		return emu_nvme_sanitize(req);
 	case NSDK_NVME_ADMIN_DBBUF_CONFIG:
 		return emu_nvme_dbbuf_config(req);
+	case NSDK_NVME_ADMIN_DIRECTIVE_SEND:
+	case NSDK_NVME_ADMIN_DIRECTIVE_RECEIVE:
+		if (!emu_nvme_fdp_admin_effects(req->ctrl, req->cmd->opcode))
+			return EMU_NVME_GENERIC(INVALID_OPCODE);
+		return req->cmd->opcode == NSDK_NVME_ADMIN_DIRECTIVE_SEND ?
+			       emu_nvme_directive_send(req) : emu_nvme_directive_receive(req);
 	default:
 		return EMU_NVME_GENERIC(INVALID_OPCODE);
 	}

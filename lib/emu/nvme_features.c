@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Get and Set Features (Base 5.15, 5.27). Nothing is kept over a reset, so nothing can be saved.
+ * Get and Set Features (Base 5.15, 5.27). Nothing is kept over a reset, so nothing can be saved, but for the
+ * features of flexible data placement (nvme_fdp.c).
  */
 #include <string.h>
 
+#include "nvme_fdp.h"
 #include "nvme_pi.h"
 
 #define FEAT_IO_COMMAND_SETS 0x19
@@ -37,6 +39,7 @@ void emu_nvme_features_reset(struct emu_nvme *ctrl)
 	memset(&ctrl->features, 0, sizeof(ctrl->features));
 	ctrl->features.over_temperature = DEFAULT_OVER_TEMPERATURE;
 	ctrl->features.queues = ctrl->opts.queues;
+	emu_nvme_fdp_reset(ctrl);
 	emu_nvme_arb_init(&ctrl->arb, 0);
 	atomic_store_explicit(&ctrl->md.known, false, memory_order_relaxed);
 	atomic_store_explicit(&ctrl->write_cache, ctrl->opts.write_cache, memory_order_relaxed);
@@ -74,7 +77,7 @@ bool emu_nvme_feature_exists(const struct emu_nvme *ctrl, unsigned fid)
 	case NSDK_NVME_FEAT_HOST_BEHAVIOR:
 		return ctrl->opts.ms;
 	default:
-		return false;
+		return emu_nvme_fdp_is_feature(ctrl, fid);
 	}
 }
 
@@ -105,6 +108,8 @@ int emu_nvme_get_features(struct emu_nvme_req *req)
 
 	if (!emu_nvme_feature_exists(ctrl, fid) || select > SELECT_CAPABILITIES)
 		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (emu_nvme_fdp_is_feature(ctrl, fid))
+		return emu_nvme_fdp_get_feature(req, fid);
 	if (select == SELECT_CAPABILITIES) {
 		req->dw0 = CAN_CHANGE;
 		if (fid == NSDK_NVME_FEAT_ERROR_RECOVERY)
@@ -218,6 +223,8 @@ int emu_nvme_set_features(struct emu_nvme_req *req)
 
 	if (!emu_nvme_feature_exists(ctrl, fid))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (emu_nvme_fdp_is_feature(ctrl, fid))
+		return emu_nvme_fdp_set_feature(req, fid, cmd->cdw10 & CDW10_SAVE);
 	if (cmd->cdw10 & CDW10_SAVE)
 		return EMU_NVME_SPECIFIC(FEATURE_NOT_SAVEABLE);
 	if (fid == NSDK_NVME_FEAT_ERROR_RECOVERY)

@@ -7,6 +7,7 @@
 
 #include <nsdk/version.h>
 
+#include "nvme_fdp.h"
 #include "nvme_pi.h"
 #include "nvme_zns.h"
 
@@ -85,6 +86,7 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->oacs = NSDK_NVME_OACS_FORMAT | NSDK_NVME_OACS_FIRMWARE | NSDK_NVME_OACS_NS_MANAGEMENT |
 		   NSDK_NVME_OACS_SELF_TEST | (ctrl->opts.dbbuf ? NSDK_NVME_OACS_DBBUF : 0);
 	emu_nvme_hmb_identify(ctrl, id);
+	emu_nvme_fdp_identify(ctrl, id);
 	id->acl = 3;
 	id->aerl = EMU_NVME_AERS - 1;
 	id->frmw = FRMW_SLOTS;
@@ -148,6 +150,7 @@ static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out
 	id->mssrl = EMU_NVME_MSSRL;
 	id->mcl = EMU_NVME_MCL;
 	id->msrc = EMU_NVME_MSRC - 1;
+	id->endgid = ctrl->fdp ? 1 : 0;
 	emu_nvme_md_identify(ctrl, id);
 }
 

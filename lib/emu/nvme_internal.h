@@ -115,6 +115,9 @@ struct emu_nvme_opts {
 	bool mset;   /* it is extended */
 	unsigned pi, pif; /* protection information: its type, and the format of it */
 	bool pil;    /* it is the metadata's first bytes */
+	bool fdp; /* flexible data placement */
+	unsigned fdp_handles, fdp_groups;
+	uint64_t fdp_unit_bytes;
 	enum emu_nvme_fault fault;
 	bool fault_in_admin; /* count admin commands instead of I/O commands */
 	uint64_t fault_at;
@@ -512,6 +515,7 @@ struct emu_nvme {
 	/* Zones, by NSID - 1, under a lock of their own; NULL: none are zoned. */
 	pthread_mutex_t zns_lock;
 	struct emu_nvme_zns *zns;
+	struct emu_nvme_fdp *fdp; /* flexible data placement, with its own lock; NULL: none */
 
 	/* Events and the error log: any queue adds to them, so they have a lock of their own, the
 	 * last to be taken. */

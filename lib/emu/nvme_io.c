@@ -4,10 +4,9 @@
  */
 #include <string.h>
 
+#include "nvme_fdp.h"
 #include "nvme_pi.h"
 #include "nvme_zns.h"
-
-#define CDW12_DTYPE(cdw12) ((cdw12) >> 20 & 0xf) /* write: directive type */
 
 /* Commands Supported and Effects (Base figure 211): supported, changes logical blocks. */
 #define SUPPORTED 0x1u
@@ -154,7 +153,7 @@ static uint16_t do_write(struct emu_nvme_req *req)
 	struct blocks blocks;
 	uint16_t status = command_blocks(req, &blocks);
 
-	if (CDW12_DTYPE(req->cmd->cdw12))
+	if (emu_nvme_fdp_check_write(req->ctrl, req->cmd->cdw12))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	if (!status)
 		status = data_begin(req, blocks.bytes);
@@ -166,21 +165,29 @@ static uint16_t do_write(struct emu_nvme_req *req)
 	if (!status) {
 		count(&req->cq->counters.writes, 1);
 		count(&req->cq->counters.units_written, blocks.bytes / 512);
+		emu_nvme_fdp_wrote(req, blocks.bytes);
 	}
 	return count_media(req, status);
 }
 
 static uint16_t do_write_zeroes(struct emu_nvme_req *req)
 {
+	bool deallocates = req->cmd->cdw12 & NSDK_NVME_WZ_DEALLOCATE;
 	struct blocks blocks;
 	uint16_t status = command_blocks(req, &blocks);
 
 	if (!status)
+		status = emu_nvme_fdp_check_write(req->ctrl, req->cmd->cdw12);
+
+	if (!status)
 		status = emu_nvme_store_zero(&req->ctrl->store, blocks.offset, blocks.bytes);
 	if (!status && req->ctrl->md.bytes)
-		status = emu_nvme_md_zero(req, blocks.offset, blocks.bytes,
-					  req->cmd->cdw12 & NSDK_NVME_WZ_DEALLOCATE);
-	return count_media(req, settle(req, status, &blocks));
+		status = emu_nvme_md_zero(req, blocks.offset, blocks.bytes, deallocates);
+	status = settle(req, status, &blocks);
+	/* What is deallocated is nowhere. */
+	if (!status && !deallocates)
+		emu_nvme_fdp_wrote(req, blocks.bytes);
+	return count_media(req, status);
 }
 
 static uint16_t do_write_uncorrectable(struct emu_nvme_req *req)
@@ -247,7 +254,7 @@ static uint16_t do_copy(struct emu_nvme_req *req)
 	uint64_t total = 0;
 	uint16_t status;
 
-	if (format > 1 || CDW12_DTYPE(req->cmd->cdw12))
+	if (format > 1 || emu_nvme_fdp_check_write(req->ctrl, req->cmd->cdw12))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	if (number > EMU_NVME_MSRC)
 		return EMU_NVME_SPECIFIC(SIZE_LIMIT);
@@ -290,7 +297,10 @@ static uint16_t do_copy(struct emu_nvme_req *req)
 			req->dw0 = i;
 	}
 	emu_nvme_zns_end_write(req->ctrl, req->cmd->nsid, req->lba, total, status);
-	return count_media(req, settle(req, status, &whole));
+	status = settle(req, status, &whole);
+	if (!status)
+		emu_nvme_fdp_wrote(req, whole.bytes);
+	return count_media(req, status);
 }
 
 /* A command that writes SLBA and NLB, where it may: at the write pointer of its zone. */
@@ -388,7 +398,7 @@ static uint16_t check_fused(struct emu_nvme_req *first, struct emu_nvme_req *sec
 	if (compare->opcode != NSDK_NVME_NVM_COMPARE || write->opcode != NSDK_NVME_NVM_WRITE ||
 	    compare->nsid != write->nsid || compare->cdw10 != write->cdw10 ||
 	    compare->cdw11 != write->cdw11 || (compare->cdw12 & 0xffff) != (write->cdw12 & 0xffff) ||
-	    CDW12_DTYPE(write->cdw12))
+	    emu_nvme_fdp_check_write(first->ctrl, write->cdw12))
 		return EMU_NVME_GENERIC(INVALID_FIELD);
 	status = check_command(first);
 	if (!status)
@@ -429,6 +439,7 @@ void emu_nvme_io_fused(struct emu_nvme_req *first, struct emu_nvme_req *second, 
 	if (!write) {
 		count(&second->cq->counters.writes, 1);
 		count(&second->cq->counters.units_written, blocks.bytes / 512);
+		emu_nvme_fdp_wrote(second, blocks.bytes);
 	}
 	statuses[0] = 0;
 	statuses[1] = count_media(second, write);
@@ -445,6 +456,7 @@ int emu_nvme_io(struct emu_nvme_req *req)
 
 	/* Zones are there for a host that has asked for all command sets. */
 	if (!emu_nvme_io_effects(req->cmd->opcode) &&
+	    !emu_nvme_fdp_effects(req->ctrl, req->cmd->opcode) &&
 	    !(req->ctrl->zns && req->ctrl->cc & NSDK_NVME_CC_CSS_SETS &&
 	      emu_nvme_zns_effects(req->cmd->opcode)))
 		return EMU_NVME_GENERIC(INVALID_OPCODE);
@@ -478,6 +490,10 @@ int emu_nvme_io(struct emu_nvme_req *req)
 	case NSDK_NVME_NVM_RESV_ACQUIRE:
 	case NSDK_NVME_NVM_RESV_RELEASE:
 		return emu_nvme_resv(req);
+	case NSDK_NVME_NVM_IO_MGMT_RECEIVE:
+		return emu_nvme_io_mgmt_receive(req);
+	case NSDK_NVME_NVM_IO_MGMT_SEND:
+		return emu_nvme_io_mgmt_send(req);
 	default:
 		return do_verify(req);
 	}

@@ -6,6 +6,7 @@
 
 #include <nsdk/env.h>
 
+#include "nvme_fdp.h"
 #include "nvme_zns.h"
 
 #define LOG_SUPPORTED 0x00
@@ -18,6 +19,7 @@
 #define FSUPP 0x1u
 #define FEATURE_OF_NAMESPACE 0x100000u /* scopes of Base figure 256 */
 #define FEATURE_OF_CONTROLLER 0x200000u
+#define FEATURE_OF_ENDURANCE_GROUP 0x800000u
 
 static const uint8_t log_pages[] = {
 	LOG_SUPPORTED,
@@ -48,12 +50,15 @@ _Static_assert(sizeof(struct smart_log) == 512, "Base figure 207");
 _Static_assert(offsetof(struct smart_log, units_read) == 32, "Base figure 207");
 _Static_assert(offsetof(struct smart_log, error_entries) == 176, "Base figure 207");
 
-static size_t fill_supported(uint8_t *out)
+static size_t fill_supported(const struct emu_nvme *ctrl, uint8_t *out)
 {
 	uint32_t entry = FSUPP;
 
 	for (size_t i = 0; i < sizeof(log_pages); i++)
 		memcpy(out + log_pages[i] * sizeof(entry), &entry, sizeof(entry));
+	for (unsigned page = 0; page < 256; page++)
+		if (emu_nvme_fdp_is_log(ctrl, page))
+			memcpy(out + page * sizeof(entry), &entry, sizeof(entry));
 	return 1024;
 }
 
@@ -105,19 +110,32 @@ static size_t fill_smart(struct emu_nvme *ctrl, uint8_t *out)
 	return sizeof(log);
 }
 
-static size_t fill_commands(unsigned csi, uint8_t *out)
+static size_t fill_commands(const struct emu_nvme *ctrl, unsigned csi, uint8_t *out)
 {
 	uint32_t effects;
 
 	for (unsigned opcode = 0; opcode < 256; opcode++) {
-		effects = emu_nvme_admin_effects(opcode);
+		effects = emu_nvme_admin_effects(opcode) | emu_nvme_fdp_admin_effects(ctrl, opcode);
 		memcpy(out + opcode * 4, &effects, 4);
-		effects = emu_nvme_io_effects(opcode);
+		effects = emu_nvme_io_effects(opcode) | emu_nvme_fdp_effects(ctrl, opcode);
 		if (csi == NSDK_NVME_CSI_ZNS)
 			effects |= emu_nvme_zns_effects(opcode);
 		memcpy(out + 1024 + opcode * 4, &effects, 4);
 	}
 	return 4096;
+}
+
+static uint32_t scope(unsigned fid)
+{
+	switch (fid) {
+	case NSDK_NVME_FEAT_ERROR_RECOVERY:
+	case NSDK_NVME_FEAT_FDP_EVENTS:
+		return FEATURE_OF_NAMESPACE;
+	case NSDK_NVME_FEAT_FDP:
+		return FEATURE_OF_ENDURANCE_GROUP;
+	default:
+		return FEATURE_OF_CONTROLLER;
+	}
 }
 
 static size_t fill_features(const struct emu_nvme *ctrl, uint8_t *out)
@@ -127,8 +145,7 @@ static size_t fill_features(const struct emu_nvme *ctrl, uint8_t *out)
 	for (unsigned fid = 0; fid < 256; fid++) {
 		if (!emu_nvme_feature_exists(ctrl, fid))
 			continue;
-		effects = FSUPP | (fid == NSDK_NVME_FEAT_ERROR_RECOVERY ? FEATURE_OF_NAMESPACE :
-									  FEATURE_OF_CONTROLLER);
+		effects = FSUPP | scope(fid);
 		memcpy(out + fid * 4, &effects, 4);
 	}
 	return 1024;
@@ -145,7 +162,7 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 	uint16_t status;
 	size_t bytes;
 
-	if (memchr(log_pages, (int)page, sizeof(log_pages)) == NULL)
+	if (memchr(log_pages, (int)page, sizeof(log_pages)) == NULL && !emu_nvme_fdp_is_log(ctrl, page))
 		return EMU_NVME_SPECIFIC(INVALID_LOG_PAGE);
 	/* None of them is of one namespace. */
 	if (cmd->nsid != 0 && cmd->nsid != NSDK_NVME_NSID_ALL)
@@ -157,7 +174,7 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 		return EMU_NVME_GENERIC(INVALID_FIELD); /* another command set */
 	switch (page) {
 	case LOG_SUPPORTED:
-		bytes = fill_supported(log);
+		bytes = fill_supported(ctrl, log);
 		break;
 	case NSDK_NVME_LOG_ERROR:
 		bytes = fill_errors(ctrl, log);
@@ -178,10 +195,15 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 		bytes = emu_nvme_sanitize_log(ctrl, log);
 		break;
 	case NSDK_NVME_LOG_COMMANDS:
-		bytes = fill_commands(cmd->cdw14 >> 24, log);
+		bytes = fill_commands(ctrl, cmd->cdw14 >> 24, log);
+		break;
+	case LOG_FEATURES:
+		bytes = fill_features(ctrl, log);
 		break;
 	default:
-		bytes = fill_features(ctrl, log);
+		status = emu_nvme_fdp_log(req, page, log, &bytes);
+		if (status)
+			return status;
 		break;
 	}
 	if (offset % 4 || offset > bytes)

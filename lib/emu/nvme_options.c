@@ -6,6 +6,7 @@
 
 #include <nsdk/log.h>
 
+#include "nvme_fdp.h"
 #include "nvme_pi.h"
 #include "options.h"
 
@@ -16,6 +17,8 @@ struct said {
 	unsigned lba, nosnoop, thread, vwc, volatile_cache, sgl, abort, delete_sq, disable_hangs;
 	uint64_t ms;
 	unsigned mset, pi, pil, pif;
+	uint64_t fdp_rg, fdp_ruh, fdp_runs;
+	unsigned fdp;
 	unsigned zoned, zone_cross, dbbuf, wrr;
 	uint64_t cmb;
 	char cmb_for[48];
@@ -36,7 +39,7 @@ static const char *const pif_words[] = { "0", "1", "2", NULL };
 
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU,
        IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
-       MS, MSET, PI, PIL, PIF,
+       MS, MSET, PI, PIL, PIF, FDP, FDP_RG, FDP_RUH, FDP_RUNS,
        ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, WRR, HMB,
        CMB, CMB_FOR, PMR, PMR_FILE,
        OPTIONS };
@@ -94,6 +97,10 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[PI] = { "pi", NSDK_EMU_OPTION_WORD, AT(pi), .words = pi_words },
 	[PIL] = { "pil", NSDK_EMU_OPTION_WORD, AT(pil), .words = off_on },
 	[PIF] = { "pif", NSDK_EMU_OPTION_WORD, AT(pif), .words = pif_words },
+	[FDP] = { "fdp", NSDK_EMU_OPTION_WORD, AT(fdp), .words = off_on },
+	[FDP_RG] = { "fdp_rg", NSDK_EMU_OPTION_NUMBER, AT(fdp_rg), 1, 64 },
+	[FDP_RUH] = { "fdp_ruh", NSDK_EMU_OPTION_NUMBER, AT(fdp_ruh), 1, EMU_NVME_MAX_RUH },
+	[FDP_RUNS] = { "fdp_runs", NSDK_EMU_OPTION_BYTES, AT(fdp_runs), 4096, (uint64_t)1 << 40 },
 };
 
 static int read_fault(const char *text, struct emu_nvme_opts *out)
@@ -191,6 +198,29 @@ static int check_metadata(const struct said *said, const bool *given)
 	return 0;
 }
 
+/* What goes together of flexible data placement. */
+static int check_fdp(const struct said *said, const bool *given)
+{
+	if (!said->fdp) {
+		for (unsigned i = FDP_RG; i <= FDP_RUNS; i++)
+			if (given[i])
+				return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+						 "emu:nvme: %s= is for flexible data placement; say fdp=1 as well",
+						 options[i].name);
+		return 0;
+	}
+	if (said->zoned)
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: fdp=1 does not go with zoned=1: zones place their data themselves");
+	if (said->fdp_rg * said->fdp_ruh > EMU_NVME_MAX_PIDS || said->fdp_runs % 4096)
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+				 "emu:nvme: fdp_ruh=%llu times fdp_rg=%llu is to be %u at most, and "
+				 "fdp_runs=%llu a multiple of 4096", (unsigned long long)said->fdp_ruh,
+				 (unsigned long long)said->fdp_rg, EMU_NVME_MAX_PIDS,
+				 (unsigned long long)said->fdp_runs);
+	return 0;
+}
+
 int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 {
 	struct said said = {
@@ -201,6 +231,9 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.vwc = 1,
 		.sgl = EMU_NVME_SGL_ANY,
 		.zone = (uint64_t)4 << 20,
+		.fdp_rg = 1,
+		.fdp_ruh = 4,
+		.fdp_runs = (uint64_t)4 << 20,
 	};
 	bool given[OPTIONS];
 	int rc;
@@ -217,6 +250,8 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 	rc = check_zones(&said, given);
 	if (!rc)
 		rc = check_metadata(&said, given);
+	if (!rc)
+		rc = check_fdp(&said, given);
 	if (rc)
 		return rc;
 	*out = (struct emu_nvme_opts){
@@ -261,6 +296,10 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.pi = said.pi,
 		.pil = said.pil,
 		.pif = said.pif,
+		.fdp = said.fdp,
+		.fdp_groups = (unsigned)said.fdp_rg,
+		.fdp_handles = (unsigned)said.fdp_ruh,
+		.fdp_unit_bytes = said.fdp_runs,
 	};
 	memcpy(out->file, said.file, sizeof(out->file));
 	if (out->size_bytes % out->lba_bytes)

@@ -43,6 +43,11 @@ static void reads_all_of_them(void)
 	NSDK_ASSERT_INT(opts.ms, 0);
 	NSDK_ASSERT_INT(emu_nvme_opts_read("ms=64,mset=1,pi=3,pil=1,pif=2", &opts), 0);
 	CU_ASSERT(opts.ms == 64 && opts.mset && opts.pi == 3 && opts.pil && opts.pif == 2);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("fdp=1", &opts), 0);
+	CU_ASSERT(opts.fdp && opts.fdp_handles == 4 && opts.fdp_groups == 1);
+	NSDK_ASSERT_INT(opts.fdp_unit_bytes, 4 << 20);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("fdp=1,fdp_ruh=16,fdp_rg=64,fdp_runs=32K", &opts), 0);
+	CU_ASSERT(opts.fdp_handles == 16 && opts.fdp_groups == 64 && opts.fdp_unit_bytes == 32768);
 	NSDK_ASSERT_INT(emu_nvme_opts_read("ms=8,fault=guard@4", &opts), 0);
 	CU_ASSERT(opts.fault == EMU_NVME_FAULT_GUARD && opts.fault_at == 4 && !opts.pi);
 }
@@ -102,6 +107,10 @@ static void refuses_what_is_wrong(void)
 	refuses("cmb=4k,cmb_for=sq+all", "words of sq, cq, lists");
 	refuses("volatile_cache=1", "say file=PATH as well");
 	refuses("volatile_cache=1,file=/tmp/x,vwc=0", "not vwc=0");
+	refuses("fdp_ruh=3", "fdp_ruh= is for flexible data placement; say fdp=1 as well");
+	refuses("fdp=1,fdp_ruh=17,fdp_rg=64", "fdp_ruh=17 times fdp_rg=64 is to be 1024 at most");
+	refuses("fdp=1,fdp_runs=5000", "fdp_runs=5000 a multiple of 4096");
+	refuses("fdp=1,zoned=1", "fdp=1 does not go with zoned=1");
 	refuses("pi=1", "say ms=8 as well");
 	refuses("mset=1,ms=0", "say ms=8 as well");
 	refuses("ms=129", "ms=129");
