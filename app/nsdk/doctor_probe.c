@@ -376,6 +376,9 @@ static int find_block(struct probe *probe)
 	}
 	probe->ns = nsdk_nvme_ns_get(probe->ctrlr, facts->nsid);
 	facts->block_bytes = nsdk_nvme_ns_block_bytes(probe->ns);
+	/* A format that makes no sense, as the driver has said. */
+	if (facts->block_bytes == 0)
+		return -EIO;
 	if (facts->lba >= nsdk_nvme_ns_blocks(probe->ns)) {
 		tool_say("--yes-overwrite-lba=%llu is beyond the end of namespace %u of %s, which has "
 			 "%llu blocks",

@@ -42,6 +42,9 @@ static int find_region(struct perf_device *device)
 	uint64_t whole, offset = 0, size;
 
 	device->block_bytes = nsdk_nvme_ns_block_bytes(device->ns);
+	/* A format that makes no sense, as the driver has said. */
+	if (device->block_bytes == 0)
+		return -EIO;
 	whole = nsdk_nvme_ns_blocks(device->ns) * device->block_bytes;
 	if (opts->bs_bytes % device->block_bytes != 0) {
 		tool_say("--bs=%llu is not a multiple of the %u-byte blocks of %s",

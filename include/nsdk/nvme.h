@@ -167,7 +167,7 @@ struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t ns
 uint32_t nsdk_nvme_ns_id(const struct nsdk_nvme_ns *ns);
 /** Identify Namespace data. Valid until detach. */
 const struct nsdk_nvme_id_ns *nsdk_nvme_ns_data(const struct nsdk_nvme_ns *ns);
-/** Data bytes of a block. */
+/** Data bytes of a block; 0 where the namespace's format makes no sense, so that it cannot be used. */
 uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns);
 /** Number of blocks. */
 uint64_t nsdk_nvme_ns_blocks(const struct nsdk_nvme_ns *ns);
