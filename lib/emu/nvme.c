@@ -41,7 +41,7 @@
  * queues and turns; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c, nvme_features.c,
  * nvme_log.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c,
  * nvme_fdp.c and nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and nvme_pmr.c memory that
- * both sides use; nvme_arb.c weighted round robin; nvme_store.c and nvme_wcache.c the blocks;
+ * both sides use; nvme_arb.c weighted round robin; nvme_lie.c lies; nvme_store.c and nvme_wcache.c the blocks;
  * nvme_options.c what the user may choose.
  */
 #include "nvme_fdp.h"

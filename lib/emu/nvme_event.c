@@ -65,6 +65,11 @@ void emu_nvme_event_deliver(struct emu_nvme *ctrl)
 	struct emu_nvme_cq *cq = &ctrl->cqs[0];
 	uint32_t dw0 = 0;
 
+	/* fault=storm@: as if the host had read the log page since the last one. */
+	if (atomic_load(&ctrl->storms)) {
+		emu_nvme_event_unmask(ctrl, NSDK_NVME_LOG_SMART);
+		emu_nvme_event_raise(ctrl, EMU_NVME_EVENT_SMART, 0, NSDK_NVME_LOG_SMART);
+	}
 	while (ctrl->aer_count && atomic_load(&ctrl->event_any) && emu_nvme_cq_has_room(cq) &&
 	       take_event(ctrl, &dw0)) {
 		emu_nvme_post(ctrl, cq, &ctrl->sqs[0], ctrl->aer_cids[0], dw0, 0);

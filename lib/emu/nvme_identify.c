@@ -152,6 +152,10 @@ static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out
 	id->msrc = EMU_NVME_MSRC - 1;
 	id->endgid = ctrl->fdp ? 1 : 0;
 	emu_nvme_md_identify(ctrl, id);
+	if (ctrl->opts.fault == EMU_NVME_FAULT_IDENTIFY) {
+		id->flbas = 0xf;
+		id->nuse = UINT64_MAX;
+	}
 }
 
 static void fill_independent_namespace(uint8_t *out)

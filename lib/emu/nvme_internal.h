@@ -55,13 +55,24 @@ enum emu_nvme_sgl {
 enum emu_nvme_fault {
 	EMU_NVME_FAULT_NONE,
 	EMU_NVME_FAULT_NEVER_READY, /* CSTS.RDY stays 0 */
+	EMU_NVME_FAULT_IDENTIFY,    /* a namespace has a format that there is not */
+	/* Commands are counted. */
 	EMU_NVME_FAULT_FATAL,       /* CSTS.CFS after so many commands; once */
 	EMU_NVME_FAULT_GONE,        /* pulled out after so many commands */
 	EMU_NVME_FAULT_CUT,         /* power is lost at that command: what is not flushed, too */
 	EMU_NVME_FAULT_TIMEOUT,     /* one command never completes */
 	EMU_NVME_FAULT_BAD_STATUS,  /* one command fails with Internal Error */
-	EMU_NVME_FAULT_LOST_IRQ,    /* one interrupt of an I/O queue is never sent */
 	EMU_NVME_FAULT_GUARD,       /* one write leaves wrong guards behind */
+	EMU_NVME_FAULT_FLAP,        /* CSTS.RDY falls, although nobody has disabled it (nvme_lie.c) */
+	EMU_NVME_FAULT_STORM,       /* asynchronous events have no end */
+#define EMU_NVME_FAULT_LAST_OF_COMMANDS EMU_NVME_FAULT_STORM
+	EMU_NVME_FAULT_LOST_IRQ,    /* one interrupt of an I/O queue is never sent */
+	/* Completions are counted. */
+	EMU_NVME_FAULT_BAD_CID,     /* one is of a command that there is not */
+	EMU_NVME_FAULT_TWICE,       /* one comes again */
+	EMU_NVME_FAULT_PHASE,       /* one looks as if it were old */
+	EMU_NVME_FAULT_BAD_QID,     /* one is of another queue */
+	EMU_NVME_FAULT_BAD_HEAD,    /* one has the head beyond its queue */
 };
 
 /* What comes of an Abort for a command that hangs (fault=timeout@). */
@@ -529,6 +540,7 @@ struct emu_nvme {
 	uint64_t power_on_ns;
 	uint64_t unsafe_shutdowns;
 	_Atomic uint64_t fault_count;
+	atomic_bool flaps, storms; /* those faults have begun */
 
 	pthread_t thread;
 	bool thread_runs;
@@ -623,6 +635,14 @@ void emu_nvme_io_fused(struct emu_nvme_req *first, struct emu_nvme_req *second, 
 void emu_nvme_resv_create(struct emu_nvme *ctrl);
 bool emu_nvme_resv_forbids(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd);
 uint16_t emu_nvme_resv(struct emu_nvme_req *req);
+
+/* nvme_lie.c: one more of what the fault counts; whether that is the one, or one of those. */
+uint64_t emu_nvme_fault_counts(struct emu_nvme *ctrl);
+bool emu_nvme_is_faulty(const struct emu_nvme *ctrl, uint64_t number);
+/* Of a completion. @return how often to post it. */
+unsigned emu_nvme_lie(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq, struct nsdk_nvme_cpl *cpl);
+void emu_nvme_lie_behind(struct emu_nvme *ctrl);
+void emu_nvme_lie_reset(struct emu_nvme *ctrl);
 
 /* nvme_admin.c, nvme_io.c, …: carry out a command. @return a status or EMU_NVME_LATER. */
 int emu_nvme_admin(struct emu_nvme_req *req);

@@ -40,8 +40,8 @@ static const char *const pif_words[] = { "0", "1", "2", NULL };
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU,
        IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        MS, MSET, PI, PIL, PIF, FDP, FDP_RG, FDP_RUH, FDP_RUNS,
-       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, WRR, HMB,
-       CMB, CMB_FOR, PMR, PMR_FILE,
+       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, WRR,
+       HMB, CMB, CMB_FOR, PMR, PMR_FILE,
        OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
@@ -116,11 +116,18 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		{ "badstatus@", EMU_NVME_FAULT_BAD_STATUS },
 		{ "lostirq@", EMU_NVME_FAULT_LOST_IRQ },
 		{ "guard@", EMU_NVME_FAULT_GUARD },
+		{ "flap@", EMU_NVME_FAULT_FLAP },
+		{ "storm@", EMU_NVME_FAULT_STORM },
+		{ "badcid@", EMU_NVME_FAULT_BAD_CID },
+		{ "twice@", EMU_NVME_FAULT_TWICE },
+		{ "phase@", EMU_NVME_FAULT_PHASE },
+		{ "badqid@", EMU_NVME_FAULT_BAD_QID },
+		{ "badhead@", EMU_NVME_FAULT_BAD_HEAD },
 	};
 	const char *count;
 
-	if (strcmp(text, "never-ready") == 0) {
-		out->fault = EMU_NVME_FAULT_NEVER_READY;
+	if (strcmp(text, "never-ready") == 0 || strcmp(text, "identify") == 0) {
+		out->fault = text[0] == 'n' ? EMU_NVME_FAULT_NEVER_READY : EMU_NVME_FAULT_IDENTIFY;
 		return 0;
 	}
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
@@ -140,9 +147,10 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		break;
 	}
 	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
-			 "emu:nvme: fault=%s: give never-ready, or fatal@N, gone@N, cut@N, timeout@N, "
-			 "badstatus@N or guard@N, where N counts I/O commands from 1 (adminN: admin commands; "
-			 "everyN: again and again), or lostirq@N, where it counts interrupts",
+			 "emu:nvme: fault=%s: give never-ready or identify, or fatal@N, gone@N, cut@N, timeout@N, "
+			 "badstatus@N, guard@N, flap@N or storm@N, where N counts I/O commands from 1 (adminN: "
+			 "admin commands; everyN: again and again), or badcid@N, twice@N, phase@N, badqid@N or "
+			 "badhead@N, where it counts completions, or lostirq@N, where it counts interrupts",
 			 text);
 }
 

@@ -172,23 +172,14 @@ static bool has_room_for_next(const struct emu_nvme_cq *cq, const struct emu_nvm
 	return room(cq) >= (sq->fused ? 2 : 1);
 }
 
-void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
-		   uint16_t cid, uint64_t dw01, uint16_t status)
+static void post_entry(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct nsdk_nvme_cpl *cpl)
 {
 	bool nosnoop = ctrl->opts.nosnoop == EMU_NVME_NOSNOOP_ALL;
-	struct nsdk_nvme_cpl cpl = {
-		.dw0 = (uint32_t)dw01,
-		.dw1 = (uint32_t)(dw01 >> 32),
-		.sqhd = (uint16_t)sq->head,
-		.sqid = sq->id,
-		.cid = cid,
-		.status = (uint16_t)(status | (cq->phase ? NSDK_NVME_STATUS_PHASE : 0)),
-	};
-	uint64_t iova = cq->iova + cq->tail * sizeof(cpl);
+	uint64_t iova = cq->iova + cq->tail * sizeof(*cpl);
 
 	/* One write is visible in ascending order and with release order (dma.c): the host that sees
 	 * the phase, which comes last, sees the entry and all data that was written before it. */
-	if (nsdk_emu_dma_write(&ctrl->model.dma, iova, &cpl, sizeof(cpl), nosnoop, cq->owner)) {
+	if (nsdk_emu_dma_write(&ctrl->model.dma, iova, cpl, sizeof(*cpl), nosnoop, cq->owner)) {
 		emu_nvme_fatal(ctrl, "a completion could not be written to its queue");
 		return;
 	}
@@ -201,12 +192,25 @@ void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct e
 	}
 }
 
-static bool is_faulty(const struct emu_nvme *ctrl, uint64_t number)
+void emu_nvme_post(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, const struct emu_nvme_sq *sq,
+		   uint16_t cid, uint64_t dw01, uint16_t status)
 {
-	if (number == 0)
-		return false;
-	return ctrl->opts.fault_again ? number % ctrl->opts.fault_at == 0 :
-					number == ctrl->opts.fault_at;
+	struct nsdk_nvme_cpl cpl = {
+		.dw0 = (uint32_t)dw01,
+		.dw1 = (uint32_t)(dw01 >> 32),
+		.sqhd = (uint16_t)sq->head,
+		.sqid = sq->id,
+		.cid = cid,
+		.status = (uint16_t)(status | (cq->phase ? NSDK_NVME_STATUS_PHASE : 0)),
+	};
+	unsigned times = emu_nvme_lie(ctrl, sq, &cpl);
+
+	post_entry(ctrl, cq, &cpl);
+	if (times < 2 || !emu_nvme_cq_has_room(cq))
+		return;
+	cpl.status = (uint16_t)((cpl.status & ~NSDK_NVME_STATUS_PHASE) |
+				(cq->phase ? NSDK_NVME_STATUS_PHASE : 0));
+	post_entry(ctrl, cq, &cpl);
 }
 
 /* fault=lostirq@: whether this interrupt gets lost. */
@@ -214,7 +218,7 @@ static bool loses_interrupt(struct emu_nvme *ctrl, const struct emu_nvme_cq *cq)
 {
 	if (ctrl->opts.fault != EMU_NVME_FAULT_LOST_IRQ || ctrl->opts.fault_in_admin != (cq->id == 0))
 		return false;
-	return is_faulty(ctrl, atomic_fetch_add_explicit(&ctrl->fault_count, 1, memory_order_relaxed) + 1);
+	return emu_nvme_is_faulty(ctrl, emu_nvme_fault_counts(ctrl));
 }
 
 void emu_nvme_interrupt(struct emu_nvme *ctrl, struct emu_nvme_cq *cq)
@@ -322,10 +326,10 @@ static bool fetch(struct emu_nvme *ctrl, struct emu_nvme_sq *sq, struct nsdk_nvm
 /* The number of this command when it counts towards the fault that was asked for, else 0. */
 static uint64_t fault_number(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq)
 {
-	if (ctrl->opts.fault < EMU_NVME_FAULT_FATAL || ctrl->opts.fault == EMU_NVME_FAULT_LOST_IRQ ||
+	if (ctrl->opts.fault < EMU_NVME_FAULT_FATAL || ctrl->opts.fault > EMU_NVME_FAULT_LAST_OF_COMMANDS ||
 	    ctrl->opts.fault_in_admin != (sq->id == 0))
 		return 0;
-	return atomic_fetch_add_explicit(&ctrl->fault_count, 1, memory_order_relaxed) + 1;
+	return emu_nvme_fault_counts(ctrl);
 }
 
 static bool cid_is_taken(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq, uint16_t cid)
@@ -412,7 +416,7 @@ static int verdict(struct emu_nvme_req *req, bool conflict, uint64_t number)
 {
 	struct emu_nvme *ctrl = req->ctrl;
 	struct emu_nvme_sq *sq = req->sq;
-	bool faulty = is_faulty(ctrl, number);
+	bool faulty = emu_nvme_is_faulty(ctrl, number);
 
 	if (faulty && ctrl->opts.fault == EMU_NVME_FAULT_TIMEOUT && sq->hung_count < EMU_NVME_HUNG) {
 		sq->hung[sq->hung_count++] = (struct emu_nvme_hung){ .cmd = *req->cmd };
@@ -430,7 +434,7 @@ static int verdict(struct emu_nvme_req *req, bool conflict, uint64_t number)
 /* Whether a command is the one at which power is lost. */
 static bool power_fails(const struct emu_nvme *ctrl, uint64_t number)
 {
-	return is_faulty(ctrl, number) && ctrl->opts.fault == EMU_NVME_FAULT_CUT;
+	return emu_nvme_is_faulty(ctrl, number) && ctrl->opts.fault == EMU_NVME_FAULT_CUT;
 }
 
 /* In this order: what is completed from here on is not told any more. */
@@ -443,12 +447,14 @@ static void cut_power(struct emu_nvme *ctrl)
 /* The faults that come behind a command. */
 static void aftermath(struct emu_nvme *ctrl, uint64_t number)
 {
-	if (!is_faulty(ctrl, number))
+	if (!emu_nvme_is_faulty(ctrl, number))
 		return;
 	if (ctrl->opts.fault == EMU_NVME_FAULT_FATAL)
 		emu_nvme_fatal(ctrl, "fault=fatal@ was asked for");
 	else if (ctrl->opts.fault == EMU_NVME_FAULT_GONE)
 		emu_nvme_pull_out(ctrl);
+	else
+		emu_nvme_lie_behind(ctrl);
 }
 
 /* One half of two fused commands whose other half is not there. */
@@ -525,7 +531,7 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 	number = fault_number(ctrl, sq);
 	begin(&req, ctrl, cq, sq, cmd, 0);
 	req.power_fails = power_fails(ctrl, number);
-	req.spoil_guard = ctrl->opts.fault == EMU_NVME_FAULT_GUARD && is_faulty(ctrl, number);
+	req.spoil_guard = ctrl->opts.fault == EMU_NVME_FAULT_GUARD && emu_nvme_is_faulty(ctrl, number);
 	status = verdict(&req, conflict, number);
 	if (sq->id)
 		emu_nvme_hmb_use(ctrl);

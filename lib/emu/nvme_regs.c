@@ -96,6 +96,7 @@ void emu_nvme_regs_reset(struct emu_nvme *ctrl)
 	for (unsigned i = 0; i < ctrl->vector_count; i++)
 		atomic_store(&ctrl->vector_pending[i], false);
 	emu_nvme_event_reset(ctrl);
+	emu_nvme_lie_reset(ctrl);
 	emu_nvme_features_reset(ctrl);
 	emu_nvme_firmware_reset(ctrl);
 	emu_nvme_self_test_reset(ctrl);
@@ -213,7 +214,7 @@ static uint32_t read_csts(struct emu_nvme *ctrl)
 	get_ready_in_time(ctrl);
 	state = atomic_load(&ctrl->state);
 	/* A controller that failed or was shut down stays ready if it was. */
-	if (ctrl->was_ready || ctrl->stuck)
+	if ((ctrl->was_ready || ctrl->stuck) && !atomic_load(&ctrl->flaps))
 		csts |= NSDK_NVME_CSTS_RDY;
 	if (state == EMU_NVME_FATAL)
 		csts |= NSDK_NVME_CSTS_CFS;

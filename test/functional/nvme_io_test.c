@@ -700,6 +700,52 @@ static void gives_everything_back_at_the_end(void)
 	nsdk_unit_log_stop();
 }
 
+/* A device that has an event for each request is not listened to for ever, and I/O goes on. */
+static void survives_events_without_end(void)
+{
+	uint64_t deadline_ns = nsdk_clock_ns() + STACK_PATIENCE_NS;
+	struct sharer sharer = { 0 };
+	struct stack stack;
+
+	nsdk_unit_log_start();
+	stack_up(&stack, "emu:nvme,size=1M,fault=storm@1", NSDK_POLICY_COHERENT, NULL, 4096);
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(stack.ctrlr, NULL, &sharer.qp), 0);
+	while (!nsdk_unit_log_has("they are ignored from now on") || sharer.good < 1000) {
+		keep_busy(&stack, &sharer, 10);
+		CU_ASSERT_FATAL(nsdk_nvme_ctrlr_poll(stack.ctrlr) >= 0);
+		CU_ASSERT_FATAL(nsdk_clock_ns() < deadline_ns);
+	}
+	while (sharer.outstanding)
+		keep_busy(&stack, &sharer, 0);
+	NSDK_ASSERT_INT(sharer.bad, 0);
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_destroy(sharer.qp), 0);
+	nsdk_unit_log_stop();
+	stack_down(&stack, false);
+}
+
+/* A completion that cannot be seen is late, and its command is given up with what is behind it. */
+static void survives_a_phase_that_is_old(void)
+{
+	const struct nsdk_nvme_opts opts = { .io_timeout_ns = 300000000 };
+	uint64_t deadline_ns = nsdk_clock_ns() + STACK_PATIENCE_NS;
+	struct sharer sharer = { 0 };
+	struct stack stack;
+
+	nsdk_unit_log_start();
+	stack_up(&stack, "emu:nvme,size=1M,fault=phase@5", NSDK_POLICY_COHERENT, &opts, 4096);
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(stack.ctrlr, NULL, &sharer.qp), 0);
+	keep_busy(&stack, &sharer, 4);
+	while (sharer.outstanding || sharer.good < 10) {
+		keep_busy(&stack, &sharer, sharer.good < 10 ? 1 : 0);
+		CU_ASSERT_FATAL(nsdk_nvme_ctrlr_poll(stack.ctrlr) >= 0);
+		CU_ASSERT_FATAL(nsdk_clock_ns() < deadline_ns);
+	}
+	CU_ASSERT(nsdk_unit_log_has("has not completed within 300 ms; it is aborted"));
+	NSDK_ASSERT_INT(nsdk_nvme_qpair_destroy(sharer.qp), 0);
+	nsdk_unit_log_stop();
+	stack_down(&stack, false);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(does_every_command),
 	NSDK_UNIT_TEST(keeps_to_the_limits),
@@ -709,6 +755,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(makes_queue_pairs_again_and_again),
 	NSDK_UNIT_TEST(keeps_namespaces_apart),
 	NSDK_UNIT_TEST(shares_by_weight_also_after_a_reset),
+	NSDK_UNIT_TEST(survives_events_without_end),
+	NSDK_UNIT_TEST(survives_a_phase_that_is_old),
 	NSDK_UNIT_TEST(gives_everything_back_at_the_end),
 };
 

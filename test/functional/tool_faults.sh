@@ -51,6 +51,25 @@ broken 'gone, two jobs' 'gone|removed|vanished' emu:nvme,size=4m,fault=gone@1000
 	--iodepth=8 --numjobs=2 --time_based --runtime=20
 broken 'gone, no-snoop, verified' 'gone|removed|vanished' emu:nvme,size=16m,fault=gone@6000,nosnoop=data \
 	--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=3
+lie='the controller completed command id [0-9]+ on queue 1, which is not outstanding; it has been taken out'
+for policy in coherent nosnoop; do
+	device=emu:nvme,size=4m,nosnoop=all
+	broken "a command that there is not, $policy" "$lie" "$device,fault=badcid@1000" --policy=$policy \
+		--rw=randrw --iodepth=8 --time_based --runtime=20
+	broken "a completion that comes twice, $policy" "$lie" "$device,fault=twice@1000" --policy=$policy \
+		--rw=randrw --iodepth=8 --time_based --runtime=20
+done
+broken 'an answer for another queue' 'answered on queue 1 for queue 2; it has been taken out' \
+	emu:nvme,size=4m,fault=badqid@1000 --rw=randrw --iodepth=8 --time_based --runtime=20
+broken 'a head beyond the queue' 'put the head of queue 1 at 16 of 16 entries; it has been taken out' \
+	emu:nvme,size=4m,fault=badhead@1000 --rw=randrw --iodepth=8 --time_based --runtime=20
+for fault in badcid@admin3 twice@admin4 badqid@admin5 badhead@admin6; do
+	refuses "a lie on the admin queue: $fault" 1 'it has been taken out' perf "emu:nvme,size=1m,fault=$fault"
+done
+refuses 'Identify data that contradicts itself' 1 'Identify reports format 15 of 2' \
+	perf emu:nvme,size=1m,fault=identify
+refuses 'Identify data that contradicts itself, to be probed' 1 'Identify reports format 15 of 2' \
+	doctor --probe emu:nvme,size=1m,fault=identify --yes-overwrite-lba=0
 result 'one of two devices fails: the other goes on' 1 \
 	'.[0].status == "failed" and .[1].status == "done" and .[1].ios == 256' \
 	emu:nvme,size=1m,fault=gone@100 emu:nvme,size=1m
@@ -63,6 +82,9 @@ for fault in fatal@1000 fatal@1000,reset_fails=1; do
 		--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=5 --ready_timeout=200ms
 	check "fault=$fault: it says so" grep -q 'fatal status (CSTS 00000003h); it is reset' "$work/err"
 done
+result 'a ready bit that flaps is mended' 0 "$mended" emu:nvme,size=16m,nosnoop=all,fault=flap@1000 \
+	--rw=randrw --iodepth=8 --verify --policy=nosnoop --seed=5
+check 'a ready bit that flaps: it says so' grep -q 'no longer ready (CSTS 00000000h).*it is reset' "$work/err"
 result 'two jobs: both go on after a reset' 0 \
 	'.errors == 0 and .verify_errors == 0 and .status == "done"' \
 	emu:nvme,size=16m,fault=fatal@1000 --rw=randrw --iodepth=8 --verify --numjobs=2

@@ -56,6 +56,8 @@ static void reads_faults(void)
 {
 	NSDK_ASSERT_INT(emu_nvme_opts_read("fault=never-ready", &opts), 0);
 	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_NEVER_READY);
+	NSDK_ASSERT_INT(emu_nvme_opts_read("fault=identify", &opts), 0);
+	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_IDENTIFY);
 	NSDK_ASSERT_INT(emu_nvme_opts_read("fault=timeout@12", &opts), 0);
 	NSDK_ASSERT_INT(opts.fault, EMU_NVME_FAULT_TIMEOUT);
 	NSDK_ASSERT_INT(opts.fault_at, 12);
