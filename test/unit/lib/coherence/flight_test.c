@@ -100,6 +100,17 @@ uint64_t __wrap_nsdk_clock_ns(void)
 	return still ? still : __real_nsdk_clock_ns();
 }
 
+/* Whether each flight loses its flush lcore on the way: it is asked for as it begins, twice, and at its end. */
+static bool loses_crew;
+static unsigned sizes_asked;
+
+unsigned __real_nsdk_crew_size(const struct nsdk_crew *crew);
+unsigned __wrap_nsdk_crew_size(const struct nsdk_crew *crew);
+unsigned __wrap_nsdk_crew_size(const struct nsdk_crew *crew)
+{
+	return loses_crew && ++sizes_asked % 3 == 0 ? 0 : __real_nsdk_crew_size(crew);
+}
+
 uint64_t __wrap_nsdk_ticks(void);
 uint64_t __wrap_nsdk_ticks(void)
 {
@@ -150,6 +161,8 @@ static void before(void)
 	memset(&way, 0, sizeof(way));
 	crew_large_ns = 600 * 1000;
 	looks_left = 0;
+	loses_crew = false;
+	sizes_asked = 0;
 	nsdk_unit_log_start();
 }
 
@@ -403,6 +416,20 @@ static void a_crew_that_is_slow_is_left_but_for_tries(void)
 	CU_ASSERT_TRUE(stats().batches_tried > tried);
 	NSDK_ASSERT_INT((long)(stats().batches_shared - shared), (long)(stats().batches_tried - tried));
 	CU_ASSERT_TRUE(stats().batches_tried - tried < 10);
+	unmake();
+}
+
+/* What is left of a crew that lost somebody may well be as fast as it was. */
+static void a_crew_that_lost_somebody_is_not_judged_by_that(void)
+{
+	make(&with_crew, true, false);
+	pin_to(0);
+	loses_crew = true;
+	send_timed(20);
+	NSDK_ASSERT_INT((long)stats().batches_shared, 20);
+	loses_crew = false;
+	send_timed(20);
+	CU_ASSERT_TRUE(stats().batches_shared < 32);
 	unmake();
 }
 
@@ -743,6 +770,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(what_comes_meanwhile_is_the_next_batch),
 	NSDK_UNIT_TEST(a_full_list_is_no_harm),
 	NSDK_UNIT_TEST(a_crew_that_is_slow_is_left_but_for_tries),
+	NSDK_UNIT_TEST(a_crew_that_lost_somebody_is_not_judged_by_that),
 	NSDK_UNIT_TEST(what_the_profile_is_against_is_tried_too),
 	NSDK_UNIT_TEST(a_reactor_that_was_away_blames_nobody),
 	NSDK_UNIT_TEST(wbinvd_runs_on_who_stored_and_nowhere_else),
