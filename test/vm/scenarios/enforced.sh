@@ -13,11 +13,11 @@ need_nsdk
 device=0000:00:03.0
 for how in iommufd type1; do
 	export NSDK_IOMMU=$how
-	perf "enforced, $how: the coherent path" '.ios == 3000 and .verdict.state == "enforced"' \
-		$device --rw=randrw --verify --number_ios=3000 --iodepth=16
+	perf "enforced, $how: the coherent path" '.ios == 1200 and .verdict.state == "enforced"' \
+		$device --rw=randrw --verify --number_ios=1200 --iodepth=16
 	refuses "enforced, $how: --policy=nosnoop is refused with the reason" 1 \
 		'IOMMU enforces snooping' \
-		nsdk perf $device --rw=randrw --verify --policy=nosnoop --number_ios=3000 --json
+		nsdk perf $device --rw=randrw --verify --policy=nosnoop --number_ios=1200 --json
 	same "enforced, $how: the device is given back" nvme "$(driver_of $device)"
 	perf "enforced, $how: --policy=auto falls back" \
 		'.policy == "coherent" or .coherence.lines_written_back == 0' \

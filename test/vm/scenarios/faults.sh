@@ -55,8 +55,8 @@ for _ in 1 2; do
 	kill -KILL "${load:?}"
 	wait "${load:?}" 2>/dev/null
 done
-perf "after two kill -9 the next run starts clean" '.ios == 2000' \
-	$device --rw=randrw --verify --number_ios=2000
+perf "after two kill -9 the next run starts clean" '.ios == 800' \
+	$device --rw=randrw --verify --number_ios=800
 nsdk unbind $device >/dev/null 2>&1
 same "after that nsdk unbind leaves it to the kernel" nvme "$(driver_of $device)"
 check "after that the kernel's disk works" kernel_disk_works $device

@@ -19,43 +19,43 @@ small_mdts=0000:00:05.0
 one_queue=0000:00:06.0
 second=0000:00:07.0
 
-perf "perf through iommufd" '.ios == 2500 and .verdict.state == "permitted"' \
-	$plain --rw=randrw --verify --number_ios=2500 --iodepth=16
+perf "perf through iommufd" '.ios == 1200 and .verdict.state == "permitted"' \
+	$plain --rw=randrw --verify --number_ios=1200 --iodepth=16
 same "perf gives the device back" nvme "$(driver_of $plain)"
-NSDK_IOMMU=type1 perf "perf through type1" '.ios == 2500 and .verdict.state == "permitted"' \
-	$plain --rw=randrw --verify --number_ios=2500 --iodepth=16
+NSDK_IOMMU=type1 perf "perf through type1" '.ios == 1200 and .verdict.state == "permitted"' \
+	$plain --rw=randrw --verify --number_ios=1200 --iodepth=16
 perf "perf on the no-snoop path" \
 	'.policy == "nosnoop" and .verdict.state == "permitted" and .coherence.lines_written_back > 0
 		and .coherence.lines_invalidated > 0' \
-	$plain --rw=randrw --verify --policy=nosnoop --number_ios=2500 --iodepth=16
+	$plain --rw=randrw --verify --policy=nosnoop --number_ios=1200 --iodepth=16
 NSDK_IOMMU=type1 perf "perf on the no-snoop path through type1" \
 	'.policy == "nosnoop" and .coherence.lines_written_back > 0' \
-	$plain --rw=randrw --verify --policy=nosnoop --number_ios=2000 --iodepth=16
+	$plain --rw=randrw --verify --policy=nosnoop --number_ios=800 --iodepth=16
 perf "perf, --policy=auto" '.verdict.state == "permitted"' \
-	$plain --rw=randrw --verify --policy=auto --number_ios=2000
+	$plain --rw=randrw --verify --policy=auto --number_ios=800
 perf "perf, the coherent path flushes nothing" \
 	'.policy == "coherent" and .coherence.lines_written_back == 0' \
-	$plain --rw=randread --number_ios=2000
-perf "perf, 4096-byte blocks" '.ios == 1500' \
-	$lba4k --rw=randrw --verify --number_ios=1500 --iodepth=8
-perf "perf, MDTS of two pages, I/O that has to be split" '.ios == 500' \
-	$small_mdts --rw=randrw --verify --bs=64k --number_ios=500 --iodepth=8
-perf "perf, a single I/O queue" '.ios == 1500' \
-	$one_queue --rw=randrw --verify --number_ios=1500 --iodepth=32
+	$plain --rw=randread --number_ios=800
+perf "perf, 4096-byte blocks" '.ios == 800' \
+	$lba4k --rw=randrw --verify --number_ios=800 --iodepth=8
+perf "perf, MDTS of two pages, I/O that has to be split" '.ios == 300' \
+	$small_mdts --rw=randrw --verify --bs=64k --number_ios=300 --iodepth=8
+perf "perf, a single I/O queue" '.ios == 800' \
+	$one_queue --rw=randrw --verify --number_ios=800 --iodepth=32
 refuses "perf, more jobs than I/O queues" 1 'queue' \
 	nsdk perf $one_queue --rw=randread --numjobs=2 --number_ios=100
-perf "perf, two controllers at once on two lcores" '.ios == 1500' \
-	$plain $second --rw=randrw --verify --cpus_allowed=0-1 --number_ios=1500 --iodepth=8
+perf "perf, two controllers at once on two lcores" '.ios == 800' \
+	$plain $second --rw=randrw --verify --cpus_allowed=0-1 --number_ios=800 --iodepth=8
 same "perf, two controllers: two results" 2 "$(with_results "$WORK/perf.json" | jq length)"
 # Asleep until the device's interrupt: while it lasts the kernel lists it.
 for how in iommufd type1; do
 	NSDK_IOMMU=$how perf "perf, interrupt mode, $how" \
-		'.ios == 1000 and .options.mode == "interrupt" and .lcores[0].sleeps > 0' \
-		$plain --rw=randrw --verify --number_ios=1000 --iodepth=4 --mode=interrupt
+		'.ios == 500 and .options.mode == "interrupt" and .lcores[0].sleeps > 0' \
+		$plain --rw=randrw --verify --number_ios=500 --iodepth=4 --mode=interrupt
 	same "perf, interrupt mode, $how: no interrupt was missed" '' "$(grep 'did not come' "$WORK/err")"
 done
 perf "perf, adaptive mode, on the no-snoop path" '.policy == "nosnoop" and .lcores[0].sleeps > 0' \
-	$plain --rw=randrw --verify --policy=nosnoop --number_ios=500 --mode=adaptive --thinktime=1ms
+	$plain --rw=randrw --verify --policy=nosnoop --number_ios=300 --mode=adaptive --thinktime=1ms
 interrupts() { awk '/vfio-msix/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
 ticks_per_s=$(getconf CLK_TCK)
 # cpu_ms MODE INTERRUPTS MS : what an I/O now and then costs, for some seconds and until it has had so many
@@ -71,7 +71,7 @@ cpu_ms()
 		ms=$(((user + system) * 1000 / ticks_per_s))
 		now=$(interrupts)
 		[ "$now" -le "$seen" ] || seen=$now
-		if [ $((SECONDS - begin)) -ge 4 ] && [ "$seen" -ge "$2" ] && [ $ms -ge "$3" ]; then
+		if [ $((SECONDS - begin)) -ge 2 ] && [ "$seen" -ge "$2" ] && [ $ms -ge "$3" ]; then
 			kill -INT $pid
 			break
 		fi
@@ -80,7 +80,7 @@ cpu_ms()
 	wait $pid
 	seconds=$((SECONDS - begin))
 }
-cpu_ms poll 0 2500
+cpu_ms poll 0 1200
 polled="$ms ms in $seconds s"
 same "perf, polling: no interrupt" 0 "$seen"
 check "perf, polling: never asleep" jq -e '.lcores[0].slept_ns == 0' "$WORK/perf.json"

@@ -13,10 +13,10 @@ need_nsdk
 device=0000:00:03.0
 for how in iommufd type1; do
 	export NSDK_IOMMU=$how
-	perf "virtio-iommu, $how" '.ios == 3000 and .verdict.state == "permitted"' \
-		$device --rw=randrw --verify --number_ios=3000 --iodepth=16
-	perf "virtio-iommu, $how, no-snoop" '.ios == 2000 and .policy == "nosnoop"' \
-		$device --rw=randrw --verify --policy=nosnoop --number_ios=2000
+	perf "virtio-iommu, $how" '.ios == 1200 and .verdict.state == "permitted"' \
+		$device --rw=randrw --verify --number_ios=1200 --iodepth=16
+	perf "virtio-iommu, $how, no-snoop" '.ios == 800 and .policy == "nosnoop"' \
+		$device --rw=randrw --verify --policy=nosnoop --number_ios=800
 done
 check "virtio-iommu: the kernel's disk works after that" kernel_disk_works $device
 
