@@ -38,6 +38,9 @@ static const char nvme_help[] =
 	"  zns id-ctrl, zns id-ns, zns report-zones, zns open-zone, zns close-zone, zns finish-zone,\n"
 	"  zns reset-zone, zns offline-zone, zns set-zone-desc, zns zone-append\n"
 	"      zoned namespaces\n"
+	"  fdp configs, fdp usage, fdp stats, fdp events, fdp status, fdp update, fdp set-events,\n"
+	"  fdp feature, dir-receive, dir-send\n"
+	"      flexible data placement and other directives\n"
 	"\n"
 	"What takes data away wants --yes. Each run attaches the controller, which resets it, and gives\n"
 	"it back: a feature that is not saved, and firmware that is not committed, end with the run.\n"
@@ -60,7 +63,9 @@ const struct nvme_sub *const nvme_subs[] = {
 	&nvme_admin_passthru, &nvme_io_passthru, &nvme_show_regs,
 	&nvme_zns_id_ctrl, &nvme_zns_id_ns, &nvme_zns_report_zones,
 	&nvme_zns_open_zone, &nvme_zns_close_zone, &nvme_zns_finish_zone, &nvme_zns_reset_zone,
-	&nvme_zns_offline_zone, &nvme_zns_set_zone_desc, &nvme_zns_zone_append, NULL,
+	&nvme_zns_offline_zone, &nvme_zns_set_zone_desc, &nvme_zns_zone_append,
+	&nvme_fdp_configs, &nvme_fdp_usage, &nvme_fdp_stats, &nvme_fdp_events, &nvme_fdp_status,
+	&nvme_fdp_update, &nvme_fdp_set_events, &nvme_fdp_feature, &nvme_dir_receive, &nvme_dir_send, NULL,
 };
 
 /* ---- Helpers ---- */
@@ -382,11 +387,12 @@ static int nvme_main(const struct tool_command *self, int argc, char **argv)
 		fputs(nvme_help, stdout);
 		return TOOL_DONE;
 	}
-	/* Those of zoned namespaces have two words. */
-	if (strcmp(word, "zns") == 0) {
+	/* Those of zoned namespaces and of data placement have two words. */
+	if (strcmp(word, "zns") == 0 || strcmp(word, "fdp") == 0) {
 		if (argc < 3 || argv[2][0] == '-')
-			return tool_usage(self, "zns wants another word, as report-zones");
-		snprintf(two, sizeof(two), "zns %s", argv[2]);
+			return tool_usage(self, "%s wants another word, as %s", word,
+					  *word == 'z' ? "report-zones" : "status");
+		snprintf(two, sizeof(two), "%s %s", word, argv[2]);
 		word = two;
 		argc--;
 		argv++;

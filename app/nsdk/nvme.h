@@ -37,6 +37,8 @@ struct nvme_values {
 	struct nvme_value opcode, flags, prefill, rsvd, code, secp, spsp, nssf, chunk, timeout;
 	bool all, save, rae, raw, read, write, no_dealloc, ause, invert, wait, yes, show, dry_run;
 	bool extended, partial, words, fua, limited_retry;
+	struct nvme_value endgid, handle, pids, types, conf, target, endir;
+	bool enable, disable, host;
 };
 
 enum nvme_kind {
@@ -156,5 +158,8 @@ extern const struct nvme_sub nvme_show_regs;                                    
 extern const struct nvme_sub nvme_zns_id_ctrl, nvme_zns_id_ns, nvme_zns_report_zones, nvme_zns_open_zone,
 	nvme_zns_close_zone, nvme_zns_finish_zone, nvme_zns_reset_zone, nvme_zns_offline_zone,
 	nvme_zns_set_zone_desc, nvme_zns_zone_append;                           /* nvme_zns.c */
+extern const struct nvme_sub nvme_fdp_configs, nvme_fdp_usage, nvme_fdp_stats, nvme_fdp_events,
+	nvme_fdp_status, nvme_fdp_update, nvme_fdp_set_events, nvme_fdp_feature; /* nvme_fdp.c */
+extern const struct nvme_sub nvme_dir_receive, nvme_dir_send;                   /* nvme_directive.c */
 
 #endif

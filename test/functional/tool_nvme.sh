@@ -47,7 +47,8 @@ bytes()
 
 subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log sanitize-log get-log
 	get-feature set-feature create-ns delete-ns attach-ns detach-ns format sanitize device-self-test
-	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru'
+	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru
+	dir-receive dir-send'
 for sub in $subs; do
 	run nvme "$sub" --help
 	same "nvme $sub --help" "0 usage: nsdk nvme $sub DEVICE [OPTION]..." "$status $(head -n 1 "$work/out")"
@@ -190,6 +191,56 @@ refuses 'zns report-zones: not a zoned one' 1 'namespace 2 is not zoned' nvme zn
 refuses 'zns report-zones: none at all' 1 'no active namespace 7' nvme zns report-zones $z -n 7
 refuses 'zns: what?' 2 'zns wants another word' nvme zns
 refuses 'zns: no such subcommand' 2 "no subcommand 'zns frobnicate'" nvme zns frobnicate $z
+
+# --- directives, flexible data placement ------------------------------------------------------------
+
+p=emu:nvme,size=4m,fdp=1,fdp_rg=2,fdp_ruh=3,fdp_runs=64k
+fdp='configs usage stats events status update set-events feature'
+for sub in $fdp; do
+	run nvme fdp "$sub" --help
+	same "nvme fdp $sub --help" "0 usage: nsdk nvme fdp $sub DEVICE [OPTION]..." \
+		"$status $(head -n 1 "$work/out")"
+done
+same 'nvme --help has all of fdp' '' "$(run nvme --help; for sub in $fdp; do
+	grep -Eq -- "(^|[ ,])fdp $sub(,|\$)" "$work/out" || echo "$sub"; done)"
+json 'fdp configs' '.n == 0 and (.configs | length) == 1 and .configs[0].nrg == 2 and .configs[0].nruh == 3 and
+	.configs[0].runs == 65536 and (.configs[0].ruhs | length) == 3' fdp configs $p
+says 'fdp configs -H' '^  \[3:0\] : 0x1	Reclaim Group Identifier Format$' fdp configs $p -H -e 1
+json 'fdp usage' '.nruh == 3 and [.ruhus[].ruha] == [1, 1, 1]' fdp usage $p
+says 'fdp usage: text' '^Reclaim Unit Handle 2 Attributes: 0x1 \(Host Specified\)$' fdp usage $p
+json 'fdp stats' '.hbmw == "0" and .mbmw == "0" and .mbe == "0"' fdp stats $p
+says 'fdp stats: text' '^Host Bytes with Metadata Written \(HBMW\): 0$' fdp stats $p
+json 'fdp events' '.n == 0 and .events == []' fdp events $p -E
+json 'fdp status' '.nruhsd == 6 and [.ruhss[].pid] == [0, 32768, 1, 32769, 2, 32770] and
+	([.ruhss[].ruamw] | unique) == [128]' fdp status $p
+says 'fdp status: text' '^Placement Identifier 32769; Reclaim Unit Handle Identifier 1$' fdp status $p
+bytes 'fdp configs -b' 96 fdp configs $p -b
+bytes 'fdp usage -b' 32 fdp usage $p -b
+bytes 'fdp stats -b' 64 fdp stats $p -b
+bytes 'fdp events -b' 64 fdp events $p -b
+bytes 'fdp status -b' 208 fdp status $p -o binary
+says 'fdp update' '^update: Success$' fdp update $p -p 0,32770
+says 'fdp set-events' '^set-events: Success$' fdp set-events $p -p 2 -e -s -t 0,3,0x81
+says 'fdp feature' '^Flexible Direct Placement Enable \(FDPE\)       : Yes$' fdp feature $p
+refuses 'fdp feature: not while there are namespaces' 1 'Command Sequence Error' nvme fdp feature $p --disable
+refuses 'fdp feature: one or the other' 2 'one or the other' nvme fdp feature $p -d -c 0
+refuses 'fdp update: which?' 2 '--pids is missing' nvme fdp update $p
+refuses 'fdp update: no numbers' 2 'whole numbers up to 65535' nvme fdp update $p -p 0,,1
+refuses 'fdp update: one that is not there' 1 'has no placement identifier 3' nvme fdp update $p -p 0,3
+refuses 'fdp set-events: which?' 2 '--event-types is missing' nvme fdp set-events $p
+refuses 'fdp set-events: above a byte' 2 'whole numbers up to 255' nvme fdp set-events $p -t 256
+refuses 'fdp set-events: no such event' 1 'Invalid Field' nvme fdp set-events $p -t 1
+refuses 'fdp status: it has none' 1 'namespace 2 has no flexible data placement' nvme fdp status $d -n 2
+refuses 'fdp stats: of which group?' 1 'say --endgrp-id' nvme fdp stats $d
+refuses 'fdp stats: no such group' 1 'Get Log Page 22h failed' nvme fdp stats $p -e 2
+refuses 'fdp: what?' 2 'fdp wants another word' nvme fdp
+says 'dir-receive' '^0000: 05 00 ' dir-receive $p -O 1
+says 'dir-receive -H' 'Placement Directive : enabled' dir-receive $p -D 0 -O 1 -H
+bytes 'dir-receive -b' 64 dir-receive $p -O 1 -l 64 -b
+says 'dir-send' '^dir-send: type 0, operation 0x1, spec_val 0, nsid 0x1, result 0' dir-send $p -O 1 -T 2 -e 1
+refuses 'dir-send: no such directive' 1 'Invalid Field' nvme dir-send $p -O 1 -T 1 -e 1
+refuses 'dir-receive: which?' 2 '--dir-oper is missing' nvme dir-receive $p
+refuses 'dir-receive: half a dword' 2 'a multiple of 4' nvme dir-receive $p -O 1 -l 6
 
 # --- failure ----------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # nsdk nvme beside nvme-cli and the kernel's driver: the same JSON and text of the same device; namespaces
-# that are attached and detached, formats, features, errors; each seen by the other side.
+# that are attached and detached, formats, features, errors; each seen by the other side. And beside it a
+# controller that places data by handles.
 #
 # One processor, and few changes of drivers: QEMU's emulation of several sometimes breaks off when memory is
 # mapped anew.
@@ -11,6 +12,9 @@
 # vm: --drive=id=d1,size=64M --device=nvme-ns,drive=d1,nsid=1,bus=nvme0
 # vm: --drive=id=d2,size=32M --device=nvme-ns,drive=d2,nsid=2,bus=nvme0
 # vm: --drive=id=d3,size=32M --device=nvme-ns,drive=d3,nsid=3,bus=nvme0,detached=on
+# vm: --device=nvme-subsys,id=placed,fdp=on,fdp.runs=1M,fdp.nrg=2,fdp.nruh=4
+# vm: --device=nvme,id=placer,serial=nsdk-placer,subsys=placed
+# vm: --drive=id=d4,size=16M --device=nvme-ns,drive=d4,nsid=1,bus=placer,fdp.ruhs=1;3
 # timeout: 240
 
 # shellcheck source=/dev/null
@@ -190,5 +194,106 @@ same "nsdk nvme format --block-size: the kernel sees them" 0 "$(cli id-ns -n 2 -
 # From a kernel driver's hands, and back into them
 same "nsdk nvme: of a device that the kernel has" "$(cat "$WORK/ours.all")" "$(ours list-ns --all)"
 same "nsdk nvme gives the device back" nvme "$(driver_of $device)"
+
+# ---- Flexible data placement: of four placement identifiers, two handles in each of two groups ----
+
+device=0000:00:08.0
+
+# placement WHO OPTION WHAT…: into $WORK/WHO.WHAT
+placement()
+{
+	local who=$1 format=$2 what option
+	shift 2
+	for what; do
+		case $what in
+		status) option= ;;
+		events) option="-e 1 -E" ;;
+		*) option="-e 1" ;;
+		esac
+		# shellcheck disable=SC2086
+		"$who" "$what" $option -o "$format" >"$WORK/$who.$what"
+	done
+}
+
+cli_fdp()
+{
+	local what=$1
+	shift
+	if [ "$what" = status ]; then
+		nvme fdp status "$(disk_of_ns 1)" "$@"
+	else
+		nvme fdp "$what" "$(ctrlr_of)" "$@"
+	fi
+}
+
+ours_fdp()
+{
+	local what=$1
+	shift
+	timeout 60 nsdk nvme fdp "$what" $device "$@"
+}
+
+# same_placement NAME FORMAT WHAT…: nvme-cli 2.3 leaves the handles out of its JSON
+same_placement()
+{
+	local name=$1 format=$2 what filter=cat
+	shift 2
+	[ "$format" = json ] && filter='gojq del(.configs[]?.ruhs)'
+	for what; do
+		# shellcheck disable=SC2086
+		same "$name: nvme fdp $what, $format" "" "$(diff <($filter <"$WORK/cli_fdp.$what") \
+			<($filter <"$WORK/ours_fdp.$what") | head -n 6 | tr '\n' '|')"
+	done
+}
+
+# Room in the units of identifiers 0 and 1, of either group
+rooms()
+{
+	jq -r '[.ruhss[] | select(.pid < 2) | .ruamw] + [.ruhss[] | select(.pid >= 2) | .ruamw] | join(" ")' "$1"
+}
+
+has_placed_disk()
+{
+	disk_of_ns 1 >/dev/null
+}
+
+check "the kernel has the controller that places data" until_true 20 has_placed_disk
+head -c 8192 /dev/urandom >"$WORK/data"
+nvme write "$(disk_of_ns 1)" -s 0 -c 15 -z 8192 -d "$WORK/data" -T 2 -S 0 >/dev/null 2>&1
+nvme fdp set-events "$(disk_of_ns 1)" -p 0 -e -t 0,3 >/dev/null
+nvme fdp update "$(disk_of_ns 1)" -p 0 >/dev/null
+nvme write "$(disk_of_ns 1)" -s 0 -c 15 -z 8192 -d "$WORK/data" -T 2 -S 16385 >/dev/null 2>&1
+placement cli_fdp normal configs usage events
+placement cli_fdp json stats status
+check "nsdk bind, where data is placed" nsdk bind $device
+placement ours_fdp normal configs usage events
+same_placement "what nvme-cli has left" normal configs usage events
+same "what nvme-cli has left: an event" "0x0 (Reclaim Unit Not Fully Written)" \
+	"$(sed -n 's/^  Event Type: //p' "$WORK/ours_fdp.events")"
+placement ours_fdp json stats status
+same_placement "what nvme-cli has left" json stats status
+NSDK_FDP_DEVICE=pci:$device tested "" "$NSDK_BUILD/test/functional/nvme_fdp_test"
+same "all of it ran" 4 "$(grep -c '^ok - nvme placement' "$WORK/out")"
+same "nsdk nvme fdp update" "update: Success" "$(ours_fdp update -p 0,1)"
+same "nsdk nvme fdp set-events" "set-events: Success" "$(ours_fdp set-events -p 1 -e -t 0)"
+same "nsdk nvme fdp feature" "Yes" "$(ours_fdp feature | sed -n 's/.*(FDPE) *: //p')"
+ours_fdp status -o json >"$WORK/before.json"
+before=$(rooms "$WORK/before.json")
+bytes=$(ours_fdp stats -o json | jq -r .hbmw)
+check "nsdk nvme io-passthru: by one handle" \
+	ours io-passthru -o 1 -n 1 -l 8192 -w -i "$WORK/data" --cdw12=0x20000f --cdw13=0x10000 --yes
+check "nsdk nvme io-passthru: by the other" \
+	ours io-passthru -o 1 -n 1 -l 8192 -w -i "$WORK/data" --cdw12=0x200007 --cdw13=0 --yes
+placement ours_fdp json stats status configs usage events
+read -r -a was <<<"$before"
+same "each is counted where it was written" "$((was[0] - 8)) $((was[1] - 16)) ${was[*]:2}" \
+	"$(rooms "$WORK/ours_fdp.status")"
+same "and all of it together" $((bytes + 12288)) "$(jq -r .hbmw "$WORK/ours_fdp.stats")"
+refuses "nsdk nvme fdp update: one that is not there" 1 'has no placement identifier 7' \
+	nsdk nvme fdp update $device -p 7
+nsdk unbind $device >/dev/null
+check "the kernel has it again" until_true 20 has_placed_disk
+placement cli_fdp json stats status configs usage events
+same_placement "what we have left" json stats status configs usage events
 
 finish
