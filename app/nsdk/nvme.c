@@ -25,11 +25,12 @@ static const char nvme_help[] =
 	"\n"
 	"  id-ctrl, id-ns, list-ns, show-regs\n"
 	"      what the controller and its namespaces say of themselves\n"
-	"  smart-log, error-log, fw-log, effects-log, self-test-log, sanitize-log, get-log\n"
+	"  smart-log, error-log, fw-log, effects-log, self-test-log, sanitize-log, telemetry-log,\n"
+	"  ana-log, get-log\n"
 	"      log pages\n"
 	"  get-feature, set-feature\n"
 	"      features\n"
-	"  create-ns, delete-ns, attach-ns, detach-ns, format, sanitize\n"
+	"  create-ns, delete-ns, attach-ns, detach-ns, format, sanitize, get-lba-status\n"
 	"      namespaces and what is in them\n"
 	"  device-self-test, fw-download, fw-commit, security-send, security-recv, reset\n"
 	"      the device\n"
@@ -57,6 +58,7 @@ static const char nvme_help[] =
 const struct nvme_sub *const nvme_subs[] = {
 	&nvme_id_ctrl, &nvme_id_ns, &nvme_list_ns, &nvme_smart_log, &nvme_error_log, &nvme_fw_log,
 	&nvme_effects_log, &nvme_self_test_log, &nvme_sanitize_log, &nvme_get_log,
+	&nvme_telemetry_log, &nvme_ana_log, &nvme_get_lba_status,
 	&nvme_get_feature, &nvme_set_feature, &nvme_create_ns, &nvme_delete_ns, &nvme_attach_ns,
 	&nvme_detach_ns, &nvme_format, &nvme_sanitize, &nvme_device_self_test, &nvme_fw_download,
 	&nvme_fw_commit, &nvme_security_send, &nvme_security_recv, &nvme_reset, &nvme_flush,

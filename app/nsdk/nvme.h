@@ -33,12 +33,12 @@ struct nvme_values {
 	struct nvme_value fid, select, cdw2, cdw3, cdw10, cdw11, cdw12, cdw13, cdw14, cdw15;
 	struct nvme_value value, file, nsze, ncap, flbas, dps, nmic, anagrp, nvmset, block_size;
 	struct nvme_value controllers, lbaf, ses, pi, pil, ms, action, passes, pattern, slot, bpid;
-	struct nvme_value slba, descs, state;
+	struct nvme_value slba, descs, state, area, generate, range;
 	struct nvme_value opcode, flags, prefill, rsvd, code, secp, spsp, nssf, chunk, timeout;
 	bool all, save, rae, raw, read, write, no_dealloc, ause, invert, wait, yes, show, dry_run;
 	bool extended, partial, words, fua, limited_retry;
 	struct nvme_value endgid, handle, pids, types, conf, target, endir;
-	bool enable, disable, host;
+	bool enable, disable, host, controller, groups;
 };
 
 enum nvme_kind {
@@ -148,6 +148,7 @@ void *nvme_read_file(const char *path, size_t max, size_t *bytes);
 extern const struct nvme_sub nvme_id_ctrl, nvme_id_ns, nvme_list_ns;            /* nvme_id.c */
 extern const struct nvme_sub nvme_smart_log, nvme_error_log, nvme_fw_log, nvme_get_log,
 	nvme_effects_log, nvme_self_test_log, nvme_sanitize_log;                /* nvme_logs.c */
+extern const struct nvme_sub nvme_telemetry_log, nvme_ana_log, nvme_get_lba_status; /* nvme_reports.c */
 extern const struct nvme_sub nvme_get_feature, nvme_set_feature;                /* nvme_feature.c */
 extern const struct nvme_sub nvme_format, nvme_sanitize, nvme_create_ns, nvme_delete_ns,
 	nvme_attach_ns, nvme_detach_ns;                                         /* nvme_ns.c */

@@ -491,6 +491,9 @@ NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_hmb_entry) == 16);
 #define NSDK_NVME_OACS_SELF_TEST (1u << 4)
 #define NSDK_NVME_OACS_DIRECTIVES (1u << 5)
 #define NSDK_NVME_OACS_DBBUF (1u << 8)
+#define NSDK_NVME_OACS_GET_LBA_STATUS (1u << 9)
+/* LPA (byte 261) */
+#define NSDK_NVME_LPA_TELEMETRY (1u << 3)
 /* ONCS (bytes 521:520) */
 #define NSDK_NVME_ONCS_COMPARE (1u << 0)
 #define NSDK_NVME_ONCS_WRITE_UNCORRECTABLE (1u << 1)

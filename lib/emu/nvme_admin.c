@@ -24,6 +24,7 @@ uint32_t emu_nvme_admin_effects(unsigned opcode)
 	case NSDK_NVME_ADMIN_ASYNC_EVENT:
 	case NSDK_NVME_ADMIN_FW_DOWNLOAD:
 	case NSDK_NVME_ADMIN_SELF_TEST:
+	case NSDK_NVME_ADMIN_GET_LBA_STATUS:
 		return NSDK_NVME_EFFECT_SUPPORTED;
 	case NSDK_NVME_ADMIN_FW_COMMIT:
 		return NSDK_NVME_EFFECT_SUPPORTED | NSDK_NVME_EFFECT_CONTROLLER;
@@ -259,6 +260,8 @@ int emu_nvme_admin(struct emu_nvme_req *req)
 		return emu_nvme_format(req);
 	case NSDK_NVME_ADMIN_SANITIZE:
 		return emu_nvme_sanitize(req);
+	case NSDK_NVME_ADMIN_GET_LBA_STATUS:
+		return emu_nvme_get_lba_status(req);
 	case NSDK_NVME_ADMIN_DBBUF_CONFIG:
 		return emu_nvme_dbbuf_config(req);
 	case NSDK_NVME_ADMIN_DIRECTIVE_SEND:

@@ -91,6 +91,7 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->aerl = EMU_NVME_AERS - 1;
 	id->frmw = FRMW_SLOTS;
 	id->lpa = LPA_COMMANDS | LPA_OFFSET;
+	emu_nvme_reports_identify(ctrl, id);
 	id->elpe = EMU_NVME_ERRORS - 1;
 	id->wctemp = 343;
 	id->cctemp = 373;
@@ -152,6 +153,7 @@ static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out
 	id->msrc = EMU_NVME_MSRC - 1;
 	id->endgid = ctrl->fdp ? 1 : 0;
 	emu_nvme_md_identify(ctrl, id);
+	id->anagrpid = ctrl->opts.ana;
 	if (ctrl->opts.fault == EMU_NVME_FAULT_IDENTIFY) {
 		id->flbas = 0xf;
 		id->nuse = UINT64_MAX;

@@ -32,6 +32,8 @@
 #define EMU_NVME_ZONE_EXT_BYTES 64u
 #define EMU_NVME_FIRMWARE_SLOTS 2u
 #define EMU_NVME_IMAGE_BYTES ((size_t)1 << 20)
+#define EMU_NVME_TELEMETRY_BLOCKS 7u
+#define EMU_NVME_LBA_STATUS_RANGES 64u
 #define EMU_NVME_HUNG 8u /* commands of a queue that may hang at a time */
 
 /* The store is locked and moved in pieces of this size: see nvme_store.c. */
@@ -111,6 +113,9 @@ struct emu_nvme_opts {
 	uint64_t hmb_bytes; /* of host memory that it asks for; 0: none */
 	bool dbbuf; /* shadow doorbells are offered */
 	bool wrr;   /* … and weighted round robin */
+	bool ana;   /* … and asymmetric namespace access reporting */
+	bool any_bad; /* from the start, … */
+	uint64_t bad; /* … this block of each namespace */
 	uint64_t cmb_bytes; /* controller memory buffer; 0: none */
 	uint64_t pmr_bytes; /* persistent memory region; 0: none */
 	char pmr_file[1024]; /* "": memory */
@@ -517,6 +522,7 @@ struct emu_nvme {
 	struct emu_nvme_self_test self_test;
 	_Atomic uint64_t sanitize_end_ns; /* 0: never; I/O looks at it */
 	uint32_t sanitize_cdw10;
+	uint8_t telemetry_generation; /* of what the host has had taken; 0: nothing */
 
 	/* Reservations, by NSID - 1, under a lock of their own; any_resv spares looking at them. */
 	pthread_mutex_t resv_lock;
@@ -674,6 +680,15 @@ bool emu_nvme_sanitizing(const struct emu_nvme *ctrl);
 /* Log pages: fill one in, which is zero. @return its bytes. */
 size_t emu_nvme_changed_list(struct emu_nvme *ctrl, void *out);
 size_t emu_nvme_sanitize_log(const struct emu_nvme *ctrl, void *out);
+
+/* nvme_reports.c */
+void emu_nvme_reports_identify(const struct emu_nvme *ctrl, struct nsdk_nvme_id_ctrl *id);
+bool emu_nvme_reports_is_log(const struct emu_nvme *ctrl, unsigned page);
+/* Fills one in. @return its bytes. */
+size_t emu_nvme_reports_log(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd, uint8_t *out);
+int emu_nvme_get_lba_status(struct emu_nvme_req *req);
+/* bad=; @return 0; -EINVAL, logged. */
+int emu_nvme_reports_init(struct emu_nvme *ctrl);
 
 /* nvme_firmware.c */
 void emu_nvme_firmware_init(struct emu_nvme *ctrl);

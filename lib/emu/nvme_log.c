@@ -12,7 +12,7 @@
 #define LOG_SUPPORTED 0x00
 #define LOG_FEATURES 0x12
 
-#define MAX_LOG_BYTES 4096u
+#define MAX_LOG_BYTES 8192u
 
 #define CDW10_RAE 0x8000u /* retain the asynchronous event */
 
@@ -57,7 +57,7 @@ static size_t fill_supported(const struct emu_nvme *ctrl, uint8_t *out)
 	for (size_t i = 0; i < sizeof(log_pages); i++)
 		memcpy(out + log_pages[i] * sizeof(entry), &entry, sizeof(entry));
 	for (unsigned page = 0; page < 256; page++)
-		if (emu_nvme_fdp_is_log(ctrl, page))
+		if (emu_nvme_fdp_is_log(ctrl, page) || emu_nvme_reports_is_log(ctrl, page))
 			memcpy(out + page * sizeof(entry), &entry, sizeof(entry));
 	return 1024;
 }
@@ -162,7 +162,8 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 	uint16_t status;
 	size_t bytes;
 
-	if (memchr(log_pages, (int)page, sizeof(log_pages)) == NULL && !emu_nvme_fdp_is_log(ctrl, page))
+	if (memchr(log_pages, (int)page, sizeof(log_pages)) == NULL && !emu_nvme_fdp_is_log(ctrl, page) &&
+	    !emu_nvme_reports_is_log(ctrl, page))
 		return EMU_NVME_SPECIFIC(INVALID_LOG_PAGE);
 	/* None of them is of one namespace. */
 	if (cmd->nsid != 0 && cmd->nsid != NSDK_NVME_NSID_ALL)
@@ -196,6 +197,11 @@ int emu_nvme_get_log_page(struct emu_nvme_req *req)
 		break;
 	case NSDK_NVME_LOG_COMMANDS:
 		bytes = fill_commands(ctrl, cmd->cdw14 >> 24, log);
+		break;
+	case NSDK_NVME_LOG_TELEMETRY_HOST:
+	case NSDK_NVME_LOG_TELEMETRY_CTRLR:
+	case NSDK_NVME_LOG_ANA:
+		bytes = emu_nvme_reports_log(ctrl, cmd, log);
 		break;
 	case LOG_FEATURES:
 		bytes = fill_features(ctrl, log);

@@ -19,7 +19,8 @@ struct said {
 	unsigned mset, pi, pil, pif;
 	uint64_t fdp_rg, fdp_ruh, fdp_runs;
 	unsigned fdp;
-	unsigned zoned, zone_cross, dbbuf, wrr;
+	unsigned zoned, zone_cross, dbbuf, wrr, ana;
+	uint64_t bad;
 	uint64_t cmb;
 	char cmb_for[48];
 	uint64_t pmr;
@@ -40,8 +41,8 @@ static const char *const pif_words[] = { "0", "1", "2", NULL };
 enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTORS, MQES, THREAD, CPU,
        IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        MS, MSET, PI, PIL, PIF, FDP, FDP_RG, FDP_RUH, FDP_RUNS,
-       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF, WRR,
-       HMB, CMB, CMB_FOR, PMR, PMR_FILE,
+       ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF,
+       WRR, ANA, BAD, HMB, CMB, CMB_FOR, PMR, PMR_FILE,
        OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
@@ -91,6 +92,8 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[PMR_FILE] = { "pmr_file", NSDK_EMU_OPTION_TEXT, AT(pmr_file),
 		       .max = sizeof(((struct said *)0)->pmr_file) },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
+	[ANA] = { "ana", NSDK_EMU_OPTION_WORD, AT(ana), .words = off_on },
+	[BAD] = { "bad", NSDK_EMU_OPTION_NUMBER, AT(bad), 0, UINT64_MAX },
 	[WRR] = { "wrr", NSDK_EMU_OPTION_WORD, AT(wrr), .words = off_on },
 	[MS] = { "ms", NSDK_EMU_OPTION_NUMBER, AT(ms), 0, EMU_NVME_MAX_MD },
 	[MSET] = { "mset", NSDK_EMU_OPTION_WORD, AT(mset), .words = off_on },
@@ -280,7 +283,10 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.volatile_cache = said.volatile_cache,
 		.sgl = (enum emu_nvme_sgl)said.sgl,
 		.dbbuf = said.dbbuf,
+		.any_bad = given[BAD],
+		.bad = said.bad,
 		.wrr = said.wrr,
+		.ana = said.ana,
 		.vectors = (unsigned)said.vectors,
 		.hmb_bytes = said.hmb,
 		.cmb_bytes = said.cmb,

@@ -46,6 +46,7 @@ bytes()
 # --- every subcommand has help, and wants a device --------------------------------------------------
 
 subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log sanitize-log get-log
+	telemetry-log ana-log get-lba-status
 	get-feature set-feature create-ns delete-ns attach-ns detach-ns format sanitize device-self-test
 	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru
 	dir-receive dir-send'
@@ -59,9 +60,9 @@ same 'nvme --help has all of them' '' "$(run nvme --help; for sub in $subs; do
 
 # --- what is there ----------------------------------------------------------------------------------
 
-json 'id-ctrl' '.nn == 3 and .oacs == 30 and .tnvmcap == "25165824" and .fr == "1.0     " and (.psds | length) == 1' \
+json 'id-ctrl' '.nn == 3 and .oacs == 542 and .tnvmcap == "25165824" and .fr == "1.0     " and (.psds | length) == 1' \
 	id-ctrl $d
-says 'id-ctrl: text' '^oacs      : 0x1e$' id-ctrl $d
+says 'id-ctrl: text' '^oacs      : 0x21e$' id-ctrl $d
 bytes 'id-ctrl: bytes' 4096 id-ctrl $d -b
 json 'id-ns' '.nsze == 16384 and .nlbaf == 1 and [.lbafs[].ds] == [9, 12]' id-ns $d -n 2
 says 'id-ns: text' '^lbaf  0 : ms:0   lbads:9  rp:0 \(in use\)$' id-ns $d -n 2
@@ -86,6 +87,39 @@ refuses 'get-log: none such' 1 'Get Log Page c0h failed: .*Invalid Log Page' nvm
 refuses 'get-log: how much?' 2 'log-len is missing' nvme get-log $d -i 2
 refuses 'get-log: which?' 2 'log-id is missing' nvme get-log $d -l 64
 refuses 'get-log: an odd place' 2 'lpo=3' nvme get-log $d -i 2 -l 64 --lpo=3
+# Telemetry: the header, and the data of as many areas as are wanted, all of one time.
+for area in 1 2 3; do
+	run nvme telemetry-log $d --output-file="$work/telemetry" -d $area
+	same "telemetry-log: area $area" "0 $((512 * (area == 3 ? 8 : 2 * area + 1))) 7 1" \
+		"$status $(wc -c < "$work/telemetry") $(od -An -tu1 -j0 -N1 "$work/telemetry" | xargs) $(od -An -tu1 \
+			-j1023 -N1 "$work/telemetry" | xargs)"
+done
+run nvme telemetry-log $d -O "$work/telemetry" --host-generate=0
+same 'telemetry-log: what was taken last, which is nothing' "0 512" "$status $(wc -c < "$work/telemetry")"
+run nvme telemetry-log $d -O "$work/telemetry" --controller-init
+same 'telemetry-log: what the controller has taken, which is nothing' "0 512 8" \
+	"$status $(wc -c < "$work/telemetry") $(od -An -tu1 -N1 "$work/telemetry" | xargs)"
+refuses 'telemetry-log: where to?' 2 'output-file is missing' nvme telemetry-log $d
+refuses 'telemetry-log: not there' 1 '/dev/full cannot be written: No space' nvme telemetry-log $d -O /dev/full
+refuses 'telemetry-log: area 0' 2 'data-area=0' nvme telemetry-log $d -O "$work/telemetry" -d 0
+refuses 'telemetry-log: whose?' 2 'host-generate is not for' nvme telemetry-log $d -O "$work/telemetry" -c -g 1
+json 'ana-log' '.ngrps == 1 and ."ANA DESC LIST "[0] == {"grpid": 1, "nnsids": 3, "chgcnt": 0,
+	"state": "optimized", "NSIDS": [1, 2, 3]}' ana-log $d,ana=1
+json 'ana-log: groups only' '."ANA DESC LIST "[0].nnsids == 0' ana-log $d,ana=1 --groups
+says 'ana-log: text' '^	nsid	:	3$' ana-log $d,ana=1
+bytes 'ana-log: bytes' 60 ana-log $d,ana=1 -o binary
+refuses 'ana-log: a controller without' 1 'does not report asymmetric namespace access' nvme ana-log $d
+json 'get-lba-status' '.nlsd == 1 and .cmpc == 2 and .list == [{"dslba": 77, "nlb": 1, "status": 0}]' \
+	get-lba-status $d,bad=77 -n 2
+says 'get-lba-status: text' '^[{] DSLBA: 0x000000000000004d, NLB: 0x00000001, Status: 0x00 [}]$' \
+	get-lba-status $d,bad=77 -n 2 --action=0x10 -s 70 -l 8
+json 'get-lba-status: elsewhere' '.nlsd == 0 and .cmpc == 2' get-lba-status $d,bad=77 -n 2 -s 70 -l 7
+json 'get-lba-status: no room' '.nlsd == 0 and .cmpc == 1' get-lba-status $d,bad=77 -n 2 -m 4
+bytes 'get-lba-status: bytes' 24 get-lba-status $d,bad=77 -n 2 -m 5 -o binary
+refuses 'get-lba-status: beyond the end' 1 'LBA Out of Range' nvme get-lba-status $d -n 1 -s 16384
+refuses 'get-lba-status: of which?' 1 'more than one active namespace' nvme get-lba-status $d
+refuses 'get-lba-status: to do what?' 2 'action=9: 0x10 or 0x11' nvme get-lba-status $d -n 1 -a 9
+refuses 'get-lba-status: no answer wanted' 2 'max-dw=0' nvme get-lba-status $d -n 1 -m 0
 says 'get-feature' '^get-feature:0x04 \(Temperature Threshold\), Current value:0x00000157$' get-feature $d -f 4
 says 'get-feature: capabilities' 'Feature is changeable' get-feature $d -f 4 -s 3
 refuses 'get-feature: none such' 1 'Get Features failed: .*Invalid Field' nvme get-feature $d -f 0x99
