@@ -48,6 +48,16 @@ struct perf_wrr {
 	unsigned burst, high_weight, medium_weight, low_weight; /* 0: the driver's default */
 };
 
+#define PERF_MAX_PLACEMENTS 128u /* fio's */
+
+/* --fdp and what goes with it (perf_fdp.c). */
+struct perf_fdp {
+	bool on;
+	bool random;    /* else in turn */
+	unsigned count; /* 0: all that the namespace has */
+	uint16_t places[PERF_MAX_PLACEMENTS]; /* in its list */
+};
+
 struct perf_opts {
 	struct tool_args args; /* --json and its file */
 	const char *rw;        /* as fio calls it */
@@ -60,6 +70,7 @@ struct perf_opts {
 	unsigned iodepth_batch; /* 0: whatever there is to submit at a time */
 	unsigned cmb;           /* NSDK_NVME_CMB_* */
 	struct perf_wrr wrr;
+	struct perf_fdp fdp;
 	unsigned numjobs;
 	const char *cpus_allowed; /* NULL: choose */
 	uint64_t runtime_ns;      /* 0: none */
@@ -185,6 +196,7 @@ struct perf_job {
 		uint8_t dir;
 		uint64_t index;
 	} next;
+	uint64_t placed;           /* writes with a placement identifier */
 	bool exhausted;            /* nothing more to submit in this stage */
 	bool waiting;              /* for the other jobs, at the start of the stage */
 	uint64_t deadline_ticks;   /* of the stage; UINT64_MAX: none */
@@ -234,7 +246,7 @@ void perf_pi_before_write(const struct perf_job *job, const struct perf_slot *sl
 /* @return what was wrong, each said. */
 uint32_t perf_pi_after_read(const struct perf_job *job, const struct perf_slot *slot);
 /* In place of nsdk_nvme_read() and nsdk_nvme_write(), and as they. */
-int perf_pi_submit(const struct perf_job *job, struct perf_slot *slot, nsdk_nvme_cb cb);
+int perf_pi_submit(struct perf_job *job, struct perf_slot *slot, nsdk_nvme_cb cb);
 int perf_pi_parse_chk(const struct tool_command *command, uint32_t *out);
 
 /* ---- Priorities (perf_wrr.c) ---- */
@@ -249,6 +261,22 @@ enum nsdk_nvme_priority perf_wrr_priority(const struct perf_wrr *wrr, unsigned c
 /* What each class got of the device; nothing where there are none. */
 void perf_wrr_print(const struct perf_device *device);
 struct json_object *perf_wrr_json(const struct perf_device *device);
+
+/* ---- Placement (perf_fdp.c) ---- */
+
+/* Of optarg. @return TOOL_DONE, or another status, said. */
+int perf_fdp_parse_on(const struct tool_command *command, struct perf_fdp *out);
+int perf_fdp_parse_list(const struct tool_command *command, struct perf_fdp *out);
+int perf_fdp_parse_select(const struct tool_command *command, struct perf_fdp *out);
+/* Whether the options go together; likewise. */
+int perf_fdp_check(const struct tool_command *command, const struct perf_fdp *fdp);
+/* Which identifiers there are. @return 0 or -errno, said. */
+int perf_fdp_setup(struct perf_device *device);
+/* Put the identifier of a job's next write in. */
+void perf_fdp_place(struct perf_job *job, struct nsdk_nvme_io_ext *ext);
+/* In place of nsdk_nvme_write(), and as it. */
+int perf_fdp_write(struct perf_job *job, struct perf_slot *slot, void *buf, nsdk_nvme_cb cb);
+struct json_object *perf_fdp_json(const struct perf_device *device);
 
 /* ---- A device (perf_device.c) ---- */
 
@@ -268,6 +296,8 @@ struct perf_device {
 	uint64_t region_units;
 	struct perf_zones zones;
 	struct perf_pi pi;
+	const uint16_t *pids; /* --fdp: the driver's, in ascending order */
+	unsigned pid_count;
 	struct perf_pattern pattern;
 	struct nsdk_nvme_cmb_info cmb; /* with all queues and buffers there */
 	atomic_bool failed;     /* the controller itself: its jobs end */

@@ -132,6 +132,8 @@ int perf_device_attach(struct perf_device *device)
 	rc = perf_pi_setup(device);
 	if (rc == 0)
 		rc = find_region(device);
+	if (rc == 0)
+		rc = perf_fdp_setup(device);
 	if (rc != 0)
 		return rc;
 	pool.attr = nsdk_nvme_ctrlr_dma_attr(device->ctrlr);

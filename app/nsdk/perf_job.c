@@ -311,6 +311,8 @@ static int submit_next(struct perf_job *job)
 	buf = slot->cmb != NULL ? slot->cmb : slot->buf;
 	if (device->pi.md != NULL)
 		rc = perf_pi_submit(job, slot, io_done);
+	else if (slot->dir == PERF_WRITE && job->run->opts.fdp.on)
+		rc = perf_fdp_write(job, slot, buf, io_done);
 	else if (slot->dir == PERF_WRITE)
 		rc = nsdk_nvme_write(device->ns, job->qp, buf, slot->lba, job->unit_blocks, 0, io_done,
 				     slot);
@@ -320,6 +322,7 @@ static int submit_next(struct perf_job *job)
 	if (rc != 0)
 		return rc;
 	slot->in_flight = true;
+	job->placed += slot->dir == PERF_WRITE;
 	if (job->zones != NULL && slot->dir == PERF_WRITE) {
 		struct perf_zone *zone = &job->zones[slot->index / device->zones.units];
 

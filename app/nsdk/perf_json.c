@@ -201,6 +201,8 @@ struct json_object *perf_json(const struct perf_run *run, const struct perf_resu
 		nsdk_json_put(object, "cmb", json_cmb(&result->device->cmb));
 	if (run->opts.wrr.count)
 		nsdk_json_put(object, "arbitration", perf_wrr_json(result->device));
+	if (run->opts.fdp.on)
+		nsdk_json_put(object, "placement", perf_fdp_json(result->device));
 	nsdk_json_put(object, "lcores", perf_sleep_json(result->device));
 	nsdk_json_put_u64(object, "runtime_ns", result->runtime_ns);
 	nsdk_json_put_u64(object, "ios", ios);

@@ -45,6 +45,10 @@ enum {
 	OPT_PI_CHK,
 	OPT_APPTAG,
 	OPT_APPTAG_MASK,
+	OPT_FDP,
+	OPT_DATAPLACEMENT,
+	OPT_PLIDS,
+	OPT_PLID_SELECT,
 	OPT_FLUSH, /* FLUSH_OPTS of them */
 };
 
@@ -70,6 +74,12 @@ static const struct option perf_options[] = {
 	{ "pi_chk", required_argument, NULL, OPT_PI_CHK },
 	{ "apptag", required_argument, NULL, OPT_APPTAG },
 	{ "apptag_mask", required_argument, NULL, OPT_APPTAG_MASK },
+	{ "fdp", required_argument, NULL, OPT_FDP },
+	{ "dataplacement", required_argument, NULL, OPT_DATAPLACEMENT },
+	{ "plids", required_argument, NULL, OPT_PLIDS },
+	{ "fdp_pli", required_argument, NULL, OPT_PLIDS },
+	{ "plid_select", required_argument, NULL, OPT_PLID_SELECT },
+	{ "fdp_pli_select", required_argument, NULL, OPT_PLID_SELECT },
 	{ "numjobs", required_argument, NULL, OPT_NUMJOBS },
 	{ "cpus_allowed", required_argument, NULL, OPT_CPUS_ALLOWED },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
@@ -266,6 +276,25 @@ static int parse_wrr(const struct tool_command *command, int opt, struct perf_wr
 	}
 }
 
+static int parse_fdp(const struct tool_command *command, int opt, struct perf_fdp *fdp)
+{
+	unsigned value = 0;
+	int status;
+
+	switch (opt) {
+	case OPT_FDP:
+		status = parse_unsigned(command, "fdp", 0, 1, &value);
+		fdp->on = value;
+		return status;
+	case OPT_DATAPLACEMENT:
+		return perf_fdp_parse_on(command, fdp);
+	case OPT_PLIDS:
+		return perf_fdp_parse_list(command, fdp);
+	default:
+		return perf_fdp_parse_select(command, fdp);
+	}
+}
+
 static int parse_one(const struct tool_command *command, int opt, struct perf_opts *opts)
 {
 	uint64_t value;
@@ -295,6 +324,11 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 	case OPT_APPTAG:
 	case OPT_APPTAG_MASK:
 		return parse_pi(command, opt, opts);
+	case OPT_FDP:
+	case OPT_DATAPLACEMENT:
+	case OPT_PLIDS:
+	case OPT_PLID_SELECT:
+		return parse_fdp(command, opt, &opts->fdp);
 	case OPT_NUMJOBS:
 		return parse_unsigned(command, "numjobs", 1, PERF_MAX_JOBS, &opts->numjobs);
 	case OPT_CPUS_ALLOWED:
@@ -392,7 +426,8 @@ static int check_together(const struct tool_command *command, struct perf_opts *
 				  "write, read, randread%s is wanted", opts->rw,
 				  opts->verify ? " with --verify" : "", opts->verify ? "" : " or rw");
 	if (flush_check(command, &opts->flush) != TOOL_DONE ||
-	    perf_wrr_check(command, &opts->wrr) != TOOL_DONE)
+	    perf_wrr_check(command, &opts->wrr) != TOOL_DONE ||
+	    perf_fdp_check(command, &opts->fdp) != TOOL_DONE)
 		return TOOL_USAGE;
 	if (!opts->writes)
 		opts->rwmixread = 100;

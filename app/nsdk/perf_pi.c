@@ -208,7 +208,7 @@ uint32_t perf_pi_after_read(const struct perf_job *job, const struct perf_slot *
 	return bad;
 }
 
-int perf_pi_submit(const struct perf_job *job, struct perf_slot *slot, nsdk_nvme_cb cb)
+int perf_pi_submit(struct perf_job *job, struct perf_slot *slot, nsdk_nvme_cb cb)
 {
 	const struct perf_opts *opts = &job->run->opts;
 	const struct perf_pi *pi = &job->device->pi;
@@ -222,6 +222,8 @@ int perf_pi_submit(const struct perf_job *job, struct perf_slot *slot, nsdk_nvme
 	};
 
 	slot->iov = payload(job, slot);
+	if (slot->dir == PERF_WRITE && opts->fdp.on)
+		perf_fdp_place(job, &ext);
 	if (slot->dir == PERF_WRITE)
 		return nsdk_nvme_writev_ext(job->device->ns, job->qp, &slot->iov, 1, slot->lba,
 					    job->unit_blocks, &ext, cb, slot);

@@ -197,6 +197,18 @@ check 'the table says what each class got' \
 	grep -Pzq '(?s)urgent +100 I/Os of 2 jobs, 66.7 %.*low +50 I/Os of 1 job, 33.3 %' "$work/out"
 refuses 'priorities on a controller without them' 1 'does not offer weighted round robin' \
 	perf emu:nvme,size=1m --wrr_priority=high
+result 'writes with placement identifiers' 0 \
+	'.errors == 0 and .verify_errors == 0 and .ios == 256 and .placement.select == "random" and
+	.placement.pids == [2, 0]' \
+	emu:nvme,size=1m,fdp=1 --rw=randrw --verify --fdp=1 --plids=2,0 --plid_select=random --numjobs=2
+result 'and with protection information' 0 \
+	'.errors == 0 and .verify_errors == 0 and .placement.select == "roundrobin" and
+	(.placement.pids | length) > 1' \
+	emu:nvme,size=1m,fdp=1,ms=8,pi=1 --rw=write --verify --dataplacement=fdp
+refuses 'placement where there is none' 1 'namespace 1 of .* has no flexible data placement' \
+	perf emu:nvme,size=1m --rw=write --fdp=1
+refuses 'a placement identifier that there is not' 1 '--plids=77: namespace 1 .* has 4 placement identifiers' \
+	perf emu:nvme,size=1m,fdp=1 --rw=write --fdp=1 --plids=0,77
 run perf emu:nvme,size=1m --rw=randrw --verify
 check 'the table names what is in force' \
 	grep -Pzq '(?s)enforced: .*policy +coherent.*IOPS.*read.*write.*both.*verify.*coherence.*done' \

@@ -289,6 +289,13 @@ read -r -a was <<<"$before"
 same "each is counted where it was written" "$((was[0] - 8)) $((was[1] - 16)) ${was[*]:2}" \
 	"$(rooms "$WORK/ours_fdp.status")"
 same "and all of it together" $((bytes + 12288)) "$(jq -r .hbmw "$WORK/ours_fdp.stats")"
+read -r -a was <<<"$(rooms "$WORK/ours_fdp.status")"
+same "nsdk perf --fdp=1: by two handles in turn" '["done",0,[1,16385]]' \
+	"$(timeout 60 nsdk perf $device --rw=write --bs=4k --number_ios=6 --fdp=1 --plids=1,3 --json |
+		jq -c '[.status, .errors, .placement.pids]')"
+placement ours_fdp json stats status configs usage events
+same "half of it by each" "${was[0]} $((was[1] - 24)) ${was[2]} $((was[3] - 24))" \
+	"$(rooms "$WORK/ours_fdp.status")"
 refuses "nsdk nvme fdp update: one that is not there" 1 'has no placement identifier 7' \
 	nsdk nvme fdp update $device -p 7
 nsdk unbind $device >/dev/null
