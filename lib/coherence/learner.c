@@ -104,7 +104,10 @@ static bool is_fresh(const struct nsdk_learner *learner, const struct nsdk_learn
 	return class->seen > 0 && learner->count - class->used < FRESH;
 }
 
-/* What is known of a class is old: begin with what is known of one near by, and hold the old against it. */
+/*
+ * What is known of a class is old: begin with what is known of one near by. Its own last samples are kept,
+ * and one that agrees with them brings the old back.
+ */
 static void renew(struct nsdk_learner *learner, struct nsdk_learner_class *classes, unsigned i)
 {
 	struct nsdk_learner_class *class = &classes[i], *from = NULL;
@@ -118,11 +121,8 @@ static void renew(struct nsdk_learner *learner, struct nsdk_learner_class *class
 	}
 	if (from == NULL)
 		return;
-	for (unsigned way = 0; way < NSDK_LEARNER_WAYS; way++) {
-		class->way[way].last[0] = class->way[way].last[1] = class->way[way].factor;
+	for (unsigned way = 0; way < NSDK_LEARNER_WAYS; way++)
 		class->way[way].factor = from->way[way].factor;
-	}
-	class->chosen = from->chosen;
 	class->until_try = 0;
 	class->again = 0;
 	class->used = learner->count;
@@ -182,9 +182,12 @@ static unsigned try_instead(const struct nsdk_learner_class *class, const struct
 	if (class->seen < ENOUGH_SEEN || class->until_try > 0)
 		return best;
 	if (class->again != 0) {
-		/* It looked cheaper. If so does the best by now, it is the machine that was faster. */
+		/*
+		 * It looked cheaper, and so it owes nothing. If by now the best looks so too, it is the
+		 * machine that was faster.
+		 */
 		best_ns = least(best_ns, scale(costs->way[best].ns, class->way[best].last[0]));
-		if (way < costs->count && class->account_ns >= 0 &&
+		if (way < costs->count &&
 		    nsdk_plan_is_cheaper(scale(costs->way[way].ns, class->way[way].last[0]), best_ns))
 			return way;
 		return best;
@@ -352,7 +355,7 @@ void nsdk_learner_took(struct nsdk_learner *learner, uint64_t ns, bool counts)
 		class->again = 0;
 		class->turn = (uint8_t)way;
 		class->until_try = next_interval(learner);
-		if (counts && nsdk_plan_is_cheaper(ns, learner->now.best_ns)) {
+		if (nsdk_plan_is_cheaper(ns, learner->now.best_ns)) {
 			class->again = (uint8_t)(way + 1);
 			class->until_try = BEFORE_AGAIN;
 		}
