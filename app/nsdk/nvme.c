@@ -23,7 +23,7 @@ static const char nvme_help[] =
 	"Administer an NVMe controller, with nvme-cli's names of subcommands and options, its layout\n"
 	"of text and its keys of JSON. 'nsdk nvme SUBCOMMAND --help' has the options of one.\n"
 	"\n"
-	"  id-ctrl, id-ns, list-ns, show-regs\n"
+	"  id-ctrl, id-ns, ns-descs, list-ns, show-regs\n"
 	"      what the controller and its namespaces say of themselves\n"
 	"  smart-log, error-log, fw-log, effects-log, self-test-log, sanitize-log, telemetry-log,\n"
 	"  ana-log, get-log\n"
@@ -56,7 +56,8 @@ static const char nvme_help[] =
 	"  nsdk nvme format 0000:00:03.0 --namespace-id=1 --lbaf=1 --yes\n";
 
 const struct nvme_sub *const nvme_subs[] = {
-	&nvme_id_ctrl, &nvme_id_ns, &nvme_list_ns, &nvme_smart_log, &nvme_error_log, &nvme_fw_log,
+	&nvme_id_ctrl, &nvme_id_ns, &nvme_ns_descs,
+	&nvme_list_ns, &nvme_smart_log, &nvme_error_log, &nvme_fw_log,
 	&nvme_effects_log, &nvme_self_test_log, &nvme_sanitize_log, &nvme_get_log,
 	&nvme_telemetry_log, &nvme_ana_log, &nvme_get_lba_status,
 	&nvme_get_feature, &nvme_set_feature, &nvme_create_ns, &nvme_delete_ns, &nvme_attach_ns,

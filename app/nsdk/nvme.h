@@ -145,7 +145,7 @@ void *nvme_read_file(const char *path, size_t max, size_t *bytes);
 
 /* ---- Subcommands ---- */
 
-extern const struct nvme_sub nvme_id_ctrl, nvme_id_ns, nvme_list_ns;            /* nvme_id.c */
+extern const struct nvme_sub nvme_id_ctrl, nvme_id_ns, nvme_ns_descs, nvme_list_ns; /* nvme_id.c */
 extern const struct nvme_sub nvme_smart_log, nvme_error_log, nvme_fw_log, nvme_get_log,
 	nvme_effects_log, nvme_self_test_log, nvme_sanitize_log;                /* nvme_logs.c */
 extern const struct nvme_sub nvme_telemetry_log, nvme_ana_log, nvme_get_lba_status; /* nvme_reports.c */

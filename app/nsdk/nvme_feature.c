@@ -65,6 +65,103 @@ static void print_capabilities(uint32_t dw0)
 		printf("  Feature is changeable\n");
 }
 
+/* ---- --human-readable ---- */
+
+static void show_arbitration(uint32_t dw0)
+{
+	printf("\tHigh Priority Weight   (HPW): %u\n", (dw0 >> 24) + 1);
+	printf("\tMedium Priority Weight (MPW): %u\n", (dw0 >> 16 & 0xff) + 1);
+	printf("\tLow Priority Weight    (LPW): %u\n", (dw0 >> 8 & 0xff) + 1);
+	if ((dw0 & 7) == 7)
+		printf("\tArbitration Burst       (AB): No limit\n");
+	else
+		printf("\tArbitration Burst       (AB): %u\n", 1u << (dw0 & 7));
+}
+
+static void show_power(uint32_t dw0)
+{
+	static const char *const hints[] = { "No Workload", "Extended Idle Period with a Burst of Random Writes",
+					     "Heavy Sequential Writes" };
+	unsigned hint = dw0 >> 5 & 7;
+
+	printf("\tWorkload Hint (WH): %u - %s\n", hint, hint < 3 ? hints[hint] : "Reserved");
+	printf("\tPower State   (PS): %u\n", dw0 & 0x1f);
+}
+
+static void show_temperature(uint32_t dw0)
+{
+	unsigned type = dw0 >> 20 & 3, sensor = dw0 >> 16 & 15, kelvin = dw0 & 0xffff;
+	char name[32] = "Composite Temperature";
+
+	if (sensor == 15)
+		snprintf(name, sizeof(name), "All Temperature Sensors");
+	else if (sensor > 8)
+		snprintf(name, sizeof(name), "Reserved");
+	else if (sensor)
+		snprintf(name, sizeof(name), "Temperature Sensor %u", sensor);
+	printf("\tThreshold Type Select         (THSEL): %u - %s\n", type,
+	       type == 0 ? "Over Temperature Threshold" :
+	       type == 1 ? "Under Temperature Threshold" :
+			   "Reserved");
+	printf("\tThreshold Temperature Select (TMPSEL): %u - %s\n", sensor, name);
+	printf("\tTemperature Threshold         (TMPTH): %d°C (%u Kelvin)\n", (int)kelvin - 273, kelvin);
+}
+
+static void show_events(uint32_t dw0)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} events[] = {
+		{ 31, "Discovery Log Page Change Notices" },
+		{ 14, "Endurance Group Event Aggregate Log Change Notices" },
+		{ 13, "LBA Status Information Notices" },
+		{ 12, "Predictable Latency Event Aggregate Log Change Notices" },
+		{ 11, "Asymmetric Namespace Access Change Notices" },
+		{ 10, "Telemetry Log Notices" },
+		{ 9, "Firmware Activation Notices" },
+		{ 8, "Namespace Attribute Notices" },
+	};
+
+	for (unsigned i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		printf("\t%-58s: %s\n", events[i].name,
+		       dw0 >> events[i].bit & 1 ? "Send async event" : "Do not send async event");
+	printf("\t%-58s: %s\n", "SMART / Health Critical Warnings",
+	       dw0 & 0xff ? "Send async event" : "Do not send async event");
+}
+
+/* The fields of a value, where it has any that are known here. */
+static void show_fields(unsigned fid, uint32_t dw0)
+{
+	switch (fid) {
+	case NSDK_NVME_FEAT_ARBITRATION:
+		show_arbitration(dw0);
+		break;
+	case NSDK_NVME_FEAT_POWER_MANAGEMENT:
+		show_power(dw0);
+		break;
+	case NSDK_NVME_FEAT_TEMPERATURE_THRESHOLD:
+		show_temperature(dw0);
+		break;
+	case NSDK_NVME_FEAT_VOLATILE_WRITE_CACHE:
+		printf("\tVolatile Write Cache Enable (WCE): %s\n", dw0 & 1 ? "Enabled" : "Disabled");
+		break;
+	case NSDK_NVME_FEAT_NUMBER_OF_QUEUES:
+		printf("\tNumber of IO Completion Queues Allocated (NCQA): %u\n", (dw0 >> 16) + 1);
+		printf("\tNumber of IO Submission Queues Allocated (NSQA): %u\n", (dw0 & 0xffff) + 1);
+		break;
+	case NSDK_NVME_FEAT_INTERRUPT_COALESCING:
+		printf("\tAggregation Time     (TIME): %u usec\n", (dw0 >> 8 & 0xff) * 100);
+		printf("\tAggregation Threshold (THR): %u\n", (dw0 & 0xff) + 1);
+		break;
+	case NSDK_NVME_FEAT_ASYNC_EVENT_CONFIG:
+		show_events(dw0);
+		break;
+	default:
+		break;
+	}
+}
+
 static int run_get(struct nvme_run *run)
 {
 	unsigned fid = (unsigned)run->v.fid.number, select = (unsigned)run->v.select.number;
@@ -92,6 +189,8 @@ static int run_get(struct nvme_run *run)
 		print_capabilities(cpl.dw0);
 	else if (bytes)
 		nvme_show_hex(data, bytes);
+	else if (run->v.words)
+		show_fields(fid, cpl.dw0);
 	return TOOL_DONE;
 }
 
@@ -103,6 +202,7 @@ static const struct nvme_option get_options[] = {
 	NVME_NUMBER_OPTION("cdw11", 'c', cdw11, UINT32_MAX, "dword 11 of the command"),
 	NVME_NUMBER_OPTION("uuid-index", 'U', uuid_index, 127, "UUID index"),
 	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_FLAG_OPTION("human-readable", 'H', words, "show the fields of its value as well"),
 	NVME_END,
 };
 

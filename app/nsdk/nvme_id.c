@@ -338,3 +338,91 @@ const struct nvme_sub nvme_list_ns = {
 	.options = list_ns_options,
 	.run = run_list_ns,
 };
+
+/* ---- ns-descs ---- */
+
+/* What is in a descriptor, as text; @return its name, NULL: nobody knows its type. */
+static const char *descriptor_text(unsigned type, const uint8_t *value, unsigned bytes, char *text,
+				   size_t room)
+{
+	static const char *const names[] = { NULL, "eui64", "nguid", "uuid", "csi" };
+	static const uint8_t lengths[] = { 0, 8, 16, 16, 1 };
+	size_t used = 0;
+
+	if (type == 0 || type > 4 || bytes != lengths[type])
+		return NULL;
+	if (type == 4) {
+		snprintf(text, room, "%#x", value[0]);
+		return names[type];
+	}
+	for (unsigned i = 0; i < bytes; i++)
+		used += (size_t)snprintf(text + used, room - used, "%s%02x",
+					 type == 3 && (i == 4 || i == 6 || i == 8 || i == 10) ? "-" : "", value[i]);
+	return names[type];
+}
+
+static int run_ns_descs(struct nvme_run *run)
+{
+	struct json_object *object = NULL, *array = NULL;
+	uint32_t nsid = nvme_nsid(run);
+	uint8_t list[4096] = { 0 };
+	struct nsdk_nvme_cmd cmd;
+	size_t offset = 0;
+	int status;
+
+	if (nsid == 0)
+		return TOOL_FAILED;
+	cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_NS_DESC_LIST, nsid, 0, 0);
+	status = nvme_send(run, &cmd, list, sizeof(list), NULL);
+	if (status != TOOL_DONE)
+		return status;
+	if (run->format == NVME_BINARY || run->v.raw)
+		return nvme_show_bytes(list, sizeof(list));
+	if (run->format == NVME_JSON) {
+		object = json_object_new_object();
+		array = json_object_new_array();
+		json_object_object_add(object, "ns-descs", array);
+	} else {
+		printf("NVME Namespace Identification Descriptors NS %u:\n", nsid);
+	}
+	while (offset + sizeof(struct nsdk_nvme_ns_descriptor) <= sizeof(list)) {
+		struct nsdk_nvme_ns_descriptor head;
+		const uint8_t *value = list + offset + sizeof(head);
+		const char *name;
+		char text[48];
+
+		memcpy(&head, list + offset, sizeof(head));
+		/* The end, or one that goes on behind it. */
+		if (head.bytes == 0 || head.bytes > sizeof(list) - sizeof(head) - offset)
+			break;
+		name = descriptor_text(head.type, value, head.bytes, text, sizeof(text));
+		if (name != NULL && array != NULL) {
+			struct json_object *entry = json_object_new_object();
+
+			nvme_put(entry, "loc", offset);
+			nvme_put(entry, "nidt", head.type);
+			nvme_put(entry, "nidl", head.bytes);
+			nvme_put_text(entry, "type", name);
+			nvme_put_text(entry, name, text);
+			json_object_array_add(array, entry);
+		} else if (name != NULL) {
+			printf("%-8s: %s\n", name, text);
+		}
+		offset += sizeof(head) + head.bytes;
+	}
+	return object != NULL ? nvme_show_json(run, object) : TOOL_DONE;
+}
+
+static const struct nvme_option ns_descs_options[] = {
+	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [the only one]"),
+	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_END,
+};
+
+const struct nvme_sub nvme_ns_descs = {
+	.name = "ns-descs",
+	.summary = "Show by what a namespace can be told from all others",
+	.options = ns_descs_options,
+	.run = run_ns_descs,
+	.binary = true,
+};

@@ -38,11 +38,11 @@
  * and removal can come up in the middle of a turn and are atomic flags.
  *
  * Files: nvme_config.c config space; nvme_regs.c registers, enabling, shutdown, reset; nvme_queue.c queues
- * and turns; nvme_arb.c weighted round robin; nvme_prp.c and nvme_sgl.c data; nvme_admin.c, nvme_identify.c,
- * nvme_features.c, nvme_log.c, nvme_reports.c, nvme_event.c, nvme_manage.c, nvme_firmware.c admin commands;
- * nvme_io.c, nvme_resv.c, nvme_fdp.c and nvme_zns*.c I/O commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and
- * nvme_pmr.c memory that both sides use; nvme_lie.c lies; nvme_store.c and nvme_wcache.c the blocks;
- * nvme_options.c what the user may choose.
+ * and turns; nvme_arb.c weighted round robin; nvme_prp.c and nvme_sgl.c data; nvme_admin.c,
+ * nvme_identify.c, nvme_features.c, nvme_log.c, nvme_reports.c, nvme_security.c, nvme_event.c,
+ * nvme_manage.c, nvme_firmware.c admin commands; nvme_io.c, nvme_resv.c, nvme_fdp.c and nvme_zns*.c I/O
+ * commands; nvme_dbbuf.c, nvme_hmb.c, nvme_cmb.c and nvme_pmr.c memory that both sides use; nvme_lie.c
+ * lies; nvme_store.c and nvme_wcache.c the blocks; nvme_options.c what the user may choose.
  */
 #include "nvme_fdp.h"
 #include "nvme_internal.h"

@@ -25,6 +25,8 @@ uint32_t emu_nvme_admin_effects(unsigned opcode)
 	case NSDK_NVME_ADMIN_FW_DOWNLOAD:
 	case NSDK_NVME_ADMIN_SELF_TEST:
 	case NSDK_NVME_ADMIN_GET_LBA_STATUS:
+	case NSDK_NVME_ADMIN_SECURITY_SEND:
+	case NSDK_NVME_ADMIN_SECURITY_RECEIVE:
 		return NSDK_NVME_EFFECT_SUPPORTED;
 	case NSDK_NVME_ADMIN_FW_COMMIT:
 		return NSDK_NVME_EFFECT_SUPPORTED | NSDK_NVME_EFFECT_CONTROLLER;
@@ -262,6 +264,10 @@ int emu_nvme_admin(struct emu_nvme_req *req)
 		return emu_nvme_sanitize(req);
 	case NSDK_NVME_ADMIN_GET_LBA_STATUS:
 		return emu_nvme_get_lba_status(req);
+	case NSDK_NVME_ADMIN_SECURITY_SEND:
+		return emu_nvme_security_send(req);
+	case NSDK_NVME_ADMIN_SECURITY_RECEIVE:
+		return emu_nvme_security_receive(req);
 	case NSDK_NVME_ADMIN_DBBUF_CONFIG:
 		return emu_nvme_dbbuf_config(req);
 	case NSDK_NVME_ADMIN_DIRECTIVE_SEND:

@@ -83,8 +83,9 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->rtd3e = 1000000;
 	id->cntrltype = CNTRLTYPE_IO;
 	id->oaes = EMU_NVME_EVENTS_NAMESPACES;
-	id->oacs = NSDK_NVME_OACS_FORMAT | NSDK_NVME_OACS_FIRMWARE | NSDK_NVME_OACS_NS_MANAGEMENT |
-		   NSDK_NVME_OACS_SELF_TEST | (ctrl->opts.dbbuf ? NSDK_NVME_OACS_DBBUF : 0);
+	id->oacs = NSDK_NVME_OACS_SECURITY | NSDK_NVME_OACS_FORMAT | NSDK_NVME_OACS_FIRMWARE |
+		   NSDK_NVME_OACS_NS_MANAGEMENT | NSDK_NVME_OACS_SELF_TEST |
+		   (ctrl->opts.dbbuf ? NSDK_NVME_OACS_DBBUF : 0);
 	emu_nvme_hmb_identify(ctrl, id);
 	emu_nvme_fdp_identify(ctrl, id);
 	id->acl = 3;

@@ -33,6 +33,7 @@
 #define EMU_NVME_FIRMWARE_SLOTS 2u
 #define EMU_NVME_IMAGE_BYTES ((size_t)1 << 20)
 #define EMU_NVME_TELEMETRY_BLOCKS 7u
+#define EMU_NVME_SECURITY_BYTES 512u
 #define EMU_NVME_LBA_STATUS_RANGES 64u
 #define EMU_NVME_HUNG 8u /* commands of a queue that may hang at a time */
 
@@ -440,6 +441,12 @@ struct emu_nvme_firmware {
 	uint64_t received; /* bytes of it */
 };
 
+/* nvme_security.c: what was sent last. */
+struct emu_nvme_security {
+	uint8_t data[EMU_NVME_SECURITY_BYTES];
+	uint32_t bytes;
+};
+
 struct emu_nvme_self_test {
 	uint8_t code; /* 0: none is running */
 	uint32_t nsid;
@@ -520,6 +527,7 @@ struct emu_nvme {
 	atomic_bool write_cache; /* a feature too; writes look at it */
 	struct emu_nvme_firmware firmware;
 	struct emu_nvme_self_test self_test;
+	struct emu_nvme_security security;
 	_Atomic uint64_t sanitize_end_ns; /* 0: never; I/O looks at it */
 	uint32_t sanitize_cdw10;
 	uint8_t telemetry_generation; /* of what the host has had taken; 0: nothing */
@@ -689,6 +697,10 @@ size_t emu_nvme_reports_log(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *c
 int emu_nvme_get_lba_status(struct emu_nvme_req *req);
 /* bad=; @return 0; -EINVAL, logged. */
 int emu_nvme_reports_init(struct emu_nvme *ctrl);
+
+/* nvme_security.c */
+int emu_nvme_security_send(struct emu_nvme_req *req);
+int emu_nvme_security_receive(struct emu_nvme_req *req);
 
 /* nvme_firmware.c */
 void emu_nvme_firmware_init(struct emu_nvme *ctrl);

@@ -46,7 +46,7 @@ bytes()
 # --- every subcommand has help, and wants a device --------------------------------------------------
 
 subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log sanitize-log get-log
-	telemetry-log ana-log get-lba-status
+	telemetry-log ana-log get-lba-status ns-descs
 	get-feature set-feature create-ns delete-ns attach-ns detach-ns format sanitize device-self-test
 	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru
 	dir-receive dir-send'
@@ -60,14 +60,19 @@ same 'nvme --help has all of them' '' "$(run nvme --help; for sub in $subs; do
 
 # --- what is there ----------------------------------------------------------------------------------
 
-json 'id-ctrl' '.nn == 3 and .oacs == 542 and .tnvmcap == "25165824" and .fr == "1.0     " and (.psds | length) == 1' \
+json 'id-ctrl' '.nn == 3 and .oacs == 543 and .tnvmcap == "25165824" and .fr == "1.0     " and (.psds | length) == 1' \
 	id-ctrl $d
-says 'id-ctrl: text' '^oacs      : 0x21e$' id-ctrl $d
+says 'id-ctrl: text' '^oacs      : 0x21f$' id-ctrl $d
 bytes 'id-ctrl: bytes' 4096 id-ctrl $d -b
 json 'id-ns' '.nsze == 16384 and .nlbaf == 1 and [.lbafs[].ds] == [9, 12]' id-ns $d -n 2
 says 'id-ns: text' '^lbaf  0 : ms:0   lbads:9  rp:0 \(in use\)$' id-ns $d -n 2
 refuses 'id-ns: which?' 1 'more than one active namespace; say which' nvme id-ns $d
 refuses 'id-ns: none such' 1 'Invalid Namespace or Format' nvme id-ns $d -n 9
+json 'ns-descs' '[."ns-descs"[] | .type] == ["uuid", "csi"] and ."ns-descs"[1].loc == 20 and
+	(."ns-descs"[0].uuid | test("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))' ns-descs $d -n 2
+says 'ns-descs: text' '^uuid    : [0-9a-f]{8}-' ns-descs $d -n 2
+bytes 'ns-descs: bytes' 4096 ns-descs $d -n 2 -b
+refuses 'ns-descs: none such' 1 'Invalid Namespace' nvme ns-descs $d -n 9
 json 'list-ns' '[.nsid_list[].nsid] == [1, 2, 3]' list-ns $d
 json 'list-ns --namespace-id' '[.nsid_list[].nsid] == [2, 3]' list-ns $d -n 2
 json 'smart-log' '.temperature == 303 and .avail_spare == 100 and .host_read_commands == "0"' smart-log $d
@@ -121,6 +126,11 @@ refuses 'get-lba-status: of which?' 1 'more than one active namespace' nvme get-
 refuses 'get-lba-status: to do what?' 2 'action=9: 0x10 or 0x11' nvme get-lba-status $d -n 1 -a 9
 refuses 'get-lba-status: no answer wanted' 2 'max-dw=0' nvme get-lba-status $d -n 1 -m 0
 says 'get-feature' '^get-feature:0x04 \(Temperature Threshold\), Current value:0x00000157$' get-feature $d -f 4
+for fields in '1|Low Priority Weight    \(LPW\): 1' '1|Arbitration Burst       \(AB\): 1' \
+	'2|Power State   \(PS\): 0' '4|\(TMPTH\): 70°C \(343 Kelvin\)' '6|\(WCE\): Enabled' '7|\(NSQA\): 1' \
+	'8|\(THR\): 1' '0xb|Namespace Attribute Notices +: Send async event'; do
+	says "get-feature: fields of $fields" "^	.*${fields#*|}\$" get-feature $d -f "${fields%%|*}" -H
+done
 says 'get-feature: capabilities' 'Feature is changeable' get-feature $d -f 4 -s 3
 refuses 'get-feature: none such' 1 'Get Features failed: .*Invalid Field' nvme get-feature $d -f 0x99
 says 'set-feature' '^set-feature:0x04 .*, value:0x0000012c, cdw12:00000000, save:0$' set-feature $d -f 4 -v 300
@@ -164,7 +174,13 @@ refuses 'fw-download: no image' 1 'no multiple of 4' nvme fw-download $d -f <(pr
 run nvme fw-download $d -f "$work/zeroes" -s 2 -a 1 --yes
 same 'fw-download: not for this controller' 1 "$status"
 refuses 'fw-commit: nothing in it' 1 'Invalid Firmware Slot' nvme fw-commit $d -s 2 -a 2 --yes
-refuses 'security-recv: it has none' 1 'Invalid Command Opcode' nvme security-recv $d -x 512
+says 'security-recv: what protocols there are' '^0000: 00 00 00 00 00 00 00 02 00 f0' security-recv $d -x 512
+bytes 'security-recv: bytes' 100 security-recv $d -x 100 -b
+refuses 'security-recv: no such protocol' 1 'Security Receive failed: .*Invalid Field' nvme security-recv $d -p 1 -x 512
+head -c 300 /dev/urandom > "$work/secret"
+says 'security-send' 'Security Send Command Success' security-send $d -p 0xf0 -f "$work/secret" --yes
+refuses 'security-send: no such protocol' 1 'Security Send failed: .*Invalid Field' \
+	nvme security-send $d -p 1 -f "$work/secret" --yes
 says 'reset' 'ready again' reset $d
 
 # --- raw commands -----------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ same_text()
 look()
 {
 	local who=$1 sub feature
-	for sub in id-ctrl 'id-ns -n 1' list-ns smart-log 'effects-log -c 0' fw-log error-log; do
+	for sub in id-ctrl 'id-ns -n 1' 'ns-descs -n 1' list-ns smart-log 'effects-log -c 0' fw-log error-log; do
 		# The words are words.
 		# shellcheck disable=SC2086
 		$who $sub -o json >"$WORK/$who.${sub%% *}.json" 2>/dev/null
@@ -92,8 +92,8 @@ look()
 	$who get-log -i 3 -l 512 >"$WORK/$who.get-log.txt"
 	$who admin-passthru --opcode=6 --data-len=4096 --cdw10=1 -r >"$WORK/$who.admin-passthru.txt" \
 		2>"$WORK/$who.result"
-	for feature in 0x01 0x02 0x04 0x06 0x0b; do
-		$who get-feature -f $feature -s 1
+	for feature in 0x01 0x02 0x04 0x06 0x08 0x0b; do
+		$who get-feature -f $feature -s 1 -H
 	done >"$WORK/$who.features" 2>&1
 	$who get-feature -f 6 -s 3 >"$WORK/$who.capabilities"
 	$who list-ns --all >"$WORK/$who.all"
@@ -107,6 +107,8 @@ same_json "nsdk nvme id-ctrl: nvme-cli's JSON" 85 '[]' "$WORK/cli.id-ctrl.json" 
 same_text id-ctrl
 same_json "nsdk nvme id-ns: nvme-cli's JSON" 37 '[]' "$WORK/cli.id-ns.json" "$WORK/ours.id-ns.json"
 same_text id-ns
+same_json "nsdk nvme ns-descs: nvme-cli's JSON" 1 '[]' "$WORK/cli.ns-descs.json" "$WORK/ours.ns-descs.json"
+same_text ns-descs
 same_json "nsdk nvme list-ns: nvme-cli's JSON" 1 '[]' "$WORK/cli.list-ns.json" "$WORK/ours.list-ns.json"
 same "nsdk nvme list-ns --all: nvme-cli's text" "$(cat "$WORK/cli.all")" "$(cat "$WORK/ours.all")"
 # The kernel may have looked for partitions in between.

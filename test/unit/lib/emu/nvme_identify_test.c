@@ -35,7 +35,7 @@ static void controller(void)
 	NSDK_ASSERT_INT(id->nn, 3);
 	NSDK_ASSERT_INT(id->sqes, 0x66);
 	NSDK_ASSERT_INT(id->cqes, 0x44);
-	NSDK_ASSERT_INT(id->oacs, 0x21e);
+	NSDK_ASSERT_INT(id->oacs, 0x21f);
 	NSDK_ASSERT_INT(id->oaes, 0x100);
 	NSDK_ASSERT_INT(id->frmw, 0x05);
 	NSDK_ASSERT_INT(id->fna, 0x03);
