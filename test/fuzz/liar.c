@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <nsdk/nvme_fdp_spec.h>
 #include <nsdk/nvme_spec.h>
 
 #include "lib/emu/nvme_internal.h"
@@ -47,7 +48,7 @@ static struct {
 	unsigned piece_count;
 	uint64_t list_iova, list_bytes;
 	bool device_writes;
-	bool reports; /* what it writes is a report of zones */
+	bool reports; /* what it writes is a report, of zones or of placement handles */
 	struct held held[HELD_MAX];
 	unsigned held_count;
 	uint64_t now_ns, step_ns;
@@ -279,10 +280,14 @@ static void take_command(struct nsdk_emu_dma *dma, const struct nsdk_nvme_cmd *c
 	case NSDK_NVME_ZNS_MGMT_RECEIVE:
 		bytes = ((uint64_t)cmd->cdw12 + 1) * 4;
 		break;
+	case NSDK_NVME_NVM_IO_MGMT_RECEIVE:
+		bytes = ((uint64_t)cmd->cdw11 + 1) * 4;
+		break;
 	default:
 		break;
 	}
-	liar.reports = cmd->opcode == NSDK_NVME_ZNS_MGMT_RECEIVE;
+	liar.reports = cmd->opcode == NSDK_NVME_ZNS_MGMT_RECEIVE ||
+		       cmd->opcode == NSDK_NVME_NVM_IO_MGMT_RECEIVE;
 	liar.device_writes = cmd->opcode == NSDK_NVME_NVM_READ || liar.reports;
 	if (bytes > 0 && bytes <= (uint64_t)MAX_PIECES * PAGE)
 		(cmd->flags & NSDK_NVME_PSDT_SGL ? name_blocks : name_pages)(dma, cmd, bytes);

@@ -25,6 +25,7 @@
 #include <nsdk/log.h>
 #include <nsdk/nvme.h>
 #include <nsdk/nvme_admin.h>
+#include <nsdk/nvme_fdp.h>
 #include <nsdk/nvme_zns.h>
 
 #define SLOTS 12u
@@ -44,7 +45,7 @@ enum { NOBODY, DEVICE_READS, DEVICE_WRITES };
 /* What an operation does, its first byte modulo KINDS. New ones go to the end: inputs are kept. */
 enum kind { READ, WRITE, COMPARE, READV, WRITEV, FLUSH, WRITE_ZEROES, DSM, COMPARE_AND_WRITE, VERIFY,
 	    WRITE_UNCORRECTABLE, COPY, RAW_READ, RAW_ADMIN, COMPAREV, NOTHING, ZONE_APPEND, ZONE_SEND,
-	    ZONE_REPORT, KINDS };
+	    ZONE_REPORT, PLACEMENT_STATUS, PLACEMENT_LOG, KINDS };
 
 struct io {
 	bool busy;
@@ -125,6 +126,71 @@ static void mark(const struct io *io, uint8_t whose)
 
 static void submit(struct io *io);
 
+/* What the driver takes for the namespace's identifiers, whatever the device says: in ascending order. */
+static void take_placement(const struct io *io)
+{
+	const uint16_t *pids;
+	unsigned count = 0;
+
+	if (nsdk_nvme_ruh_status_take(io->ns, io->iov[0].iov_base, io->iov[0].iov_len, &count) != 0)
+		return;
+	if (count > io->iov[0].iov_len / sizeof(struct nsdk_nvme_ruh_status) ||
+	    nsdk_nvme_ns_placements(io->ns, &pids) != count)
+		liar_found("%u placement identifiers, of a status of %zu bytes", count, io->iov[0].iov_len);
+	for (unsigned i = 1; i < count; i++)
+		if (pids[i] <= pids[i - 1])
+			liar_found("placement identifier %u after %u", pids[i], pids[i - 1]);
+}
+
+/* These wait. Without one that places data they say so, and that is all. */
+static void ask_placement(const uint8_t *op)
+{
+	struct nsdk_nvme_fdp_event events[NSDK_NVME_FDP_MAX_EVENTS];
+	struct nsdk_nvme_fdp_event_state states[8];
+	struct nsdk_nvme_ns *ns = nsdk_nvme_ns_get(host.ctrlr, nsdk_nvme_ns_next(host.ctrlr, 0));
+	struct nsdk_nvme_fdp_config *configs = NULL;
+	struct nsdk_nvme_directives directives;
+	struct nsdk_nvme_fdp_stats stats;
+	struct nsdk_nvme_cpl cpl;
+	uint8_t *usage = NULL;
+	unsigned count = 0;
+	uint64_t sum = 0;
+
+	switch (op[2] % 6) {
+	case 0:
+		if (nsdk_nvme_fdp_configs(host.ctrlr, 1, &configs, &count, &cpl) != 0 || !configs)
+			break;
+		for (unsigned i = 0; i < count; i++)
+			for (unsigned j = 0; configs[i].valid && j < configs[i].handles; j++)
+				sum += configs[i].ruhs[j].type;
+		break;
+	case 1:
+		if (nsdk_nvme_fdp_usage(host.ctrlr, 1, &usage, &count, &cpl) != 0 || !usage)
+			break;
+		for (unsigned i = 0; i < count; i++)
+			sum += usage[i];
+		break;
+	case 2:
+		nsdk_nvme_fdp_stats(host.ctrlr, 1, &stats, &cpl);
+		break;
+	case 3:
+		nsdk_nvme_fdp_events(host.ctrlr, 1, op[3] & 1, events, &count, &cpl);
+		break;
+	case 4:
+		if (ns)
+			nsdk_nvme_fdp_get_events(ns, op[3] % 8, states, 8, &count, &cpl);
+		break;
+	default:
+		if (ns)
+			nsdk_nvme_directives(ns, &directives, &cpl);
+		break;
+	}
+	if (sum == UINT64_MAX || count > 65536)
+		liar_found("%u of them", count);
+	free(configs);
+	free(usage);
+}
+
 static void on_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 {
 	struct io *io = ctx;
@@ -139,6 +205,8 @@ static void on_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	    memcmp(host.region + slot_at(io), host.shadow + slot_at(io), SLOT_BYTES) != 0)
 		liar_found("%s: the payload is not what the device left there, status %04xh",
 			   host.nosnoop ? "no-snoop" : "coherent", cpl->status);
+	if (io->kind == PLACEMENT_STATUS && nsdk_nvme_cpl_ok(cpl))
+		take_placement(io);
 	if (io->again) {
 		io->again = false;
 		submit(io);
@@ -198,7 +266,7 @@ static void submit(struct io *io)
 	struct nsdk_nvme_ns *ns = namespace_of(io);
 	uint32_t flags = io->flags & 1 ? NSDK_NVME_RW_FUA : 0;
 	bool writes = io->kind == READ || io->kind == READV || io->kind == RAW_READ ||
-		      io->kind == RAW_ADMIN || io->kind == ZONE_REPORT;
+		      io->kind == RAW_ADMIN || io->kind == ZONE_REPORT || io->kind == PLACEMENT_STATUS;
 	void *first = io->iov[0].iov_base;
 	struct nsdk_nvme_cmd raw = { 0 };
 	int rc;
@@ -294,6 +362,10 @@ static void submit(struct io *io)
 		io->ns = ns;
 		rc = start_report(io, qp);
 		break;
+	case PLACEMENT_STATUS:
+		io->ns = ns;
+		rc = nsdk_nvme_ruh_status(ns, qp, first, io->iov[0].iov_len, on_done, io);
+		break;
 	default:
 		rc = -EINVAL;
 		break;
@@ -321,7 +393,9 @@ static void begin_io(const uint8_t *op)
 	struct nsdk_nvme_ns *ns;
 	size_t block, left, offset, part;
 
-	if (io->busy)
+	if (op[0] % KINDS == PLACEMENT_LOG)
+		ask_placement(op);
+	if (io->busy || op[0] % KINDS == PLACEMENT_LOG)
 		return;
 	*io = (struct io){
 		.kind = op[0] % KINDS,
@@ -348,6 +422,8 @@ static void begin_io(const uint8_t *op)
 		left *= 2;
 	else if (io->kind == RAW_ADMIN)
 		left = 4096;
+	else if (io->kind == PLACEMENT_STATUS)
+		left = 64 * (op[2] % 16 + 1u);
 	else if (io->kind == ZONE_REPORT)
 		left = 64 + 64 * (op[2] % 16);
 	/* Nobody checks a raw command against its buffer. */
@@ -515,6 +591,10 @@ static bool attach(const uint8_t *header)
 		snprintf(words + strlen(words), sizeof(words) - strlen(words),
 			 ",zoned=1,zone=64K,max_open=2,max_active=3,zone_cross=%d,zones_ro=%d,zones_offline=%d",
 			 header[5] / 4 % 2, header[5] / 8 % 2, header[5] / 16 % 2);
+	else if (header[5] % 4 == 2)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words),
+			 ",fdp=1,fdp_ruh=%d,fdp_rg=%d,fdp_runs=64K", header[5] / 4 % 4 + 1,
+			 header[5] / 16 % 2 + 1);
 	if (header[5] / 128)
 		snprintf(words + strlen(words), sizeof(words) - strlen(words), ",cmb=64K");
 	if (nsdk_device_attach(words, NULL, &host.dev))
