@@ -100,7 +100,7 @@ uint64_t __wrap_nsdk_clock_ns(void)
 	return still ? still : __real_nsdk_clock_ns();
 }
 
-/* Whether each flight loses its flush lcore on the way: it is asked for as it begins, twice, and at its end. */
+/* Whether each flight loses its flush lcore on the way: it is counted twice as it begins, and as it ends. */
 static bool loses_crew;
 static unsigned sizes_asked;
 

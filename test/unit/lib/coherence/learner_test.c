@@ -663,7 +663,7 @@ static void sizes_near_by_know_something(void)
 	for (unsigned i = 0; i < 256; i++)
 		batch_of(LINES * 16);
 	NSDK_ASSERT_INT(choose(2 * LINES, 0, false).kind, NSDK_PLAN_CREW);
-	/* What is known of the size itself is held against it: one sample, if it was right, and is so still. */
+	/* What is known of the size itself is held against it: few samples, if it was right. */
 	expect(50);
 	batches(100);
 	machine.percent[1] = 50;
@@ -708,7 +708,18 @@ static void looking_changes_nothing(void)
 	memcpy(&before_it, &learner, sizeof(learner));
 	for (in.writeback_lines = LINES / 2; in.writeback_lines <= 2 * LINES; in.writeback_lines *= 2)
 		nsdk_learner_best(&learner, &planner, &in, false, &plan);
-	CU_ASSERT_EQUAL(memcmp(&before_it, &learner, sizeof(learner)), 0);
+	NSDK_ASSERT_INT(learner.count, before_it.count);
+	NSDK_ASSERT_INT(learner.random, before_it.random);
+	for (unsigned i = 0; i < NSDK_LEARNER_CLASSES; i++) {
+		const struct nsdk_learner_class *class = &learner.classes[0][i];
+		const struct nsdk_learner_class *was = &before_it.classes[0][i];
+
+		NSDK_ASSERT_INT(class->used, was->used);
+		NSDK_ASSERT_INT(class->until_try, was->until_try);
+		NSDK_ASSERT_INT(class->chosen, was->chosen);
+		for (unsigned way = 0; way < 2; way++)
+			NSDK_ASSERT_INT(class->way[way].factor, was->way[way].factor);
+	}
 }
 
 static void the_threshold(void)
