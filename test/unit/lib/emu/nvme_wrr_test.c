@@ -160,7 +160,8 @@ static void queues_come_and_go(void)
 	CU_ASSERT_EQUAL(strlen(order()), 32);
 	NSDK_ASSERT_INT(host_run(&host.admin, &(struct nsdk_nvme_cmd){
 		.opcode = NSDK_NVME_ADMIN_DELETE_SQ, .cdw10 = 2 }), 0);
-	order();
+	host_poll(2);
+	NSDK_ASSERT_TEXT(order(), "");
 	host_queue_init(&queues[2], 2, ENTRIES);
 	/* It may have another priority when it comes again. */
 	NSDK_ASSERT_INT(make_sq(2, MEDIUM), 0);
