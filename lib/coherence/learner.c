@@ -9,7 +9,8 @@
  * What hangs on it. Time, and nothing else. The learner sees sizes and durations, never a range; what
  * it gives is a struct nsdk_plan, as the planner's, and whatever is in there, the flight cleans and
  * fences every line. WBINVD it leaves to the planner's figures and the gate's rules; it neither tries
- * it nor learns of it, for a try would be felt by the whole machine.
+ * it nor learns of it, for a try would be felt by the whole machine. What was learned may speak against
+ * one, never for one: no other way is measured while it is taken, so a bad moment would be kept for good.
  *
  * Model. Batches are sorted by kind (lines written back, invalidated, or taken back, which finds other
  * lines in the caches) and by size, two classes to each doubling. For each class and way there is a
@@ -220,8 +221,9 @@ static void choose(struct nsdk_learner *learner, const struct nsdk_planner *plan
 		ns[i] = scale(costs.way[i].ns, class->way[i].factor);
 	best = cheapest(class, ns, costs.count);
 	if (nsdk_plan_is_cheaper(costs.wbinvd_ns, ns[0]) && costs.wbinvd_ns < ns[best]) {
-		*out = (struct nsdk_plan){ .kind = NSDK_PLAN_WBINVD, .ns = costs.wbinvd_ns };
-		return;
+		nsdk_planner_choose(planner, in, out);
+		if (out->kind == NSDK_PLAN_WBINVD)
+			return;
 	}
 	way = may_try ? try_instead(class, &costs, best, ns[best]) : best;
 	*out = (struct nsdk_plan){

@@ -569,20 +569,26 @@ static void the_built_in_costs_are_learned_from_too(void)
 	CU_ASSERT(batches_until(0, 100) < 10);
 }
 
+/* What the profile says that it takes, with nothing dirty and with 64 MiB. */
+static void expect_wbinvd(uint64_t least_ns, uint64_t most_ns)
+{
+	struct nsdk_tune_table *table = &profile.flush.tables[profile.flush.count++];
+
+	*table = (struct nsdk_tune_table){ .what = NSDK_TUNE_WBINVD, .cpus = 1, .count = 2 };
+	table->points[0] = (struct nsdk_tune_point){ .bytes = 0, .ns = least_ns };
+	table->points[1] = (struct nsdk_tune_point){ .bytes = 64 * MIB, .ns = most_ns };
+	nsdk_planner_from_profile(&planner, &profile);
+}
+
 static void wbinvd_is_not_its_business(void)
 {
 	struct nsdk_plan_input in = {
 		.writeback_lines = LINES, .ranges = 1, .crew_cpus = 1, .wbinvd_cpus = 1,
 	};
-	struct nsdk_tune_table *table;
 	struct nsdk_plan plan;
 
 	expect(50);
-	table = &profile.flush.tables[profile.flush.count++];
-	*table = (struct nsdk_tune_table){ .what = NSDK_TUNE_WBINVD, .cpus = 1, .count = 2 };
-	table->points[0] = (struct nsdk_tune_point){ .bytes = 0, .ns = 30000 };
-	table->points[1] = (struct nsdk_tune_point){ .bytes = 64 * MIB, .ns = 60000 };
-	nsdk_planner_from_profile(&planner, &profile);
+	expect_wbinvd(30000, 60000);
 	/* LINES * 2 ns alone, half of it with the crew: dearer both. */
 	for (unsigned i = 0; i < 100; i++) {
 		nsdk_learner_choose(&learner, &planner, &in, false, &plan);
@@ -603,6 +609,25 @@ static void wbinvd_is_not_its_business(void)
 		CU_ASSERT_NOT_EQUAL(plan.kind, NSDK_PLAN_WBINVD);
 		nsdk_learner_took(&learner, plan.kind == NSDK_PLAN_CREW ? 20000 : LINES * LINE_NS, true);
 	}
+}
+
+/* A machine that is slow for a while makes nobody execute it whom the profile does not tell to. */
+static void slow_lines_are_no_reason_for_wbinvd(void)
+{
+	struct nsdk_plan_input in = {
+		.writeback_lines = LINES, .ranges = 1, .crew_cpus = 1, .wbinvd_cpus = 1,
+	};
+	struct nsdk_plan plan;
+
+	expect(90);
+	expect_wbinvd(2 * LINES * LINE_NS, 3 * LINES * LINE_NS);
+	for (unsigned i = 0; i < 100; i++) {
+		nsdk_learner_choose(&learner, &planner, &in, false, &plan);
+		CU_ASSERT_NOT_EQUAL(plan.kind, NSDK_PLAN_WBINVD);
+		nsdk_learner_took(&learner, 10 * LINES * LINE_NS, true);
+	}
+	/* That was not for nothing. */
+	CU_ASSERT(plan.ns > 9 * LINES * LINE_NS);
 }
 
 /* ---- Sizes and kinds ---- */
@@ -844,6 +869,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(too_little_is_never_shared),
 	NSDK_UNIT_TEST(the_built_in_costs_are_learned_from_too),
 	NSDK_UNIT_TEST(wbinvd_is_not_its_business),
+	NSDK_UNIT_TEST(slow_lines_are_no_reason_for_wbinvd),
 	NSDK_UNIT_TEST(classes_begin_at_each_half),
 	NSDK_UNIT_TEST(kinds_are_kept_apart),
 	NSDK_UNIT_TEST(sizes_near_by_know_something),
