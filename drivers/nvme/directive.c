@@ -4,7 +4,8 @@
  * placement directive that is a placement identifier, so a namespace's list of those is kept here.
  *
  * The list is learned from a command on a queue pair (fdp.c), since there is no admin command that tells it.
- * Writers on other threads look at it meanwhile: what it was before stays until the namespace goes.
+ * Writers on other threads look at it meanwhile: what it was before stays until the namespace goes, and is
+ * taken again when it is the same again, so that nothing piles up.
  */
 #include "nvme_internal.h"
 
@@ -83,22 +84,23 @@ static int ascending(const void *a, const void *b)
  */
 int nsdk_nvme_placement_set(struct nsdk_nvme_ns *ns, uint16_t *pids, unsigned count)
 {
-	const struct nvme_placement *before = placement_of(ns);
-	struct nvme_placement *now;
+	struct nvme_placement *now = ns->placements;
 
 	qsort(pids, count, sizeof(*pids), ascending);
 	for (unsigned i = 1; i < count; i++)
 		if (pids[i] == pids[i - 1])
 			return -EEXIST;
-	if (before && before->count == count && memcmp(before->pids, pids, count * sizeof(*pids)) == 0)
-		return 0;
-	now = calloc(1, sizeof(*now) + count * sizeof(*pids));
-	if (!now)
-		return -ENOMEM;
-	now->next = ns->placements;
-	ns->placements = now;
-	now->count = count;
-	memcpy(now->pids, pids, count * sizeof(*pids));
+	while (now && (now->count != count || memcmp(now->pids, pids, count * sizeof(*pids)) != 0))
+		now = now->next;
+	if (!now) {
+		now = calloc(1, sizeof(*now) + count * sizeof(*pids));
+		if (!now)
+			return -ENOMEM;
+		now->next = ns->placements;
+		ns->placements = now;
+		now->count = count;
+		memcpy(now->pids, pids, count * sizeof(*pids));
+	}
 	/* All of it before it is found. */
 	atomic_store_explicit(&ns->placement, now, memory_order_release);
 	return 0;

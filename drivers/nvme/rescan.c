@@ -17,6 +17,7 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "fdp.h"
 
@@ -86,6 +87,13 @@ static bool same_format(const struct nsdk_nvme_id_ns *a, const struct nsdk_nvme_
 	       of_a->lbads == of_b->lbads;
 }
 
+/* What has its number may be another one by now: deleted and created between two looks. */
+static bool same_namespace(const struct nsdk_nvme_id_ns *a, const struct nsdk_nvme_id_ns *b)
+{
+	return a->endgid == b->endgid && memcmp(a->nguid, b->nguid, sizeof(a->nguid)) == 0 &&
+	       memcmp(a->eui64, b->eui64, sizeof(a->eui64)) == 0;
+}
+
 static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 {
 	const struct nsdk_nvme_id_ns *id = ctrlr->id_buffer;
@@ -95,7 +103,7 @@ static void take_ns(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_ns *ns)
 	ctrlr->rescan.in_use = ns->block_shift != 0 && !ns->gone && !ctrlr->rescan.own &&
 			       !nsdk_nvme_metadata_guessed(ns);
 	/* One that comes back is another one. */
-	if (ns->gone)
+	if (ns->gone || !same_namespace(id, &ns->id))
 		nsdk_nvme_placement_forget(ns);
 	/* Of another format more is told later; I/O goes on with what is known of the same one. */
 	if (ns->gone || ns->suspended || !same_format(id, &ns->id)) {

@@ -88,13 +88,16 @@ int nsdk_nvme_directive_enable(struct nsdk_nvme_ns *ns, uint8_t type, bool on, s
 uint16_t nsdk_nvme_ns_endgid(const struct nsdk_nvme_ns *ns);
 
 /**
- * Ask a namespace which placement identifiers it has, and wait: for set-up, not for reactors.
+ * Ask a namespace which placement identifiers it has, and wait: for set-up, not for reactors. A namespace
+ * that has gone and come back, or turns out to be another one under the same number (NGUID, EUI64, ENDGID),
+ * has to be asked again.
  *
  * @param qp  any of the controller's, of this thread; I/O under way on it goes on.
  * @param[out] cpl  the answer, whatever its status.
  * @return 0 it was answered; -EIO it contradicts itself (said); -EOPNOTSUPP no flexible data placement
  *         here (CTRATT, ENDGID); -EDEADLK inside a callback of that queue pair; -ENOMEM; -ENOTSUP more
  *         than one command can tell (said); others as nsdk_nvme_flush().
+ * Threading: that of nsdk_nvme_ctrlr_poll(), which is called meanwhile.
  */
 int nsdk_nvme_placement_learn(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, struct nsdk_nvme_cpl *cpl);
 
@@ -121,7 +124,8 @@ int nsdk_nvme_ruh_status(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, vo
  *
  * @param bytes  as they were asked for.
  * @param[out] count  placement identifiers of the namespace, of which not all need be there.
- * @return 0; -EIO it contradicts itself (said); -ENOSPC not all of it is there; -ENOMEM.
+ * @return 0; -EIO it contradicts itself (said); -ENOSPC not all of it is there; -EINVAL not even its head
+ *         is; -ENOMEM.
  * Threading: one thread at a time for each namespace; writes may go on.
  */
 int nsdk_nvme_ruh_status_take(struct nsdk_nvme_ns *ns, const void *buf, size_t bytes, unsigned *count);

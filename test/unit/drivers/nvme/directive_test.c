@@ -320,6 +320,63 @@ static void an_old_list_stays_until_detach(void)
 	CU_ASSERT(before[2] == 7 && now[0] == 3);
 }
 
+/* What has been known once is not kept twice. */
+static void lists_do_not_pile_up(void)
+{
+	static const uint16_t others[] = { 3, 4 };
+	const uint16_t *first, *second, *now;
+
+	fake_fdp_attach();
+	fake_fdp_learn(some, SOME);
+	nsdk_nvme_ns_placements(fake_fdp_ns, &first);
+	fake_fdp_learn(others, 2);
+	nsdk_nvme_ns_placements(fake_fdp_ns, &second);
+	for (unsigned i = 0; i < 10; i++) {
+		nsdk_nvme_placement_forget(fake_fdp_ns);
+		fake_fdp_learn(some, SOME);
+		NSDK_ASSERT_INT(nsdk_nvme_ns_placements(fake_fdp_ns, &now), SOME);
+		CU_ASSERT_PTR_EQUAL(now, first);
+		fake_fdp_learn(others, 2);
+		NSDK_ASSERT_INT(nsdk_nvme_ns_placements(fake_fdp_ns, &now), 2);
+		CU_ASSERT_PTR_EQUAL(now, second);
+	}
+}
+
+static void is_over(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* Looks at the namespaces again. @return how many placement identifiers are known then. */
+static unsigned known_after_a_look(void)
+{
+	bool over = false;
+	struct nvme_rescan_wait wait = { .done = is_over, .ctx = &over };
+
+	nsdk_nvme_rescan(fake_fdp_ctrlr, false, &wait);
+	for (int i = 0; i < 1000 && !over; i++)
+		nsdk_nvme_ctrlr_poll(fake_fdp_ctrlr);
+	CU_ASSERT_FATAL(over);
+	return nsdk_nvme_ns_placements(fake_fdp_ns, &(const uint16_t *){ NULL });
+}
+
+/* Deleted and created between two looks: nobody has seen it go. */
+static void another_namespace_has_others(void)
+{
+	fake_fdp_attach();
+	fake_fdp_learn(some, SOME);
+	NSDK_ASSERT_INT(known_after_a_look(), SOME);
+	fake_fdp.endgid = 2;
+	NSDK_ASSERT_INT(known_after_a_look(), 0);
+	fake_fdp_learn(some, SOME);
+	NSDK_ASSERT_INT(known_after_a_look(), SOME);
+	fake_fdp.nguid = 2;
+	NSDK_ASSERT_INT(known_after_a_look(), 0);
+	fake_fdp_learn(some, SOME);
+	fake_fdp.eui64 = 2;
+	NSDK_ASSERT_INT(known_after_a_look(), 0);
+}
+
 static void are_only_where_there_is_placement(void)
 {
 	struct nsdk_nvme_io_ext ext = say(NSDK_NVME_DIRECTIVE_PLACEMENT, 0);
@@ -352,6 +409,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(identifiers_are_checked),
 	NSDK_UNIT_TEST(a_long_list_is_named_in_part),
 	NSDK_UNIT_TEST(an_old_list_stays_until_detach),
+	NSDK_UNIT_TEST(lists_do_not_pile_up),
+	NSDK_UNIT_TEST(another_namespace_has_others),
 	NSDK_UNIT_TEST(are_only_where_there_is_placement),
 	NSDK_UNIT_TEST(are_of_an_endurance_group),
 };

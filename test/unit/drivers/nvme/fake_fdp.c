@@ -43,6 +43,8 @@ static enum fake_action admin(const struct nsdk_nvme_cmd *cmd, uint16_t *status,
 			return FAKE_DO;
 		id.lbaf[0].lbads = 9;
 		id.endgid = fake_fdp.endgid;
+		id.nguid[0] = fake_fdp.nguid;
+		id.eui64[0] = fake_fdp.eui64;
 		memcpy(fake_va(cmd->prp1), &id, sizeof(id));
 		return FAKE_REPLY;
 	case NSDK_NVME_ADMIN_GET_LOG_PAGE:
@@ -61,7 +63,7 @@ static enum fake_action admin(const struct nsdk_nvme_cmd *cmd, uint16_t *status,
 	*status = fake_fdp.admin_count == fake_fdp.fail_at ?
 			  NSDK_NVME_STATUS(0, NSDK_NVME_SC_INVALID_FIELD) : 0;
 	*dw0 = fake_fdp.dw0;
-	if (*status)
+	if (*status || fake_fdp.silent)
 		return FAKE_REPLY;
 	if (cmd->opcode == NSDK_NVME_ADMIN_GET_LOG_PAGE)
 		get_log(cmd);
@@ -80,7 +82,7 @@ static enum fake_action hook(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint
 		return admin(cmd, status, dw0);
 	CU_ASSERT_FATAL(fake_fdp.io_count < FAKE_FDP_COMMANDS);
 	fake_fdp.io[fake_fdp.io_count++] = *cmd;
-	if (cmd->opcode == NSDK_NVME_NVM_IO_MGMT_RECEIVE)
+	if (cmd->opcode == NSDK_NVME_NVM_IO_MGMT_RECEIVE && !fake_fdp.silent)
 		give(cmd, fake_fdp.status, (cmd->cdw11 + 1) * (size_t)4);
 	if (cmd->opcode == NSDK_NVME_NVM_IO_MGMT_SEND)
 		memcpy(fake_fdp.sent, fake_va(cmd->prp1), sizeof(fake_fdp.sent));

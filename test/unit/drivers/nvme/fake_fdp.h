@@ -27,7 +27,9 @@ struct fake_fdp {
 	unsigned fail_at;        /* the n-th of them fails; 0: none */
 	uint16_t io_status;
 	enum fake_action io_action;
+	bool silent;             /* it says that it has told what was asked for, and has not */
 	uint16_t endgid;
+	uint8_t nguid, eui64;    /* the first byte of each */
 	/* What it got. */
 	struct nsdk_nvme_cmd admin[FAKE_FDP_COMMANDS], io[FAKE_FDP_COMMANDS];
 	unsigned admin_count, io_count;
