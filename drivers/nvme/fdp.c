@@ -10,7 +10,6 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +73,8 @@ int nsdk_nvme_ruh_status_take(struct nsdk_nvme_ns *ns, const void *buf, size_t b
 	uint16_t *pids;
 	int err;
 
+	if (bytes < sizeof(*header))
+		return -EINVAL;
 	*count = header->count;
 	if (*count == 0)
 		return status_lie(ns, "no placement identifiers");
@@ -103,13 +104,12 @@ static void learned(void *ctx, const struct nsdk_nvme_cpl *cpl)
 }
 
 /* It has a deadline, and what comes of that is seen to by the controller's poll. */
-static void turn(struct nsdk_nvme_qpair *qp)
+static void turn(struct nsdk_nvme_qpair *qp, unsigned *looks)
 {
 	if (nsdk_nvme_qpair_poll(qp, 0) != 0)
 		return;
 	nsdk_nvme_ctrlr_poll(qp->ctrlr);
-	/* Who answers may be a thread that waits for this CPU. */
-	sched_yield();
+	nsdk_nvme_relax(looks);
 }
 
 /* One command, waited for. @return 0 it came back. */
@@ -117,16 +117,19 @@ static int ask(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, s
 	       struct nsdk_nvme_cpl *cpl)
 {
 	struct learning learning = { 0 };
+	unsigned looks = 0;
 	int err;
 
+	/* Of a device that says that it has answered and has not, nothing older is believed. */
+	memset(buf, 0, bytes);
 	do {
 		err = nsdk_nvme_ruh_status(ns, qp, buf, bytes, learned, &learning);
 		/* Other I/O has the queue pair to itself for now. */
 		if (err == -EAGAIN)
-			turn(qp);
+			turn(qp, &looks);
 	} while (err == -EAGAIN);
 	while (!err && !learning.done)
-		turn(qp);
+		turn(qp, &looks);
 	*cpl = learning.cpl;
 	return err;
 }
@@ -377,8 +380,11 @@ int nsdk_nvme_fdp_events(struct nsdk_nvme_ctrlr *ctrlr, uint16_t endgid, bool ho
 	*count = page.header.count;
 	bytes = sizeof(page.header) + *count * sizeof(page.events[0]);
 	err = get_log(ctrlr, lid, endgid, host ? NSDK_NVME_FDP_HOST_EVENTS : 0, &page, bytes, cpl);
+	/* There may be fewer by now. */
 	if (err || !nsdk_nvme_cpl_ok(cpl))
 		*count = 0;
+	else if (page.header.count < *count)
+		*count = page.header.count;
 	memcpy(out, page.events, *count * sizeof(page.events[0]));
 	return err;
 }

@@ -222,6 +222,21 @@ static void statistics_are_as_they_are(void)
 	NSDK_ASSERT_INT(fake_fdp.admin[0].cdw11, 3 << 16);
 }
 
+/* What was in the driver's memory before is nothing that the device has said. */
+static void what_it_does_not_say_is_zero(void)
+{
+	struct nsdk_nvme_fdp_stats stats, out, none = { 0 };
+
+	fake_fdp_attach();
+	memset(&stats, 0x77, sizeof(stats));
+	memcpy(LOG(NSDK_NVME_LOG_FDP_STATS), &stats, sizeof(stats));
+	NSDK_ASSERT_INT(nsdk_nvme_fdp_stats(fake_fdp_ctrlr, 3, &out, &fake_fdp_cpl), 0);
+	CU_ASSERT(memcmp(&stats, &out, sizeof(out)) == 0);
+	fake_fdp.silent = true;
+	NSDK_ASSERT_INT(nsdk_nvme_fdp_stats(fake_fdp_ctrlr, 3, &out, &fake_fdp_cpl), 0);
+	CU_ASSERT(memcmp(&none, &out, sizeof(out)) == 0);
+}
+
 static void events_are_as_many_as_it_says(void)
 {
 	struct nsdk_nvme_fdp_events_header header = { .count = 2 };
@@ -257,6 +272,25 @@ static void events_are_as_many_as_it_says(void)
 	memcpy(log, &header, sizeof(header));
 	NSDK_ASSERT_INT(nsdk_nvme_fdp_events(fake_fdp_ctrlr, 1, true, out, &count, &fake_fdp_cpl), 0);
 	NSDK_ASSERT_INT(count, 0);
+}
+
+/* Somebody else may clear them between the head and the rest. */
+static void events_may_become_fewer(void)
+{
+	struct nsdk_nvme_fdp_events_header header = { .count = 3 };
+	struct nsdk_nvme_fdp_event out[NSDK_NVME_FDP_MAX_EVENTS];
+
+	fake_fdp_attach();
+	for (uint32_t now = 0; now < 5; now++) {
+		header.count = 3;
+		memcpy(LOG(NSDK_NVME_LOG_FDP_EVENTS), &header, sizeof(header));
+		fake_fdp.admin_count = 0;
+		fake_fdp.change_at = 2;
+		fake_fdp.change_bytes = sizeof(now);
+		memcpy(fake_fdp.change, &now, sizeof(now));
+		NSDK_ASSERT_INT(nsdk_nvme_fdp_events(fake_fdp_ctrlr, 1, true, out, &count, &fake_fdp_cpl), 0);
+		NSDK_ASSERT_INT(count, now < 3 ? now : 3);
+	}
 }
 
 static void events_have_names(void)
@@ -366,6 +400,8 @@ static void status_is_asked_for(void)
 	/* One is not all. */
 	NSDK_ASSERT_INT(nsdk_nvme_ruh_status_take(fake_fdp_ns, buf, 79, &count), -ENOSPC);
 	NSDK_ASSERT_INT(count, 2);
+	NSDK_ASSERT_INT(nsdk_nvme_ruh_status_take(fake_fdp_ns, buf, 16, &count), -ENOSPC);
+	NSDK_ASSERT_INT(nsdk_nvme_ruh_status_take(fake_fdp_ns, buf, 15, &count), -EINVAL);
 	NSDK_ASSERT_INT(status(buf, 0), -EINVAL);
 	NSDK_ASSERT_INT(status(buf, 12), -EINVAL);
 	NSDK_ASSERT_INT(status(buf, 82), -EINVAL);
@@ -389,6 +425,18 @@ static void status_that_cannot_be(void)
 	NSDK_ASSERT_INT(nsdk_nvme_placement_learn(fake_fdp_ns, fake_fdp_qp, &fake_fdp_cpl), -EIO);
 	NSDK_ASSERT_ONE_SENTENCE("a placement identifier twice");
 	NSDK_ASSERT_INT(nsdk_nvme_ns_placements(fake_fdp_ns, &pids), 0);
+}
+
+/* What was in that memory before is not taken for the answer. */
+static void status_that_never_came(void)
+{
+	static const uint16_t some[] = { 1, 2 };
+
+	fake_fdp_attach();
+	fake_fdp_learn(some, 2);
+	fake_fdp.silent = true;
+	NSDK_ASSERT_INT(nsdk_nvme_placement_learn(fake_fdp_ns, fake_fdp_qp, &fake_fdp_cpl), -EIO);
+	NSDK_ASSERT_ONE_SENTENCE("handles of namespace 1 has no placement identifiers");
 }
 
 /* More than fit at first: once more, with the room that it takes. */
@@ -478,7 +526,7 @@ static void learning_needs_memory(void)
 
 static void units_are_changed(void)
 {
-	static const uint16_t some[] = { 5, 6, 7 };
+	static const _Alignas(4) uint16_t some[] = { 5, 6, 7 };
 	uint16_t *pids = (void *)fake_buffer(0, 4096 - 8);
 
 	fake_fdp_attach();
@@ -520,12 +568,15 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(no_memory_is_said_so),
 	NSDK_UNIT_TEST(usage_is_taken_apart),
 	NSDK_UNIT_TEST(statistics_are_as_they_are),
+	NSDK_UNIT_TEST(what_it_does_not_say_is_zero),
 	NSDK_UNIT_TEST(events_are_as_many_as_it_says),
+	NSDK_UNIT_TEST(events_may_become_fewer),
 	NSDK_UNIT_TEST(events_have_names),
 	NSDK_UNIT_TEST(features_are_got_and_set),
 	NSDK_UNIT_TEST(events_are_got_and_set),
 	NSDK_UNIT_TEST(status_is_asked_for),
 	NSDK_UNIT_TEST(status_that_cannot_be),
+	NSDK_UNIT_TEST(status_that_never_came),
 	NSDK_UNIT_TEST(many_are_asked_for_twice),
 	NSDK_UNIT_TEST(too_many_are_said_so),
 	NSDK_UNIT_TEST(an_error_of_the_status_is_the_answer),
