@@ -120,8 +120,6 @@ static int ask(struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf, s
 	unsigned looks = 0;
 	int err;
 
-	/* Of a device that says that it has answered and has not, nothing older is believed. */
-	memset(buf, 0, bytes);
 	do {
 		err = nsdk_nvme_ruh_status(ns, qp, buf, bytes, learned, &learning);
 		/* Other I/O has the queue pair to itself for now. */

@@ -271,9 +271,6 @@ int nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_c
 			return err;
 		if (dir != NSDK_DMA_FROM_DEVICE)
 			memcpy(bounce, data, bytes);
-		else
-			/* What the device does not write is not what was there before. */
-			memset(bounce, 0, bytes);
 	}
 	err = nsdk_nvme_recover_settle(ctrlr);
 	if (!err)
