@@ -32,6 +32,11 @@ static struct {
 	bool nonsense;              /* the more, the cheaper */
 	unsigned wbinvd_cpus, gates;
 	bool proven;
+	bool ticking;        /* the clock that batches have goes on too */
+	bool crowded;        /* others are at work on our CPUs, always */
+	uint64_t acquire_ns; /* what a share costs whoever does it, beside its lines */
+	uint64_t learning_ns;
+	unsigned learned;
 } machine;
 
 /* Flush CPUs come here too; what is asserted is asserted of the submitting thread. */
@@ -74,6 +79,11 @@ static void fake_fence(void)
 	pass(FENCE_NS);
 }
 
+static void fake_acquire(void)
+{
+	pass(FENCE_NS + machine.acquire_ns);
+}
+
 static void fake_copy(void *to, const void *from, size_t lines)
 {
 	memcpy(to, from, lines * NSDK_LINE_BYTES);
@@ -90,7 +100,7 @@ static const struct nsdk_line_ops fake_ops = {
 	.name = "fake",
 	.writeback = fake_writeback,
 	.writeback_invalidate = fake_invalidate,
-	.acquire_for_cpu = fake_fence,
+	.acquire_for_cpu = fake_acquire,
 	.fence_for_device = fake_fence,
 	.fence_for_cpu = fake_fence,
 	.copy = fake_copy,
@@ -123,7 +133,7 @@ uint64_t __real_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void);
 uint64_t __wrap_nsdk_clock_ns(void)
 {
-	return machine.real ? __real_nsdk_clock_ns() : 1000;
+	return machine.real ? __real_nsdk_clock_ns() : machine.ticking ? 1000 + machine.now_ns : 1000;
 }
 
 /* On the made-up machine nobody else is at work, so every sample counts. */
@@ -134,7 +144,19 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
 	if (machine.real)
 		return __real_clock_gettime(clock, out);
 	memset(out, 0, sizeof(*out));
+	/* Time that passed, and of which we had nothing. */
+	if (machine.crowded && clock == CLOCK_MONOTONIC)
+		out->tv_sec = (time_t)machine.now_ns;
 	return 0;
+}
+
+void __real_nsdk_learner_took(struct nsdk_learner *learner, uint64_t ns, bool counts);
+void __wrap_nsdk_learner_took(struct nsdk_learner *learner, uint64_t ns, bool counts);
+void __wrap_nsdk_learner_took(struct nsdk_learner *learner, uint64_t ns, bool counts)
+{
+	machine.learned++;
+	pass(machine.learning_ns);
+	__real_nsdk_learner_took(learner, ns, counts);
 }
 
 /* ---- A gate that costs what it is told ---- */
@@ -598,6 +620,81 @@ static void the_check_knows_right_from_wrong(void)
 	nsdk_device_detach(opts.wbinvd_device);
 }
 
+/* The built-in costs halve what a crew takes; this one takes longer. Held against the rest, it is left. */
+static void the_check_learns(void)
+{
+	static const uint64_t large[] = { 1 << 20, 2 << 20 };
+	struct nsdk_tune_opts opts = some_opts();
+	struct nsdk_tune_check checks[8];
+
+	if (nsdk_cpumask_weight(&second) == 0)
+		nsdk_skip("there is one CPU");
+	opts.sizes = large;
+	opts.size_count = 2;
+	opts.flush_cpus = second;
+	machine.ticking = true;
+	machine.acquire_ns = 1000;
+	NSDK_ASSERT_INT(nsdk_tune_check(&opts, NULL, checks, 8), 6);
+	for (unsigned i = 0; i < 6; i++) {
+		NSDK_ASSERT_INT(checks[i].chosen, NSDK_TUNE_LINES);
+		NSDK_ASSERT_INT(checks[i].best, NSDK_TUNE_LINES);
+		NSDK_ASSERT_INT(checks[i].ratio_ppm, 1000000);
+		/* Each of 16 shares and more. */
+		CU_ASSERT(checks[i].static_ratio_ppm > 1200000);
+	}
+}
+
+/* One sample of the planner's. @return what it took. */
+static uint64_t sample_planned(struct tune *bench, const struct nsdk_planner *planner, uint64_t bytes)
+{
+	struct tune_subject subject = {
+		.way = NSDK_TUNE_WRITEBACK, .state = NSDK_TUNE_DIRTY, .cpus = 1, .planner = planner,
+	};
+	uint64_t ns = 0;
+	bool alone;
+
+	machine.learned = 0;
+	NSDK_ASSERT_INT(nsdk_tune_sample(bench, &subject, bytes, &ns, &alone), 0);
+	CU_ASSERT_EQUAL(alone, !machine.crowded);
+	return ns;
+}
+
+/* As it does before a doorbell; where a sample was spoiled, or is too small, there is nothing to learn. */
+static void learning_is_paid_for(void)
+{
+	static const uint64_t large[] = { 1 << 20 };
+	static struct nsdk_learner learner;
+	struct nsdk_tune_opts opts = some_opts();
+	struct nsdk_planner planner;
+	struct tune bench;
+	uint64_t ns;
+
+	if (nsdk_cpumask_weight(&second) == 0)
+		nsdk_skip("there is one CPU");
+	opts.sizes = large;
+	opts.size_count = 1;
+	opts.flush_cpus = second;
+	machine.ticking = true;
+	nsdk_planner_default(&planner);
+	nsdk_learner_init(&learner);
+	CU_ASSERT_EQUAL_FATAL(nsdk_tune_begin(&bench, &opts), 0);
+	bench.learner = &learner;
+	CU_ASSERT_EQUAL_FATAL(nsdk_tune_open_crew(&bench, (unsigned)nsdk_cpumask_next(&first, 0)), 0);
+	ns = sample_planned(&bench, &planner, 1 << 20);
+	NSDK_ASSERT_INT(machine.learned, 1);
+	NSDK_ASSERT_INT(learner.count, 1);
+	machine.learning_ns = 50;
+	NSDK_ASSERT_INT(sample_planned(&bench, &planner, 1 << 20), ns + 50);
+	NSDK_ASSERT_INT(learner.count, 2);
+	(void)sample_planned(&bench, &planner, (1 << 20) - NSDK_LINE_BYTES);
+	NSDK_ASSERT_INT(machine.learned, 0);
+	machine.crowded = true;
+	NSDK_ASSERT_INT(sample_planned(&bench, &planner, 1 << 20), ns);
+	NSDK_ASSERT_INT(machine.learned, 0);
+	NSDK_ASSERT_INT(learner.count, 2);
+	nsdk_tune_end(&bench);
+}
+
 static void counts_double_up_to_all(void)
 {
 	NSDK_ASSERT_INT(nsdk_tune_next_count(1, 1), 0);
@@ -619,6 +716,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(wbinvd_is_measured_where_the_gate_opens),
 	NSDK_UNIT_TEST(why_wbinvd_is_not_measured),
 	NSDK_UNIT_TEST(the_check_knows_right_from_wrong),
+	NSDK_UNIT_TEST(the_check_learns),
+	NSDK_UNIT_TEST(learning_is_paid_for),
 	NSDK_UNIT_TEST(counts_double_up_to_all),
 };
 
