@@ -249,7 +249,9 @@ struct nsdk_tune_check {
 /**
  * Compare the planner's choices with brute force: at each size, and half-way between each size and the
  * next, all alternatives there are and the planner's choice take turns. It learns as it does in a batch,
- * from what its own choices cost; what the profile alone would have chosen is compared as well.
+ * from what its own choices cost, but for samples that other programs spoiled, which count for nobody; its
+ * tries of other ways are too few to show in a median. What the profile alone would have chosen is compared
+ * as well.
  *
  * @param profile  what the planner works with; NULL: its built-in defaults.
  * @param out      at most @p max results.

@@ -8,8 +8,10 @@
  * ratios is the result. The planner's own time counts.
  *
  * The planner is the one that batches have, with what it learns (learner.c): from its own turns, the first
- * of each visit included, and from nobody else's. What the profile alone would have chosen is one of the
- * alternatives, so how that compares is known as well.
+ * of each visit included, and from nobody else's. Turns that others spoiled teach it nothing, as they count
+ * for nobody; a batch cannot tell, and has to rely on two samples that agree. Its tries are among its turns,
+ * but are few, so a median does not show them: the learner's accounts bound what they cost.
+ * What the profile alone would have chosen is one of the alternatives, so how that compares is known as well.
  */
 #include <errno.h>
 #include <stdlib.h>
