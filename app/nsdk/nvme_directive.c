@@ -33,6 +33,26 @@ static int check(struct nvme_run *run)
 	return TOOL_DONE;
 }
 
+static bool enables(const struct nvme_run *run)
+{
+	return run->v.code.number == NSDK_NVME_DIRECTIVE_IDENTIFY &&
+	       run->v.opcode.number == NSDK_NVME_DIRECTIVE_SEND_ENABLE;
+}
+
+static int check_send(struct nvme_run *run)
+{
+	int status = check(run);
+
+	if (status != TOOL_DONE)
+		return status;
+	if (enables(run) && !run->v.target.given)
+		return nvme_usage(run, "--target-dir is missing: the type that is turned on or off");
+	if (run->v.length.given && run->v.length.number && !run->v.file.given)
+		return nvme_usage(run, "--data-len=%s: --input-file is missing, which has the data",
+				  run->v.length.text);
+	return TOOL_DONE;
+}
+
 /* What an operation gives, if nobody says. */
 static uint32_t usual_bytes(const struct nvme_run *run)
 {
@@ -116,8 +136,6 @@ const struct nvme_sub nvme_dir_receive = {
 static int run_send(struct nvme_run *run)
 {
 	uint32_t nsid = nvme_nsid(run);
-	bool enables = run->v.code.number == NSDK_NVME_DIRECTIVE_IDENTIFY &&
-		       run->v.opcode.number == NSDK_NVME_DIRECTIVE_SEND_ENABLE;
 	struct nsdk_nvme_cmd cmd;
 	struct nsdk_nvme_cpl cpl = { 0 };
 	uint8_t *data = NULL;
@@ -130,12 +148,18 @@ static int run_send(struct nvme_run *run)
 		data = nvme_read_file(run->v.file.text, MAX_DATA, &bytes);
 		if (data == NULL)
 			return TOOL_FAILED;
-		bytes = run->v.length.given && run->v.length.number < bytes ? run->v.length.number :
-									      bytes / 4 * 4;
+		if (run->v.length.given ? run->v.length.number > bytes : bytes % 4) {
+			tool_say("%s has %zu bytes; say a --data-len that it has, a multiple of 4",
+				 run->v.file.text, bytes);
+			free(data);
+			return TOOL_FAILED;
+		}
+		if (run->v.length.given)
+			bytes = run->v.length.number;
 	}
 	cmd = nsdk_nvme_cmd_directive_send(nsid, (uint8_t)run->v.code.number, (uint8_t)run->v.opcode.number,
 					   (uint16_t)run->v.value.number, (uint32_t)bytes,
-					   enables ? NSDK_NVME_DIRECTIVE_TARGET(run->v.target.number) |
+					   enables(run) ? NSDK_NVME_DIRECTIVE_TARGET(run->v.target.number) |
 							     (uint32_t)run->v.endir.number : 0);
 	status = nvme_send(run, &cmd, bytes ? data : NULL, bytes, &cpl);
 	if (status == TOOL_DONE)
@@ -158,6 +182,6 @@ const struct nvme_sub nvme_dir_send = {
 	.name = "dir-send",
 	.summary = "Send Directive Send",
 	.options = send_options,
-	.check = check,
+	.check = check_send,
 	.run = run_send,
 };

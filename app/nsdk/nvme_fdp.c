@@ -3,6 +3,7 @@
  * nsdk nvme fdp: flexible data placement; what an endurance group has, what a namespace's placement
  * identifiers are for, and what happened to them.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,12 +17,21 @@
 #include "nvme.h"
 
 #define MAX_LIST 256u
+#define MAX_CONFIGS_BYTES ((uint32_t)1 << 20) /* the driver's */
 #define TIMESTAMP_MASK ((UINT64_C(1) << 48) - 1)
 
 #define NSID_OPTION NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]")
 #define ENDGID_OPTION \
 	NVME_NUMBER_OPTION("endgrp-id", 'e', endgid, UINT16_MAX, "endurance group [that of the first namespace]")
 #define RAW_OPTION NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes")
+
+/* 0 is none. */
+static int check_endgid(struct nvme_run *run)
+{
+	if (run->v.endgid.given && run->v.endgid.number == 0)
+		return nvme_usage(run, "--endgrp-id=0: endurance groups are counted from 1");
+	return TOOL_DONE;
+}
 
 /* --endgrp-id, or that of the first namespace; 0: it was said that there is none. */
 static uint16_t endgid_of(struct nvme_run *run)
@@ -179,6 +189,12 @@ static int run_configs(struct nvme_run *run)
 	status = failed(run, lid, err, &cpl);
 	if (status == TOOL_DONE && wants_raw(run)) {
 		status = nvme_log(run, &opts, &header, sizeof(header));
+		/* This one nobody has checked. */
+		if (status == TOOL_DONE && (header.bytes < sizeof(header) || header.bytes > MAX_CONFIGS_BYTES)) {
+			tool_say("%s: the configurations have changed while they were read; read them again",
+				 nvme_name(run));
+			status = TOOL_FAILED;
+		}
 		if (status == TOOL_DONE)
 			status = show_raw(run, lid, 0, endgid, header.bytes);
 	} else if (status == TOOL_DONE && run->format == NVME_JSON) {
@@ -208,6 +224,7 @@ const struct nvme_sub nvme_fdp_configs = {
 	.name = "fdp configs",
 	.summary = "Show the configurations of flexible data placement",
 	.options = configs_options,
+	.check = check_endgid,
 	.run = run_configs,
 	.binary = true,
 };
@@ -264,6 +281,7 @@ const struct nvme_sub nvme_fdp_usage = {
 	.name = "fdp usage",
 	.summary = "Show what reclaim unit handles are used for",
 	.options = endgid_options,
+	.check = check_endgid,
 	.run = run_usage,
 	.binary = true,
 };
@@ -311,6 +329,7 @@ const struct nvme_sub nvme_fdp_stats = {
 	.name = "fdp stats",
 	.summary = "Show what was written and erased",
 	.options = endgid_options,
+	.check = check_endgid,
 	.run = run_stats,
 	.binary = true,
 };
@@ -408,6 +427,7 @@ const struct nvme_sub nvme_fdp_events = {
 	.name = "fdp events",
 	.summary = "Show what has happened to reclaim units",
 	.options = events_options,
+	.check = check_endgid,
 	.run = run_events,
 	.binary = true,
 };
@@ -421,6 +441,7 @@ static uint8_t *read_status(struct nvme_run *run, struct nsdk_nvme_ns *ns, size_
 	struct nsdk_nvme_ruh_status_header header;
 	struct nsdk_nvme_cpl cpl;
 	uint8_t *data;
+	int err;
 
 	cmd.nsid = nsdk_nvme_ns_id(ns);
 	cmd.cdw10 = NSDK_NVME_IO_MGMT_RUH_STATUS;
@@ -432,9 +453,14 @@ static uint8_t *read_status(struct nvme_run *run, struct nsdk_nvme_ns *ns, size_
 	data = calloc(1, *bytes);
 	if (data == NULL)
 		tool_say("no memory");
-	if (data != NULL && nvme_send_io(run, &cmd, data, *bytes, &cpl) == TOOL_DONE &&
-	    nsdk_nvme_ruh_status_take(ns, data, *bytes, count) == 0)
-		return data;
+	if (data != NULL && nvme_send_io(run, &cmd, data, *bytes, &cpl) == TOOL_DONE) {
+		err = nsdk_nvme_ruh_status_take(ns, data, *bytes, count);
+		if (err == 0)
+			return data;
+		if (err == -ENOSPC)
+			tool_say("%s: the placement identifiers of namespace %u have become more while they were "
+				 "read; read them again", nvme_name(run), nsdk_nvme_ns_id(ns));
+	}
 	free(data);
 	return NULL;
 }
@@ -613,7 +639,7 @@ static int check_feature(struct nvme_run *run)
 {
 	if (run->v.conf.given && run->v.disable)
 		return nvme_usage(run, "--enable-conf-idx and --disable are one or the other");
-	return TOOL_DONE;
+	return check_endgid(run);
 }
 
 static int run_feature(struct nvme_run *run)

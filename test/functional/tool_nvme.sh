@@ -283,12 +283,21 @@ refuses 'fdp set-events: no such event' 1 'Invalid Field' nvme fdp set-events $p
 refuses 'fdp status: it has none' 1 'namespace 2 has no flexible data placement' nvme fdp status $d -n 2
 refuses 'fdp stats: of which group?' 1 'say --endgrp-id' nvme fdp stats $d
 refuses 'fdp stats: no such group' 1 'Get Log Page 22h failed' nvme fdp stats $p -e 2
+refuses 'fdp usage: of no group' 2 'endgrp-id=0: endurance groups are counted from 1' nvme fdp usage $p -e 0
+refuses 'fdp feature: of no group' 2 'endgrp-id=0' nvme fdp feature $p -e 0
 refuses 'fdp: what?' 2 'fdp wants another word' nvme fdp
 says 'dir-receive' '^0000: 05 00 ' dir-receive $p -O 1
 says 'dir-receive -H' 'Placement Directive : enabled' dir-receive $p -D 0 -O 1 -H
 bytes 'dir-receive -b' 64 dir-receive $p -O 1 -l 64 -b
 says 'dir-send' '^dir-send: type 0, operation 0x1, spec_val 0, nsid 0x1, result 0' dir-send $p -O 1 -T 2 -e 1
 refuses 'dir-send: no such directive' 1 'Invalid Field' nvme dir-send $p -O 1 -T 1 -e 1
+refuses 'dir-send: turns on what?' 2 '--target-dir is missing' nvme dir-send $p -O 1 -e 1
+refuses 'dir-send: which data?' 2 'input-file is missing' nvme dir-send $p -D 1 -O 2 -l 8
+printf abcdef > "$work/six"
+refuses 'dir-send: more data than there is' 1 'six has 6 bytes; say a --data-len' \
+	nvme dir-send $p -D 1 -O 2 -l 8 -i "$work/six"
+refuses 'dir-send: half a dword' 1 'six has 6 bytes; .*a multiple of 4' nvme dir-send $p -D 1 -O 2 -i "$work/six"
+refuses 'dir-send: data of no such directive' 1 'Invalid Field' nvme dir-send $p -D 1 -O 2 -l 4 -i "$work/six"
 refuses 'dir-receive: which?' 2 '--dir-oper is missing' nvme dir-receive $p
 refuses 'dir-receive: half a dword' 2 'a multiple of 4' nvme dir-receive $p -O 1 -l 6
 
