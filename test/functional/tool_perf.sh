@@ -215,7 +215,8 @@ check 'the table names what is in force' \
 	"$work/out"
 same 'no progress in a pipe' '' "$(cat "$work/err")"
 run perf emu:nvme,size=1m --rw=randread --runtime=700ms --time_based --eta=always --eta-newline=200ms
-if (($(grep -Ec '^randread: [01] s, [0-9]+ %, [01] s left, .* IOPS, .*/s, 0 errors$' "$work/err") >= 2)) &&
+# Without the option there would be none before a second is over; how many there are is up to the machine.
+if grep -Eq '^randread: [0-9]+ s, [0-9]+ %, [0-9]+ s left, .* IOPS, .*/s, 0 errors$' "$work/err" &&
 	[[ -z $(without_progress "$work/err") ]]; then
 	ok '--eta=always: lines in a pipe'
 else
