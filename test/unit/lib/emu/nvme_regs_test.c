@@ -149,7 +149,8 @@ static void arbitration_is_what_was_offered(void)
 	CU_ASSERT((host_read64(NSDK_NVME_REG_CAP) & NSDK_NVME_CAP_AMS_WRR) != 0);
 	host_queue_init(&host.admin, 0, HOST_ENTRIES);
 	for (uint32_t ams = 2; ams < 8; ams++)
-		fails_to_enable(0x003f003f, host_iova(host.admin.sq), HOST_CC | ams << NSDK_NVME_CC_AMS_SHIFT);
+		fails_to_enable(0x003f003f, host_iova(host.admin.sq),
+				HOST_CC | ams << NSDK_NVME_CC_AMS_SHIFT);
 	host_write32(NSDK_NVME_REG_CC, HOST_CC | NSDK_NVME_CC_AMS_WRR);
 	NSDK_ASSERT_INT(host_read32(NSDK_NVME_REG_CSTS), NSDK_NVME_CSTS_RDY);
 	host_write32(NSDK_NVME_REG_CC, 0);
