@@ -182,9 +182,15 @@ static void emu_close(struct nsdk_device *dev)
 static void look_for_removal(struct nsdk_device *dev)
 {
 	struct nsdk_emu_model *model = model_of(dev);
+	char why[120];
+	uint64_t iova;
 
-	if (model->ops->gone(model))
-		nsdk_device_set_gone(dev, "it was pulled out");
+	if (!model->ops->gone(model))
+		return;
+	iova = atomic_load(&model->dma.contained_iova);
+	snprintf(why, sizeof(why), "it wrote to IOVA 0x%llx, which is not mapped, and its link was taken down",
+		 (unsigned long long)iova);
+	nsdk_device_set_gone(dev, iova ? why : "it was pulled out");
 }
 
 static int emu_cfg_read(struct nsdk_device *dev, unsigned offset, unsigned width, uint32_t *out)

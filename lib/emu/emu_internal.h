@@ -27,6 +27,9 @@ struct nsdk_emu_dma {
 	/* Bus mastering and Enable No Snoop as config space has them at this moment. */
 	atomic_bool bus_master;
 	atomic_bool nosnoop_enabled;
+	/* Where a write went that the address space refused and no completion tells of; 0: nowhere. The
+	 * model has been pulled out since: the platform does that to contain it. */
+	_Atomic uint64_t contained_iova;
 	/* Changed only while the model does no DMA. */
 	struct nsdk_emu_own own;
 };

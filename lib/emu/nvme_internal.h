@@ -68,7 +68,8 @@ enum emu_nvme_fault {
 	EMU_NVME_FAULT_GUARD,       /* one write leaves wrong guards behind */
 	EMU_NVME_FAULT_FLAP,        /* CSTS.RDY falls, although nobody has disabled it (nvme_lie.c) */
 	EMU_NVME_FAULT_STORM,       /* asynchronous events have no end */
-#define EMU_NVME_FAULT_LAST_OF_COMMANDS EMU_NVME_FAULT_STORM
+	EMU_NVME_FAULT_OVERRUN,     /* one read goes on behind its buffer */
+#define EMU_NVME_FAULT_LAST_OF_COMMANDS EMU_NVME_FAULT_OVERRUN
 	EMU_NVME_FAULT_LOST_IRQ,    /* one interrupt of an I/O queue is never sent */
 	/* Completions are counted. */
 	EMU_NVME_FAULT_BAD_CID,     /* one is of a command that there is not */
@@ -555,6 +556,7 @@ struct emu_nvme {
 	uint64_t unsafe_shutdowns;
 	_Atomic uint64_t fault_count;
 	atomic_bool flaps, storms; /* those faults have begun */
+	atomic_bool overruns;      /* the next command that moves data to the host does */
 
 	pthread_t thread;
 	bool thread_runs;
@@ -595,6 +597,7 @@ struct emu_nvme_req {
 	bool nosnoop_data, nosnoop_lists;
 	bool power_fails; /* before any of it lasts */
 	bool spoil_guard;
+	uint64_t past_iova; /* behind the last byte that went to the host; 0: none did */
 	struct emu_nvme_prp prp;
 	char owner_text[EMU_NVME_OWNER_CHARS];
 };
@@ -656,6 +659,9 @@ bool emu_nvme_is_faulty(const struct emu_nvme *ctrl, uint64_t number);
 /* Of a completion. @return how often to post it. */
 unsigned emu_nvme_lie(struct emu_nvme *ctrl, const struct emu_nvme_sq *sq, struct nsdk_nvme_cpl *cpl);
 void emu_nvme_lie_behind(struct emu_nvme *ctrl);
+/* Of a command that went well, before it is completed: a page more, behind its data. @return whether that
+ * was the end of it. */
+bool emu_nvme_lie_overrun(struct emu_nvme_req *req, uint64_t number);
 void emu_nvme_lie_reset(struct emu_nvme *ctrl);
 
 /* nvme_admin.c, nvme_io.c, …: carry out a command. @return a status or EMU_NVME_LATER. */

@@ -121,6 +121,7 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 		{ "guard@", EMU_NVME_FAULT_GUARD },
 		{ "flap@", EMU_NVME_FAULT_FLAP },
 		{ "storm@", EMU_NVME_FAULT_STORM },
+		{ "overrun@", EMU_NVME_FAULT_OVERRUN },
 		{ "badcid@", EMU_NVME_FAULT_BAD_CID },
 		{ "twice@", EMU_NVME_FAULT_TWICE },
 		{ "phase@", EMU_NVME_FAULT_PHASE },
@@ -151,9 +152,10 @@ static int read_fault(const char *text, struct emu_nvme_opts *out)
 	}
 	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
 			 "emu:nvme: fault=%s: give never-ready or identify, or fatal@N, gone@N, cut@N, timeout@N, "
-			 "badstatus@N, guard@N, flap@N or storm@N, where N counts I/O commands from 1 (adminN: "
-			 "admin commands; everyN: again and again), or badcid@N, twice@N, phase@N, badqid@N or "
-			 "badhead@N, where it counts completions, or lostirq@N, where it counts interrupts",
+			 "badstatus@N, guard@N, flap@N, storm@N or overrun@N, where N counts I/O commands from 1 "
+			 "(adminN: admin commands; everyN: again and again), or badcid@N, twice@N, phase@N, "
+			 "badqid@N or badhead@N, where it counts completions, or lostirq@N, where it counts "
+			 "interrupts",
 			 text);
 }
 

@@ -161,6 +161,7 @@ uint16_t emu_nvme_data_to_host(struct emu_nvme_req *req, const void *from, uint6
 		bytes -= part;
 		prp->iova += part;
 		prp->page_left -= part;
+		req->past_iova = prp->iova;
 	}
 	return 0;
 }

@@ -537,6 +537,8 @@ static void run(struct emu_nvme *ctrl, struct emu_nvme_cq *cq, struct emu_nvme_s
 		emu_nvme_hmb_use(ctrl);
 	if (!status)
 		status = sq->id == 0 ? emu_nvme_admin(&req) : emu_nvme_io(&req);
+	if (!status && emu_nvme_lie_overrun(&req, number))
+		return;
 	if (req.power_fails) {
 		cut_power(ctrl);
 		return;

@@ -70,6 +70,17 @@ refuses 'Identify data that contradicts itself' 1 'Identify reports format 15 of
 	perf emu:nvme,size=1m,fault=identify
 refuses 'Identify data that contradicts itself, to be probed' 1 'Identify reports format 15 of 2' \
 	doctor --probe emu:nvme,size=1m,fault=identify --yes-overwrite-lba=0
+# A buffer that fills all that is mapped for the pool: there is nothing behind it.
+for policy in coherent nosnoop; do
+	broken "a transfer beyond the buffer, where nothing is mapped, $policy" \
+		'is gone: it wrote to IOVA 0x[0-9a-f]+, which is not mapped, and its link was taken down' \
+		emu:nvme,size=16m,mdts=9,nosnoop=all,fault=overrun@20 --policy=$policy --bs=2m --rw=read \
+		--time_based --runtime=60
+done
+# What is mapped there is the buffer of another I/O.
+result 'a transfer beyond the buffer, into the next one: --verify finds it' 1 \
+	'.verify_errors > 0 and .status == "failed" and (.verify.mismatches | length) > 0' \
+	emu:nvme,size=4m,fault=overrun@every1 --rw=randrw --iodepth=16 --verify
 result 'one of two devices fails: the other goes on' 1 \
 	'.[0].status == "failed" and .[1].status == "done" and .[1].ios == 256' \
 	emu:nvme,size=1m,fault=gone@100 emu:nvme,size=1m

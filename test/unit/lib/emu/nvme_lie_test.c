@@ -192,6 +192,71 @@ static void identify_data_that_contradicts_itself(void)
 	CU_ASSERT(id->nuse > id->nsze);
 }
 
+/* All of a page is that byte. */
+static bool is_all(const uint8_t *page, uint8_t byte)
+{
+	return page[0] == byte && memcmp(page, page + 1, HOST_PAGE - 1) == 0;
+}
+
+/* A page more than was asked for, and of what comes behind that nothing. */
+static void data_that_goes_on_behind_the_buffer(void)
+{
+	uint8_t *behind;
+
+	start("size=1M,fault=overrun@2");
+	data = host_pages(3 * HOST_PAGE);
+	behind = data + HOST_PAGE;
+	memset(data, 0x11, 3 * HOST_PAGE);
+	is_right(next(), push());
+	CU_ASSERT(is_all(behind, 0x11));
+	is_right(next(), push());
+	/* It was told of 512 bytes. */
+	CU_ASSERT(!is_all(data, 0x11));
+	NSDK_ASSERT_INT(data[511], 0);
+	NSDK_ASSERT_INT(data[512], 0xee);
+	NSDK_ASSERT_INT(behind[511], 0xee);
+	NSDK_ASSERT_INT(behind[512], 0x11);
+	CU_ASSERT(is_all(behind + HOST_PAGE, 0x11));
+	memset(data, 0x11, HOST_PAGE);
+	is_right(next(), push());
+	NSDK_ASSERT_INT(data[512], 0x11);
+	CU_ASSERT(!host.model->ops->gone(host.model));
+	NSDK_ASSERT_INT(atomic_load(&host.model->dma.contained_iova), 0);
+}
+
+/* With nothing mapped there: no memory is touched, nothing is completed, and it is gone, for good. */
+static void data_that_goes_on_where_nothing_is_mapped(void)
+{
+	struct nsdk_nvme_cpl nothing;
+
+	start("size=1M,fault=overrun@1");
+	data = host.memory + HOST_MEMORY_BYTES - 512;
+	push();
+	CU_ASSERT(host.model->ops->gone(host.model));
+	CU_ASSERT(atomic_load(&host.model->dma.contained_iova) == host_iova(data) + 512);
+	host_poll(3);
+	push();
+	CU_ASSERT(!host_peek(&io, &nothing));
+	NSDK_ASSERT_INT(host_read32(NSDK_NVME_REG_CSTS), UINT32_MAX);
+}
+
+/* A command that moves no data leaves it to the next that does. */
+static void a_write_has_nothing_to_go_on_with(void)
+{
+	struct nsdk_nvme_cmd cmd;
+	uint8_t *behind;
+
+	start("size=1M,fault=overrun@1");
+	data = host_pages(2 * HOST_PAGE);
+	behind = data + HOST_PAGE;
+	memset(data, 0x11, 2 * HOST_PAGE);
+	cmd = host_rw(NSDK_NVME_NVM_WRITE, 1, 0, 1, host_iova(data), 0);
+	NSDK_ASSERT_INT(host_run(&io, &cmd), 0);
+	CU_ASSERT(is_all(data, 0x11) && is_all(behind, 0x11));
+	is_right(next(), push());
+	NSDK_ASSERT_INT(data[512], 0xee);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_command_that_there_is_not),
 	NSDK_UNIT_TEST(a_completion_that_comes_twice),
@@ -203,6 +268,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_ready_bit_that_flaps),
 	NSDK_UNIT_TEST(events_without_end),
 	NSDK_UNIT_TEST(identify_data_that_contradicts_itself),
+	NSDK_UNIT_TEST(data_that_goes_on_behind_the_buffer),
+	NSDK_UNIT_TEST(data_that_goes_on_where_nothing_is_mapped),
+	NSDK_UNIT_TEST(a_write_has_nothing_to_go_on_with),
 };
 
 NSDK_UNIT_MAIN("lib/emu/nvme_lie", tests, .after = host_stop)
