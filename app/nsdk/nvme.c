@@ -34,8 +34,12 @@ static const char nvme_help[] =
 	"      namespaces and what is in them\n"
 	"  device-self-test, fw-download, fw-commit, security-send, security-recv, reset\n"
 	"      the device\n"
-	"  flush, admin-passthru, io-passthru\n"
-	"      commands\n"
+	"  read, write, compare, flush, dsm, write-zeroes, write-uncor, verify, copy\n"
+	"      blocks\n"
+	"  resv-register, resv-acquire, resv-release, resv-report\n"
+	"      reservations\n"
+	"  admin-passthru, io-passthru\n"
+	"      any command\n"
 	"  zns id-ctrl, zns id-ns, zns report-zones, zns open-zone, zns close-zone, zns finish-zone,\n"
 	"  zns reset-zone, zns offline-zone, zns set-zone-desc, zns zone-append\n"
 	"      zoned namespaces\n"
@@ -63,7 +67,9 @@ const struct nvme_sub *const nvme_subs[] = {
 	&nvme_get_feature, &nvme_set_feature, &nvme_create_ns, &nvme_delete_ns, &nvme_attach_ns,
 	&nvme_detach_ns, &nvme_format, &nvme_sanitize, &nvme_device_self_test, &nvme_fw_download,
 	&nvme_fw_commit, &nvme_security_send, &nvme_security_recv, &nvme_reset, &nvme_flush,
-	&nvme_admin_passthru, &nvme_io_passthru, &nvme_show_regs,
+	&nvme_read, &nvme_write, &nvme_compare, &nvme_dsm, &nvme_write_zeroes, &nvme_write_uncor,
+	&nvme_verify, &nvme_copy, &nvme_resv_register, &nvme_resv_acquire, &nvme_resv_release,
+	&nvme_resv_report, &nvme_admin_passthru, &nvme_io_passthru, &nvme_show_regs,
 	&nvme_zns_id_ctrl, &nvme_zns_id_ns, &nvme_zns_report_zones,
 	&nvme_zns_open_zone, &nvme_zns_close_zone, &nvme_zns_finish_zone, &nvme_zns_reset_zone,
 	&nvme_zns_offline_zone, &nvme_zns_set_zone_desc, &nvme_zns_zone_append,
@@ -156,6 +162,51 @@ uint32_t nvme_nsid(struct nvme_run *run)
 		return first;
 	tool_say("%s has %s active namespace; say which with --namespace-id", nvme_name(run),
 		 first ? "more than one" : "no");
+	return 0;
+}
+
+struct nsdk_nvme_ns *nvme_ns(struct nvme_run *run)
+{
+	uint32_t nsid = nvme_nsid(run);
+	struct nsdk_nvme_ns *ns = nsid ? nsdk_nvme_ns_get(run->ctrlr, nsid) : NULL;
+
+	if (nsid != 0 && ns == NULL)
+		tool_say("%s has no active namespace %u", nvme_name(run), nsid);
+	return ns;
+}
+
+bool nvme_has_blocks(struct nvme_run *run, struct nsdk_nvme_ns *ns, uint64_t slba, uint64_t blocks)
+{
+	uint64_t all = nsdk_nvme_ns_blocks(ns);
+
+	if (slba < all && blocks <= all - slba)
+		return true;
+	tool_say("%s: %llu blocks from %llu on are beyond the end of namespace %u, which has %llu",
+		 nvme_name(run), (unsigned long long)blocks, (unsigned long long)slba,
+		 nsdk_nvme_ns_id(ns), (unsigned long long)all);
+	return false;
+}
+
+unsigned nvme_numbers(struct nvme_run *run, const char *option, const char *text, uint64_t max, uint64_t *out,
+		      unsigned room)
+{
+	unsigned count = 0;
+
+	while (*text != '\0') {
+		size_t chars = strcspn(text, ",");
+		char word[24];
+
+		snprintf(word, sizeof(word), "%.*s", chars < sizeof(word) ? (int)chars : 0, text);
+		if (count == room || tool_parse_u64(word, 0, max, &out[count]) != 0)
+			break;
+		count++;
+		text += chars;
+		if (*text == '\0')
+			return count;
+		text++;
+	}
+	nvme_usage(run, "--%s: up to %u whole numbers up to %llu are wanted, with commas between", option, room,
+		   (unsigned long long)max);
 	return 0;
 }
 

@@ -39,6 +39,9 @@ struct nvme_values {
 	bool extended, partial, words, fua, limited_retry;
 	struct nvme_value endgid, handle, pids, types, conf, target, endir;
 	bool enable, disable, host, controller, groups;
+	struct nvme_value blocks, slbas, attrs, sdlba, crkey, prkey, nrkey, rtype, cptpl, cntid;
+	struct nvme_value prinfo, ref_tag, app_tag, app_mask, metadata, metadata_bytes, hints;
+	bool deallocate, idr, idw, iekey, latency;
 };
 
 enum nvme_kind {
@@ -109,6 +112,19 @@ int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data,
 /* The same of an I/O command, on a queue pair of its own (nvme_raw.c). */
 int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
 		 struct nsdk_nvme_cpl *cpl);
+/* The same of one that a function of the driver makes, as nsdk_nvme_read(). */
+struct nvme_io {
+	const char *what; /* it, in words */
+	/* Called once, with the data where the device reaches it. @return 0 or -errno. */
+	int (*issue)(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf,
+		     nsdk_nvme_cb cb, void *ctx);
+	const void *args; /* for it */
+	void *data;
+	size_t bytes;
+	enum nsdk_dma_dir dir;
+	uint64_t took_ns; /* afterwards */
+};
+int nvme_do_io(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct nvme_io *io, struct nsdk_nvme_cpl *cpl);
 /* The same of a log page. */
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes);
 /* Say that a command ended with an error status, if it did. */
@@ -116,6 +132,16 @@ int nvme_status(struct nvme_run *run, const char *what, const struct nsdk_nvme_c
 
 /* --namespace-id, or the only active namespace; says what is missing otherwise. 0: it was said. */
 uint32_t nvme_nsid(struct nvme_run *run);
+/* The same, active; it was said otherwise. */
+struct nsdk_nvme_ns *nvme_ns(struct nvme_run *run);
+/* Whether the blocks are in the namespace; it was said otherwise. */
+bool nvme_has_blocks(struct nvme_run *run, struct nsdk_nvme_ns *ns, uint64_t slba, uint64_t blocks);
+/*
+ * Numbers that commas separate, as --slbs=1,0x20.
+ * @return how many, at most @p room; 0: it was said what is wrong.
+ */
+unsigned nvme_numbers(struct nvme_run *run, const char *option, const char *text, uint64_t max, uint64_t *out,
+		      unsigned room);
 /* --namespace-id, or all. */
 uint32_t nvme_nsid_or_all(const struct nvme_run *run);
 /* --timeout in ns; 0: not given. */
@@ -155,6 +181,11 @@ extern const struct nvme_sub nvme_format, nvme_sanitize, nvme_create_ns, nvme_de
 extern const struct nvme_sub nvme_fw_download, nvme_fw_commit, nvme_device_self_test,
 	nvme_security_send, nvme_security_recv, nvme_reset;                     /* nvme_device.c */
 extern const struct nvme_sub nvme_admin_passthru, nvme_io_passthru, nvme_flush; /* nvme_raw.c */
+extern const struct nvme_sub nvme_read, nvme_write, nvme_compare;                /* nvme_rw.c */
+extern const struct nvme_sub nvme_dsm, nvme_write_zeroes, nvme_write_uncor, nvme_verify,
+	nvme_copy;                                                              /* nvme_blocks.c */
+extern const struct nvme_sub nvme_resv_register, nvme_resv_acquire, nvme_resv_release,
+	nvme_resv_report;                                                       /* nvme_resv.c */
 extern const struct nvme_sub nvme_show_regs;                                    /* nvme_regs.c */
 extern const struct nvme_sub nvme_zns_id_ctrl, nvme_zns_id_ns, nvme_zns_report_zones, nvme_zns_open_zone,
 	nvme_zns_close_zone, nvme_zns_finish_zone, nvme_zns_reset_zone, nvme_zns_offline_zone,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * nsdk nvme dsm, write-zeroes, write-uncor, verify, copy: what is done with blocks without moving them through
- * the host.
+ * nsdk nvme dsm, write-zeroes, write-uncor, verify, copy: what is done with blocks where they are.
  */
 #include <stdio.h>
 
@@ -149,8 +148,8 @@ struct span {
 	uint32_t blocks, flags;
 };
 
-static int issue_span(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf,
-		      nsdk_nvme_cb cb, void *ctx)
+static int issue_span(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		      void *buf, nsdk_nvme_cb cb, void *ctx)
 {
 	const struct span *span = io->args;
 
@@ -260,8 +259,8 @@ struct copy {
 	uint32_t flags;
 };
 
-static int issue_copy(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf,
-		      nsdk_nvme_cb cb, void *ctx)
+static int issue_copy(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp,
+		      void *buf, nsdk_nvme_cb cb, void *ctx)
 {
 	const struct copy *copy = io->args;
 
@@ -269,7 +268,8 @@ static int issue_copy(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct 
 }
 
 /* Whether the controller takes that much in one command; it was said otherwise. */
-static bool within_limits(struct nvme_run *run, struct nsdk_nvme_ns *ns, const struct ranges *ranges, uint64_t total)
+static bool within_limits(struct nvme_run *run, struct nsdk_nvme_ns *ns, const struct ranges *ranges,
+			  uint64_t total)
 {
 	const struct nsdk_nvme_id_ns *id = nsdk_nvme_ns_data(ns);
 	uint64_t longest = 0;

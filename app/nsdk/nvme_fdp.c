@@ -69,25 +69,12 @@ static struct nsdk_nvme_ns *placed_ns(struct nvme_run *run)
 static unsigned read_list(struct nvme_run *run, const char *option, const char *text, uint64_t max,
 			  uint16_t out[MAX_LIST])
 {
-	unsigned count = 0;
+	uint64_t values[MAX_LIST];
+	unsigned count = nvme_numbers(run, option, text, max, values, MAX_LIST);
 
-	while (*text != '\0') {
-		size_t chars = strcspn(text, ",");
-		char word[24];
-		uint64_t value;
-
-		snprintf(word, sizeof(word), "%.*s", chars < sizeof(word) ? (int)chars : 0, text);
-		if (count == MAX_LIST || tool_parse_u64(word, 0, max, &value) != 0)
-			break;
-		out[count++] = (uint16_t)value;
-		text += chars;
-		if (*text == '\0')
-			return count;
-		text++;
-	}
-	nvme_usage(run, "--%s: up to %u whole numbers up to %" PRIu64 " are wanted, with commas between",
-		   option, MAX_LIST, max);
-	return 0;
+	for (unsigned i = 0; i < count; i++)
+		out[i] = (uint16_t)values[i];
+	return count;
 }
 
 /* A log page as it is: its head says how large it is. */

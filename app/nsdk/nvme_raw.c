@@ -165,52 +165,55 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	wait->done = true;
 }
 
+/* Why the driver did not take a command, where it has not said so itself. */
+static void say_refusal(struct nvme_run *run, struct nsdk_nvme_ns *ns, const char *what, int err)
+{
+	if (err == -EOPNOTSUPP && ns != NULL)
+		tool_say("%s: the controller does not offer %s, or not like that, for namespace %u",
+			 nvme_name(run), what, nsdk_nvme_ns_id(ns));
+	else if (err != -EPERM)
+		tool_say("%s: %s cannot be sent like that: %s", nvme_name(run), what, strerror(-err));
+}
+
 /* One command on a queue pair of its own, with its data in DMA memory. */
-int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
-		 struct nsdk_nvme_cpl *cpl)
+int nvme_do_io(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct nvme_io *io, struct nsdk_nvme_cpl *cpl)
 {
 	struct nsdk_dma_pool_opts pool_opts = { .opts_bytes = sizeof(pool_opts), .numa_node = -1 };
 	uint64_t timeout_ns = nvme_timeout_ns(run) ? nvme_timeout_ns(run) : IO_TIMEOUT_NS;
-	enum nsdk_dma_dir dir = nsdk_nvme_opcode_dir(cmd->opcode);
-	const char *what = nsdk_nvme_io_opcode_name(cmd->opcode);
 	struct io_wait wait = { 0 };
 	struct nsdk_nvme_qpair *qp;
 	struct nsdk_dma_pool *pool;
 	int err, status = TOOL_FAILED;
-	uint64_t deadline_ns;
+	uint64_t start_ns;
 	void *buf = NULL;
 
 	pool_opts.attr = nsdk_nvme_ctrlr_dma_attr(run->ctrlr);
 	if (nsdk_dma_pool_create(run->mem, &pool_opts, &pool) != 0)
 		return TOOL_FAILED;
-	if (bytes && nsdk_dma_alloc(pool, bytes, 4096, &buf) != 0)
+	if (io->bytes && nsdk_dma_alloc(pool, io->bytes, 4096, &buf) != 0)
 		goto destroy_pool;
-	if (bytes && dir != NSDK_DMA_FROM_DEVICE)
-		memcpy(buf, data, bytes);
+	if (io->bytes && io->dir != NSDK_DMA_FROM_DEVICE)
+		memcpy(buf, io->data, io->bytes);
 	if (nsdk_nvme_qpair_create(run->ctrlr, NULL, &qp) != 0)
 		goto free_buf;
-	/* Whole lines: what the buffer has. */
-	err = nsdk_nvme_io_passthru(nsdk_nvme_ns_get(run->ctrlr, cmd->nsid), qp, cmd, buf,
-				    (bytes + 63) / 64 * 64, dir, io_done, &wait);
+	start_ns = nsdk_clock_ns();
+	err = io->issue(io, ns, qp, buf, io_done, &wait);
 	if (err != 0) {
-		/* That metadata has no place, the driver has said. */
-		if (err != -EPERM || cmd->flags)
-			tool_say("%s: %s cannot be sent like that: %s", nvme_name(run), what,
-				 strerror(-err));
+		say_refusal(run, ns, io->what, err);
 		goto destroy_qpair;
 	}
-	deadline_ns = nsdk_clock_ns() + timeout_ns;
-	while (!wait.done && nsdk_clock_ns() < deadline_ns)
+	while (!wait.done && nsdk_clock_ns() < start_ns + timeout_ns)
 		nsdk_nvme_qpair_poll(qp, 0);
+	io->took_ns = nsdk_clock_ns() - start_ns;
 	if (!wait.done) {
-		tool_say("%s: %s was not answered within %llu ms", nvme_name(run), what,
+		tool_say("%s: %s was not answered within %llu ms", nvme_name(run), io->what,
 			 (unsigned long long)(timeout_ns / 1000000));
 		goto destroy_qpair;
 	}
-	status = nvme_status(run, what, &wait.cpl);
+	status = nvme_status(run, io->what, &wait.cpl);
 	*cpl = wait.cpl;
-	if (status == TOOL_DONE && bytes && dir != NSDK_DMA_TO_DEVICE)
-		memcpy(data, buf, bytes);
+	if (status == TOOL_DONE && io->bytes && io->dir != NSDK_DMA_TO_DEVICE)
+		memcpy(io->data, buf, io->bytes);
 destroy_qpair:
 	/* From here on the device does not touch the buffer. */
 	if (nsdk_nvme_qpair_destroy(qp) != 0)
@@ -220,6 +223,28 @@ free_buf:
 destroy_pool:
 	nsdk_dma_pool_destroy(pool);
 	return status;
+}
+
+static int issue_raw(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_nvme_qpair *qp, void *buf,
+		     nsdk_nvme_cb cb, void *ctx)
+{
+	const struct nsdk_nvme_cmd *cmd = io->args;
+	/* Whole lines: what the buffer has. */
+	int err = nsdk_nvme_io_passthru(ns, qp, cmd, buf, (io->bytes + 63) / 64 * 64, io->dir, cb, ctx);
+
+	/* That metadata has no place, the driver has said; that there are flags it does not take, not. */
+	return err == -EPERM && cmd->flags ? -EACCES : err;
+}
+
+int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
+		 struct nsdk_nvme_cpl *cpl)
+{
+	struct nvme_io io = {
+		.what = nsdk_nvme_io_opcode_name(cmd->opcode), .issue = issue_raw, .args = cmd,
+		.data = data, .bytes = bytes, .dir = nsdk_nvme_opcode_dir(cmd->opcode),
+	};
+
+	return nvme_do_io(run, nsdk_nvme_ns_get(run->ctrlr, cmd->nsid), &io, cpl);
 }
 
 static int run_io(struct nvme_run *run)

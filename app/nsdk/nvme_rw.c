@@ -99,8 +99,8 @@ static int make(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct rw *rw)
 			 nsdk_nvme_ns_id(ns));
 		return TOOL_USAGE;
 	}
-	rw->ext = v->prinfo.given || v->hints.given || v->types.given || v->ref_tag.given || v->app_tag.given ||
-		  v->app_mask.given || rw->metadata_bytes || (md != NULL && md->extended);
+	rw->ext = v->prinfo.given || v->hints.given || v->types.given || v->ref_tag.given ||
+		  v->app_tag.given || v->app_mask.given || rw->metadata_bytes || (md != NULL && md->extended);
 	rw->more = (struct nsdk_nvme_io_ext){
 		.ext_bytes = sizeof(rw->more),
 		.flags = rw->flags | (uint32_t)v->prinfo.number << 26,
@@ -120,10 +120,12 @@ static int make(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct rw *rw)
 
 static void show(const struct rw *rw, uint32_t nsid)
 {
+	uint32_t control = (rw->ext ? rw->more.flags : rw->flags) >> 16 | (uint32_t)rw->more.dtype << 4;
+
 	printf("opcode       : %02x\nnsid         : %02x\nflags        : %02x\ncontrol      : %04x\n"
 	       "nblocks      : %04x\nslba         : %" PRIx64 "\ndsmgmt       : %08x\n",
-	       rw->opcode, nsid, 0, (rw->ext ? rw->more.flags : rw->flags) >> 16 | (uint32_t)rw->more.dtype << 4,
-	       rw->blocks - 1, rw->slba, rw->more.dsm | (uint32_t)rw->more.dspec << 16);
+	       rw->opcode, nsid, 0, control, rw->blocks - 1, rw->slba,
+	       rw->more.dsm | (uint32_t)rw->more.dspec << 16);
 	printf("reftag       : %" PRIx64 "\napptag       : %04x\nappmask      : %04x\n", rw->more.ref_tag,
 	       rw->more.app_tag, rw->more.app_mask);
 }
@@ -161,7 +163,7 @@ static bool drain(const char *path, const uint8_t *data, size_t bytes)
 
 static int transfer(struct nvme_run *run, struct nsdk_nvme_ns *ns, const struct rw *rw)
 {
-	const char *data = run->v.file.given ? run->v.file.text : "-";
+	const char *data = run->v.file.given ? run->v.file.text : "-", *metadata = run->v.metadata.text;
 	bool reads = rw->opcode == NSDK_NVME_NVM_READ;
 	/* The metadata on lines of its own. */
 	size_t data_room = (rw->data_bytes + 63) / 64 * 64;
@@ -180,7 +182,7 @@ static int transfer(struct nvme_run *run, struct nsdk_nvme_ns *ns, const struct 
 	}
 	io.data = buf;
 	if (!reads && (!fill(data, buf, rw->data_bytes) ||
-		       (rw->metadata_bytes && !fill(run->v.metadata.text, buf + data_room, rw->metadata_bytes))))
+		       (rw->metadata_bytes && !fill(metadata, buf + data_room, rw->metadata_bytes))))
 		goto free_buf;
 	status = nvme_do_io(run, ns, &io, &cpl);
 	if (status != TOOL_DONE)
@@ -189,7 +191,7 @@ static int transfer(struct nvme_run *run, struct nsdk_nvme_ns *ns, const struct 
 		fprintf(reads ? stderr : stdout, " latency: %s: %" PRIu64 " us\n", run->sub->name,
 			io.took_ns / 1000);
 	if (reads && (!drain(data, buf, rw->data_bytes) ||
-		      (rw->metadata_bytes && !drain(run->v.metadata.text, buf + data_room, rw->metadata_bytes))))
+		      (rw->metadata_bytes && !drain(metadata, buf + data_room, rw->metadata_bytes))))
 		status = TOOL_FAILED;
 	if (status == TOOL_DONE)
 		fprintf(stderr, "%s: Success\n", run->sub->name);

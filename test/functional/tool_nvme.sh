@@ -49,7 +49,8 @@ subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log
 	telemetry-log ana-log get-lba-status ns-descs
 	get-feature set-feature create-ns delete-ns attach-ns detach-ns format sanitize device-self-test
 	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru
-	dir-receive dir-send'
+	dir-receive dir-send read write compare dsm write-zeroes write-uncor verify copy resv-register resv-acquire
+	resv-release resv-report'
 for sub in $subs; do
 	run nvme "$sub" --help
 	same "nvme $sub --help" "0 usage: nsdk nvme $sub DEVICE [OPTION]..." "$status $(head -n 1 "$work/out")"
@@ -142,7 +143,8 @@ refuses 'set-feature: to what?' 2 'value is missing' nvme set-feature $d -f 7
 
 for words in 'format -n 1 -l 1' 'sanitize -a 2' 'delete-ns -n 1' 'fw-commit -a 1' 'security-send -f /dev/null' \
 	'admin-passthru -o 0x80' 'io-passthru -o 1 -l 512 -w -i /dev/zero' 'io-passthru -o 8' \
-	'fw-download -f /dev/zero -a 1'; do
+	'fw-download -f /dev/zero -a 1' write write-zeroes write-uncor 'dsm -d -b 8' 'dsm -c 4 -s 8' \
+	'copy -b 1 -d 8'; do
 	read -ra list <<< "$words"
 	refuses "$words: wants --yes" 2 'say --yes' nvme "${list[@]}" $d
 done
@@ -197,6 +199,95 @@ refuses 'io-passthru: beyond the end' 1 'Read failed: .*LBA Out of Range' \
 run nvme io-passthru "emu:nvme,file=$work/disk,size=1m" -o 1 -l 512 -w -i "$work/image" --cdw10=5 --yes
 same 'io-passthru: what it wrote is on the disk' '0 NSDKFW1:9.9-test' \
 	"$status $(dd if="$work/disk" bs=512 skip=5 count=1 status=none | head -c 16)"
+
+# --- blocks -----------------------------------------------------------------------------------------
+
+b=emu:nvme,file=$work/blocks,size=1m
+head -c 2000 /dev/urandom > "$work/data"
+# As nvme-cli has it: the last block is filled up with zeroes, and what a device has too much is left.
+run nvme write "$b" -s 5 -c 3 -z 2000 -d "$work/data" --yes
+same 'write' '0 Rounding data size to fit block count (2048 bytes) write: Success' "$status $(xargs < "$work/err")"
+cp "$work/data" "$work/whole"
+head -c 48 /dev/zero >> "$work/whole"
+check 'write: it is on the disk' cmp <(dd if="$work/blocks" bs=512 skip=5 count=4 status=none) "$work/whole"
+run nvme read "$b" --start-block=5 --block-count=3
+same 'read: to the standard output' '0 read: Success' "$status $(cat "$work/err")"
+check 'read: what was written' cmp "$work/out" "$work/whole"
+run nvme read "$b" -s 6 --data="$work/back" --force-unit-access --limited-retry --latency
+check 'read: to a file' cmp <(tail -c +513 "$work/whole" | head -c 512) "$work/back"
+check 'read: how long it took' grep -Eq '^ latency: read: [0-9]+ us$' "$work/err"
+same 'compare: from the standard input' 'compare: Success' \
+	"$("$nsdk" nvme compare "$b" -s 5 -c 3 < "$work/data" 2>&1)"
+refuses 'write: of nothing at all' 1 'the standard input is empty' nvme write $d -n 1 --yes
+refuses 'compare: a difference' 1 'Compare failed: .*Compare Failure' nvme compare "$b" -s 6 -d "$work/data"
+says 'copy' '^NVMe Copy: success$' copy "$b" --slbs=5,8 --blocks=0,0 -d 100 --yes
+check 'copy: the ranges are one behind the other' cmp <(dd if="$work/blocks" bs=512 skip=100 count=2 status=none) \
+	<(head -c 512 "$work/whole"; tail -c 512 "$work/whole")
+says 'write-zeroes' '^NVME Write Zeroes Success$' write-zeroes "$b" -s 6 -c 1 --deac --yes
+says 'dsm' '^NVMe DSM: success$' dsm "$b" --slbs=5,0x64 --blocks=1,1 --ad --ctx-attrs=0x10 --yes
+check 'write-zeroes, dsm: where they were told to' cmp <(dd if="$work/blocks" bs=512 skip=5 count=4 status=none) \
+	<(head -c 1536 /dev/zero; tail -c 512 "$work/whole")
+check 'dsm: the other range, too' cmp <(dd if="$work/blocks" bs=512 skip=100 count=2 status=none) \
+	<(head -c 512 /dev/zero; tail -c 512 "$work/whole")
+says 'dsm: hints take nothing away' '^NVMe DSM: success$' dsm $d -n 1 --idr --idw -b 8
+says 'write-uncor' '^NVME Write Uncorrectable Success$' write-uncor $d -n 1 -s 1 -c 1 --yes
+says 'verify' '^NVME Verify Success$' verify $d,bad=77 -n 1 -s 76
+refuses 'verify: a bad block' 1 'Verify failed: .*Unrecovered Read Error' nvme verify $d,bad=77 -n 1 -s 77
+says 'write --dry-run' '^dsmgmt       : 00070003$' write $d -n 1 --dry-run --show-command -D 3 -T 2 -S 7 -c 9
+same 'write --dry-run: the command' '0020 0009' "$(sed -n 's/^control *: //p; s/^nblocks *: //p' "$work/out" | xargs)"
+# Metadata: with the data, apart, or the controller's own affair.
+pi=emu:nvme,size=1m,ms=8,pi=1
+run nvme write $pi -c 3 -d "$work/data" --yes
+same 'write: protection information of the controller' 0 "$status"
+head -c 32 /dev/zero > "$work/tuples"
+run nvme write emu:nvme,size=1m,ms=8,mset=0 -c 3 -d "$work/data" -M "$work/tuples" --yes
+same 'write: metadata apart' 0 "$status"
+refuses 'write: protection information that is wrong' 1 'Guard Check' \
+	nvme write $pi -c 3 -d "$work/data" -M "$work/tuples" -p 4 --yes
+run nvme read emu:nvme,size=1m,ms=16 -c 3 -M "$work/md" -d "$work/back"
+same 'read: metadata apart, into its file' '0 64 2048' "$status $(wc -c < "$work/md") $(wc -c < "$work/back")"
+bytes 'read: metadata among the data' 2112 read emu:nvme,size=1m,ms=16,mset=1 -c 3
+refuses 'read: where to with the metadata?' 2 '16 bytes of metadata apart' nvme read emu:nvme,size=1m,ms=16
+refuses 'read: there is none' 2 'no metadata apart' nvme read $d -n 1 -M "$work/md"
+refuses 'read: beyond the end' 1 'beyond the end of namespace 1, which has 16384' nvme read $d -n 1 -s 16383 -c 1
+refuses 'read: too much' 2 'data-size=513 is more than the 1 block' nvme read $d -n 1 -z 513
+refuses 'read: where to?' 1 '/dev/full cannot be written: No space' nvme read $d -n 1 -d /dev/full
+refuses 'read: of which?' 1 'more than one active namespace' nvme read $d
+refuses 'write: of nothing' 1 '/dev/null is empty' nvme write $d -n 1 -d /dev/null --yes
+refuses 'write: what?' 1 'none cannot be read: No such' nvme write $d -n 1 -d "$work/none" --yes
+refuses 'read: somebody else has it for himself' 1 'Reservation Conflict' nvme read $d,rival=2 -n 1
+refuses 'write-zeroes: beyond the end' 1 'beyond the end' nvme write-zeroes $d -n 1 -s 16384 --yes
+refuses 'dsm: which blocks?' 2 'which ranges' nvme dsm $d -n 1 -d --yes
+refuses 'dsm: what about them?' 2 '--ad, --idr' nvme dsm $d -n 1 -b 8
+refuses 'dsm: no numbers' 2 'slbs: up to 256 whole numbers' nvme dsm $d -n 1 -r -s 1,x
+refuses 'dsm: beyond the end' 1 'beyond the end' nvme dsm $d -n 1 -r -s 16380 -b 5
+refuses 'dsm: a controller without' 1 'does not offer Dataset Management' \
+	nvme dsm emu:nvme,size=16m,zoned=1,zone=2m -r -b 1
+refuses 'copy: where to?' 2 'sdlba is missing' nvme copy $d -n 1 -b 1 --yes
+refuses 'copy: which blocks?' 2 'which ranges' nvme copy $d -n 1 -d 1 --yes
+refuses 'copy: from beyond the end' 1 'beyond the end' nvme copy $d -n 1 -d 1 -s 16384 --yes
+refuses 'copy: to beyond the end' 1 'beyond the end' nvme copy $d -n 1 -d 16383 -b 1 --yes
+refuses 'copy: too much at once' 1 'one Copy takes at most [0-9]+ ranges' nvme copy $d -n 1 -d 8192 -b 8000 --yes
+
+# --- reservations: each run is a controller anew, so what one has registered is not there in the next -----
+
+says 'resv-register' '^NVME Reservation  success$' resv-register $d -n 2 --nrkey=0x55 --cptpl=2
+refuses 'resv-register: there is nothing to take back' 1 'Register failed: .*Conflict' \
+	nvme resv-register $d -n 2 -r 1 -c 0x55
+refuses 'resv-register: to which persistence?' 2 'cptpl=1' nvme resv-register $d -n 2 -p 1
+refuses 'resv-acquire: nobody has registered' 1 'Acquire failed: .*Conflict' nvme resv-acquire $d -n 2 --rtype=1 -c 0x55
+refuses 'resv-acquire: which?' 2 'rtype is missing' nvme resv-acquire $d -n 2
+refuses 'resv-release: nobody has registered' 1 'Release failed: .*Conflict' nvme resv-release $d -n 2 -t 1
+refuses 'resv-release: clears' 1 'Release failed: .*Conflict' nvme resv-release $d -n 2 --rrela=1
+refuses 'resv-release: whatever key, which there is not' 1 'Release failed: .*Invalid Field' \
+	nvme resv-release $d -n 2 --rrela=1 --iekey
+refuses 'resv-release: clears of which type?' 2 'takes no --rtype' nvme resv-release $d -n 2 -a 1 -t 1
+json 'resv-report' '. == {"gen": 1, "rtype": 3, "regctl": 1, "ptpls": 0, "regctls": [
+	{"cntlid": 1, "rcsts": 1, "hostid": 1, "rkey": 491395637553}]}' resv-report $d,rival=3 -n 2
+says 'resv-report: text' '^  rkey    : 7269766131$' resv-report $d,rival=3 -n 2
+json 'resv-report: no room' '.regctl == 1 and .regctls == []' resv-report $d,rival=3 -n 2 --numd=6
+bytes 'resv-report: bytes' 48 resv-report $d,rival=3 -n 2 -d 12 -b
+refuses 'resv-report: no room at all' 2 'numd=5: the status alone has 6' nvme resv-report $d -n 2 -d 5
 
 # --- zoned namespaces -------------------------------------------------------------------------------
 
