@@ -177,7 +177,8 @@ static int run_configs(struct nvme_run *run)
 	if (status == TOOL_DONE && wants_raw(run)) {
 		status = nvme_log(run, &opts, &header, sizeof(header));
 		/* This one nobody has checked. */
-		if (status == TOOL_DONE && (header.bytes < sizeof(header) || header.bytes > MAX_CONFIGS_BYTES)) {
+		if (status == TOOL_DONE &&
+		    (header.bytes < sizeof(header) || header.bytes > MAX_CONFIGS_BYTES)) {
 			tool_say("%s: the configurations have changed while they were read; read them again",
 				 nvme_name(run));
 			status = TOOL_FAILED;
