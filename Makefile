@@ -19,7 +19,7 @@ all:
 
 # These start from nothing: they install what is missing, then configure, then build.
 from_nothing := demo check check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz \
-	check-vm deps fuzz help clean distclean vm-shell lab-kernel
+	check-vm deps fuzz soak help clean distclean vm-shell lab-kernel
 goals := $(or $(MAKECMDGOALS),all)
 
 ifneq ($(filter-out $(from_nothing),$(goals)),)

@@ -57,7 +57,7 @@ threaded := $(sort $(filter $(starts_threads:.c=) test/unit/lib/env/env_test tes
 .PHONY: check-unit check-functional check-threads check-install check-symbols check-lint \
 	check-mutants check-ratchet bench
 .PHONY: check check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz check-vm
-.PHONY: deps fuzz demo doc vm-shell lab-kernel help
+.PHONY: deps fuzz soak demo doc vm-shell lab-kernel help
 
 ifeq ($(HAVE_CUNIT),no)
 check-unit check-threads check-functional:
@@ -115,6 +115,9 @@ check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz check-vm:
 fuzz:
 	@$(top)/mk/fuzz $(abspath $(B)) --seconds=$(or $(SECONDS),600)
 
+soak:
+	@$(top)/mk/soak $(abspath $(B)) --seconds=$(or $(SECONDS),300) $(addprefix --seed=,$(SEED))
+
 demo: deps
 	@[ -e $(B)/config.mk ] || (mkdir -p $(B) && cd $(if $(S),$(B),.) && $(or $(S),./)configure)
 	@$(MAKE) --no-print-directory -j$(jobs) all
@@ -151,5 +154,6 @@ help:
 #: One stage of make check, each in a build of its own:
 #:   check-gcc check-clang check-asan check-ubsan check-tsan check-fuzz check-vm
 #: make fuzz SECONDS=N runs the fuzz targets for longer (600 s)
+#: make soak SECONDS=N SEED=N runs perf --verify on devices that fail, under sanitizers (300 s)
 #:
 #: V=1 shows whole commands; ./configure --help what can be chosen.
