@@ -445,14 +445,14 @@ static void what_the_profile_is_against_is_tried_too(void)
 	unmake();
 }
 
+/* A member is not lost, however much of the made-up time passes. */
+static const struct nsdk_flush_opts patient = {
+	.flush_cpus = "1", .no_profile = true, .flush_timeout_ns = UINT64_C(1) << 60,
+};
+
 /* The reactor comes by once a millisecond, and a flush lcore is not to blame for that. */
 static void a_reactor_that_was_away_blames_nobody(void)
 {
-	/* Nor is it lost, however many of its milliseconds pass. */
-	static const struct nsdk_flush_opts patient = {
-		.flush_cpus = "1", .no_profile = true, .flush_timeout_ns = UINT64_C(1) << 60,
-	};
-
 	make(&patient, true, false);
 	pin_to(0);
 	for (unsigned round = 0; round < 12; round++) {
@@ -469,6 +469,92 @@ static void a_reactor_that_was_away_blames_nobody(void)
 	}
 	NSDK_ASSERT_INT((long)stats().batches_shared, 12);
 	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
+	unmake();
+}
+
+/* Lines alone take 20 us; the crew, which is polled, that and 10 us a poll. */
+static void what_is_polled_is_learned_from(void)
+{
+	unsigned alone = 0;
+
+	make(&patient, true, false);
+	pin_to(0);
+	look_ns = 20000;
+	for (unsigned round = 0; round < 40; round++) {
+		uint64_t shared = stats().batches_shared;
+		bool arrived;
+
+		store(0, BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, BYTES, NSDK_DMA_TO_DEVICE);
+		looks_left = 1;
+		arrived = nsdk_flush_batch_begin(batch);
+		while (!arrived) {
+			still_ns += 10000;
+			sched_yield();
+			arrived = nsdk_flush_batch_poll(batch);
+		}
+		looks_left = 0;
+		CU_ASSERT_TRUE(device_sees_it(0, BYTES));
+		alone += stats().batches_shared == shared;
+		/* The first that was not shared was a try, and the only one so far. */
+		if (alone == 1 && stats().batches_shared == shared)
+			NSDK_ASSERT_INT((long)stats().batches_tried, 1);
+	}
+	CU_ASSERT_TRUE(alone > 20);
+	NSDK_ASSERT_INT((long)violations(), 0);
+	unmake();
+}
+
+/* All that the crew can do at a time, by somebody who does not go on with it. */
+static struct nsdk_crew_job *jobs[NSDK_CREW_MAX_JOBS];
+
+static void keep_crew_busy(void)
+{
+	static const struct nsdk_crew_range nothing;
+	struct nsdk_flusher *flusher = nsdk_flusher_hold();
+
+	for (unsigned i = 0; i < NSDK_CREW_MAX_JOBS; i++)
+		NSDK_ASSERT_INT(nsdk_crew_start(flusher->crew, nsdk_cache_model_line_ops(), &nothing, 1, 0,
+						false, &jobs[i]), 0);
+	nsdk_flusher_release(flusher);
+}
+
+static void let_crew_go(void)
+{
+	for (unsigned i = 0; i < NSDK_CREW_MAX_JOBS; i++)
+		nsdk_crew_finish(jobs[i]);
+}
+
+/* What was done here because the crew had no room says nothing of the crew. */
+static void a_crew_without_room_is_not_judged(void)
+{
+	make(&with_crew, true, false);
+	pin_to(0);
+	keep_crew_busy();
+	send_timed(20);
+	let_crew_go();
+	NSDK_ASSERT_INT((long)stats().batches_shared, 0);
+	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
+	send_timed(1);
+	NSDK_ASSERT_INT((long)stats().batches_shared, 1);
+	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
+	unmake();
+}
+
+static void a_try_that_was_not_made_is_not_counted(void)
+{
+	crew_large_ns = 1100 * 1000;
+	make(&with_crew, true, false);
+	pin_to(0);
+	keep_crew_busy();
+	send_timed(20);
+	let_crew_go();
+	NSDK_ASSERT_INT((long)stats().batches_shared, 0);
+	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
+	/* It is due still. */
+	send_timed(1);
+	NSDK_ASSERT_INT((long)stats().batches_shared, 1);
+	NSDK_ASSERT_INT((long)stats().batches_tried, 1);
 	unmake();
 }
 
@@ -773,6 +859,9 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_crew_that_lost_somebody_is_not_judged_by_that),
 	NSDK_UNIT_TEST(what_the_profile_is_against_is_tried_too),
 	NSDK_UNIT_TEST(a_reactor_that_was_away_blames_nobody),
+	NSDK_UNIT_TEST(what_is_polled_is_learned_from),
+	NSDK_UNIT_TEST(a_crew_without_room_is_not_judged),
+	NSDK_UNIT_TEST(a_try_that_was_not_made_is_not_counted),
 	NSDK_UNIT_TEST(wbinvd_runs_on_who_stored_and_nowhere_else),
 	NSDK_UNIT_TEST(who_is_not_known_is_not_guessed),
 	NSDK_UNIT_TEST(what_is_taken_back_is_never_left_to_wbinvd),
