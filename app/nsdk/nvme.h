@@ -186,6 +186,9 @@ extern const struct nvme_sub nvme_dsm, nvme_write_zeroes, nvme_write_uncor, nvme
 	nvme_copy;                                                              /* nvme_blocks.c */
 extern const struct nvme_sub nvme_resv_register, nvme_resv_acquire, nvme_resv_release,
 	nvme_resv_report;                                                       /* nvme_resv.c */
+extern const struct nvme_sub nvme_list_ctrl, nvme_list_endgrp, nvme_nvm_id_ctrl, nvme_nvm_id_ns,
+	nvme_cmdset_ind_id_ns, nvme_id_iocs, nvme_primary_ctrl_caps, nvme_list_secondary, nvme_id_nvmset,
+	nvme_id_domain;                                                         /* nvme_lists.c */
 extern const struct nvme_sub nvme_show_regs;                                    /* nvme_regs.c */
 extern const struct nvme_sub nvme_zns_id_ctrl, nvme_zns_id_ns, nvme_zns_report_zones, nvme_zns_open_zone,
 	nvme_zns_close_zone, nvme_zns_finish_zone, nvme_zns_reset_zone, nvme_zns_offline_zone,

@@ -11,6 +11,8 @@
 
 #include <json-c/json.h>
 
+#include <nsdk/nvme_zns_spec.h>
+
 #include "identify.h"
 #include "nvme.h"
 
@@ -301,8 +303,10 @@ static int run_list_ns(struct nvme_run *run)
 	/* It is the first to be listed, and the command wants the one before. */
 	uint32_t after = run->v.nsid.number > 0 ? (uint32_t)run->v.nsid.number - 1 : 0;
 	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(
+		run->v.csi.given ? (run->v.all ? NSDK_NVME_CNS_CSI_ALLOCATED_NS_LIST :
+						 NSDK_NVME_CNS_CSI_ACTIVE_NS_LIST) :
 		run->v.all ? NSDK_NVME_CNS_ALLOCATED_NS_LIST : NSDK_NVME_CNS_ACTIVE_NS_LIST, after,
-		0, 0);
+		0, (uint8_t)run->v.csi.number);
 	uint32_t list[NSDK_NVME_NS_LIST_ENTRIES];
 	struct json_object *array, *object;
 	int status = nvme_send(run, &cmd, list, sizeof(list), NULL);
@@ -329,6 +333,7 @@ static int run_list_ns(struct nvme_run *run)
 static const struct nvme_option list_ns_options[] = {
 	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX - 2, "from this one on [1]"),
 	NVME_FLAG_OPTION("all", 'a', all, "those that are not attached, too"),
+	NVME_NUMBER_OPTION("csi", 'y', csi, 255, "those of one command set: 0 NVM, 2 zoned [any]"),
 	NVME_END,
 };
 

@@ -310,10 +310,19 @@ enum nsdk_nvme_cns {
 	NSDK_NVME_CNS_CTRLR = 0x01,
 	NSDK_NVME_CNS_ACTIVE_NS_LIST = 0x02,
 	NSDK_NVME_CNS_NS_DESC_LIST = 0x03,
+	NSDK_NVME_CNS_NVMSET_LIST = 0x04,
 	NSDK_NVME_CNS_CSI_NS = 0x05,
 	NSDK_NVME_CNS_CSI_CTRLR = 0x06,
+	NSDK_NVME_CNS_INDEPENDENT_NS = 0x08,
 	NSDK_NVME_CNS_ALLOCATED_NS_LIST = 0x10,
 	NSDK_NVME_CNS_ALLOCATED_NS = 0x11,
+	NSDK_NVME_CNS_NS_CTRLR_LIST = 0x12, /* that a namespace is attached to */
+	NSDK_NVME_CNS_CTRLR_LIST = 0x13,    /* of the subsystem */
+	NSDK_NVME_CNS_PRIMARY_CAPS = 0x14,
+	NSDK_NVME_CNS_SECONDARY_LIST = 0x15,
+	NSDK_NVME_CNS_DOMAIN_LIST = 0x18,
+	NSDK_NVME_CNS_ENDGRP_LIST = 0x19,
+	NSDK_NVME_CNS_CSI_ALLOCATED_NS_LIST = 0x1a,
 };
 /* Features (Base 5.27.1, figure 317) */
 enum nsdk_nvme_feature {
@@ -523,6 +532,93 @@ struct nsdk_nvme_id_ctrl_nvm {
 	uint8_t reserved16[4080];
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ctrl_nvm) == 4096);
+
+/* Identify Namespace data structure of all command sets (Base 5.17.2.8, figure 280) */
+struct nsdk_nvme_id_ns_independent {
+	uint8_t nsfeat;
+	uint8_t nmic;
+	uint8_t rescap;
+	uint8_t fpi;
+	uint32_t anagrpid;
+	uint8_t nsattr;
+	uint8_t reserved9;
+	uint16_t nvmsetid;
+	uint16_t endgid;
+	uint8_t nstat; /* bit 0: ready */
+	uint8_t reserved15;
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ns_independent) == 16);
+
+/* Lists of Identify (Base 5.17.2): how many entries, and those; NVM sets, … */
+struct nsdk_nvme_nvmset {
+	uint16_t id;
+	uint16_t endgid;
+	uint8_t reserved4[4];
+	uint32_t rr4kt; /* 4 KiB random read, typical, 100 ns */
+	uint32_t ows;   /* optimal write size, bytes */
+	uint8_t tnvmsetcap[16];
+	uint8_t unvmsetcap[16];
+	uint8_t reserved48[80];
+};
+struct nsdk_nvme_nvmset_list {
+	uint8_t count;
+	uint8_t reserved1[127];
+	struct nsdk_nvme_nvmset entry[31];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_nvmset_list) == 4096);
+/* … domains, */
+struct nsdk_nvme_domain {
+	uint16_t id;
+	uint8_t reserved2[14];
+	uint8_t capacity[3][16]; /* all of it; unallocated; of one endurance group at most */
+	uint8_t reserved64[64];
+};
+struct nsdk_nvme_domain_list {
+	uint8_t count;
+	uint8_t reserved1[127];
+	struct nsdk_nvme_domain entry[31];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_domain_list) == 4096);
+/* … secondary controllers */
+struct nsdk_nvme_secondary {
+	uint16_t scid;
+	uint16_t pcid;
+	uint8_t scs; /* bit 0: online */
+	uint8_t reserved5[3];
+	uint16_t vfn;
+	uint16_t nvq;
+	uint16_t nvi;
+	uint8_t reserved14[18];
+};
+struct nsdk_nvme_secondary_list {
+	uint8_t count;
+	uint8_t reserved1[31];
+	struct nsdk_nvme_secondary entry[127];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_secondary_list) == 4096);
+/* Primary controller capabilities (Base 5.17.2.14): queues (vq) and interrupts (vi) to be given away */
+struct nsdk_nvme_primary_caps {
+	uint16_t cntlid;
+	uint16_t portid;
+	uint8_t crt;
+	uint8_t reserved5[27];
+	uint32_t vqfrt;
+	uint32_t vqrfa;
+	uint16_t vqrfap;
+	uint16_t vqprt;
+	uint16_t vqfrsm;
+	uint16_t vqgran;
+	uint8_t reserved48[16];
+	uint32_t vifrt;
+	uint32_t virfa;
+	uint16_t virfap;
+	uint16_t viprt;
+	uint16_t vifrsm;
+	uint16_t vigran;
+	uint8_t reserved80[4016];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_primary_caps) == 4096);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_primary_caps, vifrt) == 64);
 
 /* NSFEAT (byte 24): NAWUN, NAWUPF and NACWU are defined for this namespace */
 #define NSDK_NVME_NSFEAT_ATOMICITY (1u << 1)

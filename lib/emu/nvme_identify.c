@@ -13,11 +13,6 @@
 
 #define IDENTIFY_BYTES 4096u
 
-/* CNS values that nsdk/nvme_spec.h does without. */
-#define CNS_NS_CTRLR_LIST 0x12
-#define CNS_CTRLR_LIST 0x13
-#define CNS_INDEPENDENT_NS 0x08
-#define CNS_CSI_ALLOCATED_NS_LIST 0x1a
 
 #define ONCS_SAVE_SELECT (1u << 4)
 #define LPA_COMMANDS (1u << 1)
@@ -161,9 +156,14 @@ static void fill_namespace(const struct emu_nvme *ctrl, uint32_t nsid, void *out
 	}
 }
 
-static void fill_independent_namespace(uint8_t *out)
+static void fill_independent_namespace(const struct emu_nvme *ctrl, void *out)
 {
-	out[14] = 1; /* NSTAT: ready */
+	struct nsdk_nvme_id_ns_independent *id = out;
+
+	id->rescap = RESCAP_ALL;
+	id->anagrpid = ctrl->opts.ana;
+	id->endgid = ctrl->fdp ? 1 : 0;
+	id->nstat = 1;
 }
 
 /* Of all namespaces. */
@@ -215,15 +215,24 @@ static void fill_controllers(bool any, unsigned from, void *out)
 	list->count = any && from == 0;
 }
 
+/* Endurance groups, of which data is placed in number 1; @p from is the lowest that is asked for. */
+static void fill_groups(unsigned from, void *out)
+{
+	uint16_t *list = out;
+
+	list[0] = from <= 1;
+	list[1] = list[0];
+}
+
 static bool needs_namespace(unsigned cns)
 {
 	switch (cns) {
 	case NSDK_NVME_CNS_NS:
 	case NSDK_NVME_CNS_NS_DESC_LIST:
 	case NSDK_NVME_CNS_CSI_NS:
-	case CNS_INDEPENDENT_NS:
+	case NSDK_NVME_CNS_INDEPENDENT_NS:
 	case NSDK_NVME_CNS_ALLOCATED_NS:
-	case CNS_NS_CTRLR_LIST:
+	case NSDK_NVME_CNS_NS_CTRLR_LIST:
 		return true;
 	default:
 		return false;
@@ -235,7 +244,7 @@ static bool is_empty(const struct emu_nvme *ctrl, unsigned cns, uint32_t nsid)
 {
 	if (!needs_namespace(cns) || nsid == NSDK_NVME_NSID_ALL)
 		return false;
-	return cns == NSDK_NVME_CNS_ALLOCATED_NS || cns == CNS_NS_CTRLR_LIST ?
+	return cns == NSDK_NVME_CNS_ALLOCATED_NS || cns == NSDK_NVME_CNS_NS_CTRLR_LIST ?
 		       !emu_nvme_ns_allocated(ctrl, nsid) : !emu_nvme_ns_attached(ctrl, nsid);
 }
 
@@ -260,11 +269,17 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 	case NSDK_NVME_CNS_ALLOCATED_NS:
 		fill_namespace(ctrl, nsid, out.bytes);
 		break;
-	case CNS_NS_CTRLR_LIST:
+	case NSDK_NVME_CNS_NS_CTRLR_LIST:
 		fill_controllers(emu_nvme_ns_attached(ctrl, nsid), req->cmd->cdw10 >> 16, out.bytes);
 		break;
-	case CNS_CTRLR_LIST:
+	case NSDK_NVME_CNS_CTRLR_LIST:
 		fill_controllers(true, req->cmd->cdw10 >> 16, out.bytes);
+		break;
+	case NSDK_NVME_CNS_ENDGRP_LIST:
+		if (ctrl->fdp)
+			fill_groups(req->cmd->cdw11 & 0xffff, out.bytes);
+		else
+			status = EMU_NVME_GENERIC(INVALID_FIELD);
 		break;
 	case NSDK_NVME_CNS_CTRLR:
 		fill_controller(ctrl, out.bytes);
@@ -294,11 +309,11 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 			out.bytes[offsetof(struct nsdk_nvme_id_ctrl_nvm, vsl)] = EMU_NVME_VSL;
 		break;
 	case NSDK_NVME_CNS_CSI_ACTIVE_NS_LIST:
-	case CNS_CSI_ALLOCATED_NS_LIST:
-		status = fill_list(ctrl, nsid, cns == CNS_CSI_ALLOCATED_NS_LIST, csi, out.bytes);
+	case NSDK_NVME_CNS_CSI_ALLOCATED_NS_LIST:
+		status = fill_list(ctrl, nsid, cns == NSDK_NVME_CNS_CSI_ALLOCATED_NS_LIST, csi, out.bytes);
 		break;
-	case CNS_INDEPENDENT_NS:
-		fill_independent_namespace(out.bytes);
+	case NSDK_NVME_CNS_INDEPENDENT_NS:
+		fill_independent_namespace(ctrl, out.bytes);
 		break;
 	case NSDK_NVME_CNS_IO_COMMAND_SETS:
 		/* Combination 0 has all that there are. */

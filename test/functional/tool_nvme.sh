@@ -50,7 +50,8 @@ subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log
 	get-feature set-feature create-ns delete-ns attach-ns detach-ns format sanitize device-self-test
 	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru
 	dir-receive dir-send read write compare dsm write-zeroes write-uncor verify copy resv-register resv-acquire
-	resv-release resv-report'
+	resv-release resv-report list-ctrl list-endgrp list-secondary primary-ctrl-caps nvm-id-ctrl nvm-id-ns
+	cmdset-ind-id-ns id-iocs id-nvmset id-domain'
 for sub in $subs; do
 	run nvme "$sub" --help
 	same "nvme $sub --help" "0 usage: nsdk nvme $sub DEVICE [OPTION]..." "$status $(head -n 1 "$work/out")"
@@ -76,6 +77,25 @@ bytes 'ns-descs: bytes' 4096 ns-descs $d -n 2 -b
 refuses 'ns-descs: none such' 1 'Invalid Namespace' nvme ns-descs $d -n 9
 json 'list-ns' '[.nsid_list[].nsid] == [1, 2, 3]' list-ns $d
 json 'list-ns --namespace-id' '[.nsid_list[].nsid] == [2, 3]' list-ns $d -n 2
+json 'list-ns --csi' '[.nsid_list[].nsid] == [1, 2, 3]' list-ns $d --csi=0
+json 'list-ns --csi --all' '[.nsid_list[].nsid] == [1, 2, 3]' list-ns $d -y 0 -a
+refuses 'list-ns: no such command set' 1 'Invalid Field' nvme list-ns $d -y 2
+json 'list-ctrl' '. == {"num_ctrl": 1, "ctrl_list": [{"ctrl_id": 0}]}' list-ctrl $d
+says 'list-ctrl: text' '^\[   0\]:0$' list-ctrl $d -n 2
+json 'list-ctrl: above all there are' '.num_ctrl == 0' list-ctrl $d --cntid=1
+json 'list-endgrp' '.num_endgrp_id == 1 and .endgrp_list[0].endgrp_id == 1' list-endgrp emu:nvme,size=4m,fdp=1
+says 'list-endgrp: above all there are' '^num of endurance group ids: 0$' list-endgrp emu:nvme,size=4m,fdp=1 -i 2
+json 'nvm-id-ctrl' '. == {"vsl": 4, "wzsl": 0, "wusl": 0, "dmrl": 0, "dmrsl": 0, "dmsl": 0}' nvm-id-ctrl $d
+json 'nvm-id-ns' '[.elbafs[] | [.pif, .sts]] == [[0, 0], [0, 0], [1, 16], [1, 16]]' \
+	nvm-id-ns emu:nvme,size=4m,ms=16,pif=1
+says 'nvm-id-ns: text' '^elbaf  0 : pif:0 lbads:0  \(in use\)$' nvm-id-ns $d -n 2
+json 'cmdset-ind-id-ns' '.nstat == 1 and .rescap == 255 and .anagrpid == 1' cmdset-ind-id-ns $d,ana=1 -n 2
+says 'id-iocs' '^I/O Command Set Combination\[0\]:5$' id-iocs emu:nvme,size=16m,zoned=1,zone=2m
+bytes 'id-iocs: bytes' 4096 id-iocs $d -b
+# What the model has none of; the scenario admin shows them of another.
+for sub in list-endgrp primary-ctrl-caps list-secondary id-nvmset id-domain; do
+	refuses "$sub: a controller without" 1 'Identify failed: .*Invalid Field' nvme $sub $d
+done
 json 'smart-log' '.temperature == 303 and .avail_spare == 100 and .host_read_commands == "0"' smart-log $d
 says 'smart-log: text' '30°C \(303 Kelvin\)' smart-log $d
 bytes 'smart-log: bytes' 512 smart-log $d -o binary

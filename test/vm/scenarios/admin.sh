@@ -82,7 +82,8 @@ same_text()
 look()
 {
 	local who=$1 sub feature
-	for sub in id-ctrl 'id-ns -n 1' 'ns-descs -n 1' list-ns smart-log 'effects-log -c 0' fw-log error-log; do
+	for sub in id-ctrl 'id-ns -n 1' 'ns-descs -n 1' list-ns smart-log 'effects-log -c 0' fw-log error-log \
+		list-ctrl nvm-id-ctrl 'nvm-id-ns -n 1' id-iocs primary-ctrl-caps list-secondary; do
 		# The words are words.
 		# shellcheck disable=SC2086
 		$who $sub -o json >"$WORK/$who.${sub%% *}.json" 2>/dev/null
@@ -111,6 +112,14 @@ same_json "nsdk nvme ns-descs: nvme-cli's JSON" 1 '[]' "$WORK/cli.ns-descs.json"
 same_text ns-descs
 same_json "nsdk nvme list-ns: nvme-cli's JSON" 1 '[]' "$WORK/cli.list-ns.json" "$WORK/ours.list-ns.json"
 same "nsdk nvme list-ns --all: nvme-cli's text" "$(cat "$WORK/cli.all")" "$(cat "$WORK/ours.all")"
+for sub in list-ctrl nvm-id-ctrl nvm-id-ns primary-ctrl-caps list-secondary; do
+	same_json "nsdk nvme $sub: nvme-cli's JSON" 2 '[]' "$WORK/cli.$sub.json" "$WORK/ours.$sub.json"
+done
+for sub in nvm-id-ctrl nvm-id-ns id-iocs primary-ctrl-caps; do
+	same_text $sub
+done
+same "nsdk nvme list-ctrl, list-secondary: nvme-cli's text" "$(cat "$WORK"/cli.list-{ctrl,secondary}.txt)" \
+	"$(cat "$WORK"/ours.list-{ctrl,secondary}.txt)"
 # The kernel may have looked for partitions in between.
 same_json "nsdk nvme smart-log: nvme-cli's JSON" 20 '["data_units_read", "host_read_commands"]' \
 	"$WORK/cli.smart-log.json" "$WORK/ours.smart-log.json"
@@ -172,6 +181,16 @@ head -c 4096 /dev/urandom >"$WORK/data"
 check "nsdk nvme io-passthru: a write" ours io-passthru -o 1 -n 2 -l 4096 -w -i "$WORK/data" --cdw10=8 --cdw12=7 --yes
 ours io-passthru -o 2 -n 2 -l 4096 -r --cdw10=8 --cdw12=7 -b >"$WORK/back"
 check "nsdk nvme io-passthru: what it wrote it reads" cmp "$WORK/data" "$WORK/back"
+check "nsdk nvme write" ours write -n 2 --start-block=32 --block-count=7 --data="$WORK/data" --yes
+check "nsdk nvme compare" ours compare -n 2 -s 32 -c 7 -d "$WORK/data"
+check "nsdk nvme copy" ours copy -n 2 --slbs=36,32 --blocks=3,3 -d 64 --yes
+check "nsdk nvme write-zeroes" ours write-zeroes -n 2 -s 33 --yes
+check "nsdk nvme dsm" ours dsm -n 2 -s 128 -b 8 --ad --yes
+refuses "nsdk nvme compare: a difference" 1 'Compare Failure' \
+	nsdk nvme compare $device -n 2 -s 32 -c 7 -d "$WORK/data"
+refuses "nsdk nvme verify: what QEMU has not" 1 'does not offer Verify' nsdk nvme verify $device -n 2 -s 32 -c 7
+refuses "nsdk nvme resv-report: what QEMU has not" 1 'does not offer Reservation Report' \
+	nsdk nvme resv-report $device -n 2
 refuses "nsdk nvme io-passthru: beyond the end" 1 'LBA Out of Range' \
 	nsdk nvme io-passthru $device -o 2 -n 2 -l 512 -r --cdw10=0xfffffff0
 check "nsdk nvme reset" ours reset
@@ -191,6 +210,12 @@ disk_of_ns()
 until_true 20 disk_of_ns 2 >/dev/null
 dd if="$(disk_of_ns 2)" of="$WORK/kernel" bs=512 skip=8 count=8 iflag=direct status=none
 check "nsdk nvme io-passthru: the kernel reads it, too" cmp "$WORK/data" "$WORK/kernel"
+cli_disk=$(disk_of_ns 2)
+{ head -c 512 "$WORK/data"; head -c 512 /dev/zero; tail -c +1025 "$WORK/data"; } >"$WORK/zeroed"
+{ tail -c 2048 "$WORK/data"; head -c 2048 "$WORK/data"; } >"$WORK/copied"
+check "nsdk nvme write, write-zeroes: nvme-cli compares, too" \
+	nvme compare "$cli_disk" -s 32 -c 7 -z 4096 -d "$WORK/zeroed"
+check "nsdk nvme copy: nvme-cli compares, too" nvme compare "$cli_disk" -s 64 -c 7 -z 4096 -d "$WORK/copied"
 same "nsdk nvme format --block-size: the kernel sees them" 0 "$(cli id-ns -n 2 -o json | jq .flbas)"
 
 # From a kernel driver's hands, and back into them
