@@ -224,7 +224,7 @@ else
 fi
 if command -v script > /dev/null; then
 	TERM=dumb timeout 30 script -qec \
-		"'$nsdk' perf emu:nvme,size=1m --rw=randread --runtime=1500ms --time_based" /dev/null \
+		"'$nsdk' perf emu:nvme,size=1m --rw=randread --runtime=2500ms --time_based" /dev/null \
 		> "$work/tty" < /dev/null
 	check 'progress on a terminal' grep -q 'IOPS, .*/s, 0 errors' "$work/tty"
 	check 'progress says how long it takes' grep -Eq '[0-9]+ %, [0-9]+ s left' "$work/tty"
