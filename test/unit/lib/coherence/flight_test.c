@@ -23,6 +23,8 @@
 
 #define MIB ((size_t)1 << 20)
 #define BYTES (4 * MIB)
+/* Of many batches, one after the other: the least that is planned. */
+#define TIMED_BYTES MIB
 #define MAX_RANGES 64u
 #define PATIENCE_NS (60 * UINT64_C(1000000000))
 
@@ -33,7 +35,8 @@ static struct nsdk_shadow shadow;
 static struct nsdk_cache_model *model;
 static uint8_t *memory;
 static uint8_t wanted[BYTES], seen[BYTES];
-static uint64_t crew_large_ns; /* what the profile says that a crew takes for BYTES */
+static size_t large_bytes;     /* of the profile's last point */
+static uint64_t crew_large_ns; /* what it says that a crew takes for that */
 static cpu_set_t whole;
 
 /* What the gate's way in is like. */
@@ -159,6 +162,7 @@ static void before(void)
 	if (!CPU_ISSET(0, &whole) || !CPU_ISSET(1, &whole))
 		nsdk_skip("CPUs 0 and 1 are needed");
 	memset(&way, 0, sizeof(way));
+	large_bytes = BYTES;
 	crew_large_ns = 600 * 1000;
 	looks_left = 0;
 	loses_crew = false;
@@ -180,7 +184,7 @@ static void table(struct nsdk_profile *profile, enum nsdk_tune_what what, enum n
 
 	*out = (struct nsdk_tune_table){ .what = what, .way = tune_way, .cpus = cpus, .count = 2 };
 	out->points[0] = (struct nsdk_tune_point){ 4096, small_ns, small_ns, small_ns };
-	out->points[1] = (struct nsdk_tune_point){ BYTES, large_ns, large_ns, large_ns };
+	out->points[1] = (struct nsdk_tune_point){ large_bytes, large_ns, large_ns, large_ns };
 }
 
 /* From 64 KiB or so on the crew is better, from 1 MiB on WBINVD, if these have any costs at all. */
@@ -387,13 +391,13 @@ static void a_full_list_is_no_harm(void)
 static void send_timed(unsigned count)
 {
 	for (unsigned round = 0; round < count; round++) {
-		store(0, BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, BYTES, NSDK_DMA_TO_DEVICE);
+		store(0, TIMED_BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, TIMED_BYTES, NSDK_DMA_TO_DEVICE);
 		look_ns = 100000;
 		looks_left = 3;
 		nsdk_flush_batch_commit(batch);
 		looks_left = 0;
-		CU_ASSERT_TRUE(device_sees_it(0, BYTES));
+		CU_ASSERT_TRUE(device_sees_it(0, TIMED_BYTES));
 	}
 	NSDK_ASSERT_INT((long)violations(), 0);
 }
@@ -402,6 +406,7 @@ static void a_crew_that_is_slow_is_left_but_for_tries(void)
 {
 	uint64_t shared, tried;
 
+	large_bytes = TIMED_BYTES;
 	make(&with_crew, true, false);
 	pin_to(0);
 	send_timed(1);
@@ -422,6 +427,7 @@ static void a_crew_that_is_slow_is_left_but_for_tries(void)
 /* What is left of a crew that lost somebody may well be as fast as it was. */
 static void a_crew_that_lost_somebody_is_not_judged_by_that(void)
 {
+	large_bytes = TIMED_BYTES;
 	make(&with_crew, true, false);
 	pin_to(0);
 	loses_crew = true;
@@ -437,6 +443,7 @@ static void a_crew_that_lost_somebody_is_not_judged_by_that(void)
 static void what_the_profile_is_against_is_tried_too(void)
 {
 	crew_large_ns = 1100 * 1000;
+	large_bytes = TIMED_BYTES;
 	make(&with_crew, true, false);
 	pin_to(0);
 	send_timed(40);
@@ -453,19 +460,20 @@ static const struct nsdk_flush_opts patient = {
 /* The reactor comes by once a millisecond, and a flush lcore is not to blame for that. */
 static void a_reactor_that_was_away_blames_nobody(void)
 {
+	large_bytes = TIMED_BYTES;
 	make(&patient, true, false);
 	pin_to(0);
 	for (unsigned round = 0; round < 12; round++) {
 		bool arrived;
 
-		store(0, BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, BYTES, NSDK_DMA_TO_DEVICE);
+		store(0, TIMED_BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, TIMED_BYTES, NSDK_DMA_TO_DEVICE);
 		arrived = nsdk_flush_batch_begin(batch);
 		while (!arrived) {
 			still_ns += 1000000;
 			arrived = nsdk_flush_batch_poll(batch);
 		}
-		CU_ASSERT_TRUE(device_sees_it(0, BYTES));
+		CU_ASSERT_TRUE(device_sees_it(0, TIMED_BYTES));
 	}
 	NSDK_ASSERT_INT((long)stats().batches_shared, 12);
 	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
@@ -477,6 +485,7 @@ static void what_is_polled_is_learned_from(void)
 {
 	unsigned alone = 0;
 
+	large_bytes = TIMED_BYTES;
 	make(&patient, true, false);
 	pin_to(0);
 	look_ns = 20000;
@@ -484,8 +493,8 @@ static void what_is_polled_is_learned_from(void)
 		uint64_t shared = stats().batches_shared;
 		bool arrived;
 
-		store(0, BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, BYTES, NSDK_DMA_TO_DEVICE);
+		store(0, TIMED_BYTES, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, TIMED_BYTES, NSDK_DMA_TO_DEVICE);
 		looks_left = 1;
 		arrived = nsdk_flush_batch_begin(batch);
 		while (!arrived) {
@@ -494,7 +503,7 @@ static void what_is_polled_is_learned_from(void)
 			arrived = nsdk_flush_batch_poll(batch);
 		}
 		looks_left = 0;
-		CU_ASSERT_TRUE(device_sees_it(0, BYTES));
+		CU_ASSERT_TRUE(device_sees_it(0, TIMED_BYTES));
 		alone += stats().batches_shared == shared;
 		/* The first that was not shared was a try, and the only one so far. */
 		if (alone == 1 && stats().batches_shared == shared)
@@ -528,6 +537,7 @@ static void let_crew_go(void)
 /* What was done here because the crew had no room says nothing of the crew. */
 static void a_crew_without_room_is_not_judged(void)
 {
+	large_bytes = TIMED_BYTES;
 	make(&with_crew, true, false);
 	pin_to(0);
 	keep_crew_busy();
@@ -544,6 +554,7 @@ static void a_crew_without_room_is_not_judged(void)
 static void a_try_that_was_not_made_is_not_counted(void)
 {
 	crew_large_ns = 1100 * 1000;
+	large_bytes = TIMED_BYTES;
 	make(&with_crew, true, false);
 	pin_to(0);
 	keep_crew_busy();
@@ -855,13 +866,6 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_small_batch_is_done_at_once),
 	NSDK_UNIT_TEST(what_comes_meanwhile_is_the_next_batch),
 	NSDK_UNIT_TEST(a_full_list_is_no_harm),
-	NSDK_UNIT_TEST(a_crew_that_is_slow_is_left_but_for_tries),
-	NSDK_UNIT_TEST(a_crew_that_lost_somebody_is_not_judged_by_that),
-	NSDK_UNIT_TEST(what_the_profile_is_against_is_tried_too),
-	NSDK_UNIT_TEST(a_reactor_that_was_away_blames_nobody),
-	NSDK_UNIT_TEST(what_is_polled_is_learned_from),
-	NSDK_UNIT_TEST(a_crew_without_room_is_not_judged),
-	NSDK_UNIT_TEST(a_try_that_was_not_made_is_not_counted),
 	NSDK_UNIT_TEST(wbinvd_runs_on_who_stored_and_nowhere_else),
 	NSDK_UNIT_TEST(who_is_not_known_is_not_guessed),
 	NSDK_UNIT_TEST(what_is_taken_back_is_never_left_to_wbinvd),
@@ -873,6 +877,13 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(the_model_shows_a_wbinvd_that_was_skipped),
 	NSDK_UNIT_TEST(setting_up_has_its_rules),
 	NSDK_UNIT_TEST(a_gate_without_proof_says_so_once),
+	NSDK_UNIT_TEST(a_crew_that_is_slow_is_left_but_for_tries),
+	NSDK_UNIT_TEST(a_crew_that_lost_somebody_is_not_judged_by_that),
+	NSDK_UNIT_TEST(what_the_profile_is_against_is_tried_too),
+	NSDK_UNIT_TEST(a_reactor_that_was_away_blames_nobody),
+	NSDK_UNIT_TEST(what_is_polled_is_learned_from),
+	NSDK_UNIT_TEST(a_crew_without_room_is_not_judged),
+	NSDK_UNIT_TEST(a_try_that_was_not_made_is_not_counted),
 };
 
 NSDK_UNIT_MAIN("lib/coherence/flight", tests, .before = before, .after = after)
