@@ -222,7 +222,7 @@ if grep -Eq '^randread: [0-9]+ s, [0-9]+ %, [0-9]+ s left, .* IOPS, .*/s, 0 erro
 else
 	not_ok '--eta=always: lines in a pipe' "$(said)"
 fi
-if command -v script > /dev/null; then
+if script -qec true /dev/null > /dev/null 2>&1 < /dev/null; then
 	TERM=dumb timeout 30 script -qec \
 		"'$nsdk' perf emu:nvme,size=1m --rw=randread --runtime=2500ms --time_based" /dev/null \
 		> "$work/tty" < /dev/null
@@ -233,7 +233,7 @@ if command -v script > /dev/null; then
 		> "$work/tty" < /dev/null
 	same '--eta=never: not on a terminal either' 0 "$(grep -c ' left' "$work/tty")"
 else
-	skip 'progress on a terminal' 'script(1) is not installed'
+	skip 'progress on a terminal' 'script(1) is not installed, or there are no pseudo-terminals (/dev/pts)'
 fi
 "$nsdk" perf emu:nvme,size=1m > /dev/full 2> "$work/err"
 same 'a full disk under the standard output is a failure' 1 $?
