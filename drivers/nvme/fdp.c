@@ -68,23 +68,29 @@ static int status_lie(const struct nsdk_nvme_ns *ns, const char *what)
 
 int nsdk_nvme_ruh_status_take(struct nsdk_nvme_ns *ns, const void *buf, size_t bytes, unsigned *count)
 {
-	const struct nsdk_nvme_ruh_status_header *header = buf;
-	const struct nsdk_nvme_ruh_status *descs = (const void *)(header + 1);
+	/* Where a device wrote it, which is aligned as its owner liked. */
+	const uint8_t *at = buf;
+	struct nsdk_nvme_ruh_status_header header;
+	struct nsdk_nvme_ruh_status desc;
 	uint16_t *pids;
 	int err;
 
-	if (bytes < sizeof(*header))
+	if (bytes < sizeof(header))
 		return -EINVAL;
-	*count = header->count;
+	memcpy(&header, at, sizeof(header));
+	at += sizeof(header);
+	*count = header.count;
 	if (*count == 0)
 		return status_lie(ns, "no placement identifiers");
-	if (*count > (bytes - sizeof(*header)) / sizeof(*descs))
+	if (*count > (bytes - sizeof(header)) / sizeof(desc))
 		return -ENOSPC;
 	pids = calloc(*count, sizeof(*pids));
 	if (!pids)
 		return -ENOMEM;
-	for (unsigned i = 0; i < *count; i++)
-		pids[i] = descs[i].pid;
+	for (unsigned i = 0; i < *count; i++, at += sizeof(desc)) {
+		memcpy(&desc, at, sizeof(desc));
+		pids[i] = desc.pid;
+	}
 	err = nsdk_nvme_placement_set(ns, pids, *count);
 	free(pids);
 	return err == -EEXIST ? status_lie(ns, "a placement identifier twice") : err;

@@ -385,6 +385,7 @@ static void status_is_asked_for(void)
 	static const uint16_t pids[] = { 4, 2 };
 	uint8_t *buf = fake_buffer(0, 64);
 	const struct nsdk_nvme_ruh_status *descs = (const void *)(buf + 16);
+	uint8_t odd[84] __attribute__((aligned(8)));
 
 	fake_fdp_attach();
 	fake_fdp_say_pids(pids, 2);
@@ -398,6 +399,9 @@ static void status_is_asked_for(void)
 	NSDK_ASSERT_INT(count, 2);
 	CU_ASSERT(descs[1].pid == 2 && descs[1].ruhid == 1 && descs[1].ruamw == 101);
 	/* One is not all. */
+	/* Wherever it lies. */
+	memcpy(odd + 4, buf, 80);
+	NSDK_ASSERT_INT(nsdk_nvme_ruh_status_take(fake_fdp_ns, odd + 4, 80, &count), 0);
 	NSDK_ASSERT_INT(nsdk_nvme_ruh_status_take(fake_fdp_ns, buf, 79, &count), -ENOSPC);
 	NSDK_ASSERT_INT(count, 2);
 	NSDK_ASSERT_INT(nsdk_nvme_ruh_status_take(fake_fdp_ns, buf, 16, &count), -ENOSPC);
