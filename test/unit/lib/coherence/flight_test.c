@@ -417,7 +417,7 @@ static void a_crew_that_is_slow_is_left_but_for_tries(void)
 	CU_ASSERT_TRUE(shared < 12);
 	/* It was a try of lines alone that showed it. */
 	CU_ASSERT_TRUE(tried > 0);
-	send_timed(150);
+	send_timed(60);
 	CU_ASSERT_TRUE(stats().batches_tried > tried);
 	NSDK_ASSERT_INT((long)(stats().batches_shared - shared), (long)(stats().batches_tried - tried));
 	CU_ASSERT_TRUE(stats().batches_tried - tried < 10);
