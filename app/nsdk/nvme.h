@@ -65,6 +65,12 @@ struct nvme_option {
 #define NVME_FLAG_OPTION(name, letter, member, help)                                               \
 	{ name, letter, NVME_FLAG, offsetof(struct nvme_values, member), 0, help }
 #define NVME_END { NULL, 0, NVME_FLAG, 0, 0, NULL }
+/* What several subcommands take. */
+#define NVME_NSID_OPTION(help) NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, help)
+#define NVME_ONE_NSID_OPTION NVME_NSID_OPTION("namespace [the only one]")
+#define NVME_TIMEOUT_OPTION(letter)                                                                \
+	NVME_NUMBER_OPTION("timeout", letter, timeout, 86400000, "milliseconds to wait for the answer")
+#define NVME_RAW_OPTION NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes")
 
 struct nvme_run;
 
@@ -146,6 +152,12 @@ unsigned nvme_numbers(struct nvme_run *run, const char *option, const char *text
 uint32_t nvme_nsid_or_all(const struct nvme_run *run);
 /* --timeout in ns; 0: not given. */
 uint64_t nvme_timeout_ns(const struct nvme_run *run);
+
+/* --raw-binary, or the format of that name. */
+static inline bool nvme_wants_bytes(const struct nvme_run *run)
+{
+	return run->v.raw || run->format == NVME_BINARY;
+}
 
 /* "nvme0" in nvme-cli's headings is the device's words here. */
 const char *nvme_name(const struct nvme_run *run);

@@ -41,8 +41,6 @@ static uint32_t rw_flags(const struct nvme_run *run)
 	       (run->v.limited_retry ? NSDK_NVME_RW_LIMITED_RETRY : 0);
 }
 
-#define NSID_OPTION NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]")
-#define TIMEOUT_OPTION NVME_NUMBER_OPTION("timeout", 0, timeout, 86400000, "milliseconds to wait for the answer")
 #define RETRY_OPTION NVME_FLAG_OPTION("limited-retry", 'l', limited_retry, "limit the attempts to access the media")
 #define FUA_OPTION NVME_FLAG_OPTION("force-unit-access", 'f', fua, "past the write cache")
 
@@ -119,7 +117,7 @@ static int run_dsm(struct nvme_run *run)
 }
 
 static const struct nvme_option dsm_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	NVME_TEXT_OPTION("ctx-attrs", 'a', attrs, "attributes of each range, as 0,0x10"),
 	NVME_TEXT_OPTION("blocks", 'b', blocks, "blocks of each range, as 8,16"),
 	NVME_TEXT_OPTION("slbs", 's', slbas, "first block of each range, as 0,0x100"),
@@ -128,7 +126,7 @@ static const struct nvme_option dsm_options[] = {
 	NVME_FLAG_OPTION("idr", 'r', idr, "they are read together"),
 	NVME_NUMBER_OPTION("cdw11", 'c', cdw11, UINT32_MAX, "all attributes as a number, instead of those"),
 	NVME_FLAG_OPTION("yes", 0, yes, "with --ad: do it, although it cannot be undone"),
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION(0),
 	NVME_END,
 };
 
@@ -201,8 +199,9 @@ static int run_verify(struct nvme_run *run)
 }
 
 #define SPAN_OPTIONS                                                                                \
-	NSID_OPTION, NVME_NUMBER_OPTION("start-block", 's', slba, UINT64_MAX, "first block [0]"),  \
-		NVME_NUMBER_OPTION("block-count", 'c', blocks, 65535, "number of blocks, less one [0]"), TIMEOUT_OPTION
+	NVME_ONE_NSID_OPTION, NVME_NUMBER_OPTION("start-block", 's', slba, UINT64_MAX, "first block [0]"),  \
+		NVME_NUMBER_OPTION("block-count", 'c', blocks, 65535, "number of blocks, less one [0]"),    \
+		NVME_TIMEOUT_OPTION(0)
 
 static const struct nvme_option zeroes_options[] = {
 	SPAN_OPTIONS,
@@ -322,13 +321,13 @@ static int run_copy(struct nvme_run *run)
 }
 
 static const struct nvme_option copy_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	NVME_NUMBER_OPTION("sdlba", 'd', sdlba, UINT64_MAX, "first block that they go to"),
 	NVME_TEXT_OPTION("slbs", 's', slbas, "first block of each range, as 0,0x100"),
 	NVME_TEXT_OPTION("blocks", 'b', blocks, "blocks of each range, less one, as 7,15"),
 	RETRY_OPTION,
 	FUA_OPTION,
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION(0),
 	NVME_END,
 };
 

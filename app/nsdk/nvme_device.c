@@ -193,7 +193,7 @@ static int run_self_test(struct nvme_run *run)
 static const struct nvme_option self_test_options[] = {
 	NVME_NUMBER_OPTION("self-test-code", 's', code, 15,
 			   "0 show what is going on, 1 short, 2 extended, 14 the vendor's, 15 abort"),
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this one; 0: none [all]"),
+	NVME_NSID_OPTION("of this one; 0: none [all]"),
 	NVME_FLAG_OPTION("wait", 'w', wait, "until it is over; a short one always is waited for"),
 	NVME_END,
 };
@@ -239,7 +239,7 @@ static int run_send(struct nvme_run *run)
 	NVME_NUMBER_OPTION("secp", 'p', secp, 255, "security protocol"),                           \
 		NVME_NUMBER_OPTION("spsp", 's', spsp, 65535, "what is its own"),                   \
 		NVME_NUMBER_OPTION("nssf", 'N', nssf, 255, "what is NVMe's own"),                  \
-		NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [none]")
+		NVME_NSID_OPTION("namespace [none]")
 
 static const struct nvme_option send_options[] = {
 	SECURITY_OPTIONS,
@@ -278,7 +278,7 @@ static int run_receive(struct nvme_run *run)
 		return TOOL_FAILED;
 	}
 	status = nvme_send(run, &cmd, data, bytes, NULL);
-	if (status == TOOL_DONE && (run->v.raw || run->format == NVME_BINARY)) {
+	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		nvme_show_bytes(data, bytes);
 	} else if (status == TOOL_DONE) {
 		printf("NVME Security Receive Command Success\n");
@@ -291,7 +291,7 @@ static int run_receive(struct nvme_run *run)
 static const struct nvme_option receive_options[] = {
 	SECURITY_OPTIONS,
 	NVME_NUMBER_OPTION("size", 'x', length, (uint64_t)1 << 20, "bytes that are wanted"),
-	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 

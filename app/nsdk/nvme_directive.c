@@ -17,7 +17,7 @@
 #define STREAMS_STATUS_BYTES 131072u
 
 #define DIRECTIVE_OPTIONS                                                                          \
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]"),     \
+	NVME_ONE_NSID_OPTION,                                                                      \
 		NVME_NUMBER_OPTION("data-len", 'l', length, MAX_DATA, "bytes of data [what it has]"), \
 		NVME_NUMBER_OPTION("dir-type", 'D', code, 255, "type: 0 identify, 1 streams, 2 data " \
 			"placement [0]"),                                                          \
@@ -104,7 +104,7 @@ static int run_receive(struct nvme_run *run)
 		tool_say("no memory");
 	else if (nsid != 0)
 		status = nvme_send(run, &cmd, bytes ? data : NULL, bytes, &cpl);
-	if (status == TOOL_DONE && (run->v.raw || run->format == NVME_BINARY)) {
+	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		status = nvme_show_bytes(data, bytes);
 	} else if (status == TOOL_DONE) {
 		printf("dir-receive: type:%#x operation:%#x spec:%#x nsid:%#x result:%#x\n",
@@ -120,7 +120,7 @@ static const struct nvme_option receive_options[] = {
 	DIRECTIVE_OPTIONS,
 	NVME_NUMBER_OPTION("req-resource", 'r', descs, 65535, "streams that are asked for"),
 	NVME_FLAG_OPTION("human-readable", 'H', words, "in words"),
-	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 

@@ -20,10 +20,8 @@
 #define MAX_CONFIGS_BYTES ((uint32_t)1 << 20) /* the driver's */
 #define TIMESTAMP_MASK ((UINT64_C(1) << 48) - 1)
 
-#define NSID_OPTION NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]")
 #define ENDGID_OPTION \
 	NVME_NUMBER_OPTION("endgrp-id", 'e', endgid, UINT16_MAX, "endurance group [that of the first namespace]")
-#define RAW_OPTION NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes")
 
 /* 0 is none. */
 static int check_endgid(struct nvme_run *run)
@@ -50,16 +48,13 @@ static uint16_t endgid_of(struct nvme_run *run)
 /* The namespace, if data can be placed in it; else it was said. */
 static struct nsdk_nvme_ns *placed_ns(struct nvme_run *run)
 {
-	uint32_t nsid = nvme_nsid(run);
-	struct nsdk_nvme_ns *ns = nsid ? nsdk_nvme_ns_get(run->ctrlr, nsid) : NULL;
+	struct nsdk_nvme_ns *ns = nvme_ns(run);
 
-	if (nsid == 0)
-		return NULL;
 	if (ns == NULL)
-		tool_say("%s has no active namespace %u", nvme_name(run), nsid);
-	else if (!(nsdk_nvme_ctrlr_data(run->ctrlr)->ctratt & NSDK_NVME_CTRATT_FDP) ||
+		return NULL;
+	if (!(nsdk_nvme_ctrlr_data(run->ctrlr)->ctratt & NSDK_NVME_CTRATT_FDP) ||
 		 nsdk_nvme_ns_endgid(ns) == 0)
-		tool_say("%s: namespace %u has no flexible data placement", nvme_name(run), nsid);
+		tool_say("%s: namespace %u has no flexible data placement", nvme_name(run), nsdk_nvme_ns_id(ns));
 	else
 		return ns;
 	return NULL;
@@ -94,11 +89,6 @@ static int show_raw(struct nvme_run *run, uint8_t lid, uint8_t lsp, uint16_t end
 		status = nvme_show_bytes(page, bytes);
 	free(page);
 	return status;
-}
-
-static bool wants_raw(const struct nvme_run *run)
-{
-	return run->v.raw || run->format == NVME_BINARY;
 }
 
 /* What the driver has not said. */
@@ -174,7 +164,7 @@ static int run_configs(struct nvme_run *run)
 	/* Checked, whether or not it is shown as bytes then. */
 	err = nsdk_nvme_fdp_configs(run->ctrlr, endgid, &configs, &count, &cpl);
 	status = failed(run, lid, err, &cpl);
-	if (status == TOOL_DONE && wants_raw(run)) {
+	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		status = nvme_log(run, &opts, &header, sizeof(header));
 		/* This one nobody has checked. */
 		if (status == TOOL_DONE &&
@@ -204,7 +194,7 @@ static int run_configs(struct nvme_run *run)
 static const struct nvme_option configs_options[] = {
 	ENDGID_OPTION,
 	NVME_FLAG_OPTION("human-readable", 'H', words, "attributes in words"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -239,7 +229,7 @@ static int run_usage(struct nvme_run *run)
 		return TOOL_FAILED;
 	err = nsdk_nvme_fdp_usage(run->ctrlr, endgid, &usage, &count, &cpl);
 	status = failed(run, lid, err, &cpl);
-	if (status == TOOL_DONE && wants_raw(run)) {
+	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		status = show_raw(run, lid, 0, endgid, sizeof(struct nsdk_nvme_fdp_usage_header) +
 						       (size_t)count * NSDK_NVME_FDP_USAGE_DESC_BYTES);
 	} else if (status == TOOL_DONE && run->format == NVME_JSON) {
@@ -263,7 +253,7 @@ static int run_usage(struct nvme_run *run)
 	return status;
 }
 
-static const struct nvme_option endgid_options[] = { ENDGID_OPTION, RAW_OPTION, NVME_END };
+static const struct nvme_option endgid_options[] = { ENDGID_OPTION, NVME_RAW_OPTION, NVME_END };
 
 const struct nvme_sub nvme_fdp_usage = {
 	.name = "fdp usage",
@@ -299,7 +289,7 @@ static int run_stats(struct nvme_run *run)
 	status = failed(run, NSDK_NVME_LOG_FDP_STATS, err, &cpl);
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_raw(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&stats, sizeof(stats));
 	if (run->format == NVME_JSON)
 		object = json_object_new_object();
@@ -387,7 +377,7 @@ static int run_events(struct nvme_run *run)
 	status = failed(run, lid, err, &cpl);
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_raw(run))
+	if (nvme_wants_bytes(run))
 		return show_raw(run, lid, run->v.host ? NSDK_NVME_FDP_HOST_EVENTS : 0, endgid,
 				sizeof(struct nsdk_nvme_fdp_events_header) + count * sizeof(events[0]));
 	if (run->format == NVME_NORMAL) {
@@ -407,7 +397,7 @@ static int run_events(struct nvme_run *run)
 static const struct nvme_option events_options[] = {
 	ENDGID_OPTION,
 	NVME_FLAG_OPTION("host-events", 'E', host, "host events [the controller's]"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -467,7 +457,7 @@ static int run_status(struct nvme_run *run)
 	if (data == NULL)
 		return TOOL_FAILED;
 	ruhs = (const void *)(data + sizeof(struct nsdk_nvme_ruh_status_header));
-	if (wants_raw(run)) {
+	if (nvme_wants_bytes(run)) {
 		status = nvme_show_bytes(data, bytes);
 		count = 0;
 	} else if (run->format == NVME_JSON) {
@@ -497,7 +487,7 @@ static int run_status(struct nvme_run *run)
 	return object != NULL ? nvme_show_json(run, object) : status;
 }
 
-static const struct nvme_option status_options[] = { NSID_OPTION, RAW_OPTION, NVME_END };
+static const struct nvme_option status_options[] = { NVME_ONE_NSID_OPTION, NVME_RAW_OPTION, NVME_END };
 
 const struct nvme_sub nvme_fdp_status = {
 	.name = "fdp status",
@@ -557,7 +547,7 @@ static int run_update(struct nvme_run *run)
 }
 
 static const struct nvme_option update_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	NVME_TEXT_OPTION("pids", 'p', pids, "placement identifiers, with commas between"),
 	NVME_END,
 };
@@ -607,7 +597,7 @@ static int run_set_events(struct nvme_run *run)
 }
 
 static const struct nvme_option set_events_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	NVME_NUMBER_OPTION("placement-handle", 'p', handle, UINT16_MAX, "placement handle [0]"),
 	NVME_FLAG_OPTION("enable", 'e', enable, "have it log them [no longer]"),
 	NVME_FLAG_OPTION("save", 's', save, "keep it over resets, as that of the next run"),

@@ -173,7 +173,7 @@ static int run_get(struct nvme_run *run)
 
 	if (status != TOOL_DONE)
 		return status;
-	if (run->format == NVME_BINARY || run->v.raw)
+	if (nvme_wants_bytes(run))
 		return bytes ? nvme_show_bytes(data, bytes) : nvme_show_bytes(&cpl.dw0, 4);
 	if (run->format == NVME_JSON) {
 		object = json_object_new_object();
@@ -196,12 +196,12 @@ static int run_get(struct nvme_run *run)
 
 static const struct nvme_option get_options[] = {
 	NVME_NUMBER_OPTION("feature-id", 'f', fid, 255, "feature identifier"),
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [none]"),
+	NVME_NSID_OPTION("of this namespace [none]"),
 	NVME_NUMBER_OPTION("sel", 's', select, 3, "0 current, 1 default, 2 saved, 3 capabilities"),
 	NVME_NUMBER_OPTION("data-len", 'l', length, MAX_DATA, "bytes of data [as the feature has]"),
 	NVME_NUMBER_OPTION("cdw11", 'c', cdw11, UINT32_MAX, "dword 11 of the command"),
 	NVME_NUMBER_OPTION("uuid-index", 'U', uuid_index, 127, "UUID index"),
-	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_RAW_OPTION,
 	NVME_FLAG_OPTION("human-readable", 'H', words, "show the fields of its value as well"),
 	NVME_END,
 };
@@ -253,7 +253,7 @@ static const struct nvme_option set_options[] = {
 	NVME_NUMBER_OPTION("feature-id", 'f', fid, 255, "feature identifier"),
 	NVME_NUMBER_OPTION("value", 'v', value, UINT32_MAX, "its value, dword 11 of the command"),
 	NVME_NUMBER_OPTION("cdw12", 'c', cdw12, UINT32_MAX, "dword 12 of the command"),
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [none]"),
+	NVME_NSID_OPTION("of this namespace [none]"),
 	NVME_TEXT_OPTION("data", 'd', file, "a file with its data, - for the standard input"),
 	NVME_NUMBER_OPTION("uuid-index", 'U', uuid_index, 127, "UUID index"),
 	NVME_FLAG_OPTION("save", 's', save, "keep it over resets, so also behind this run"),

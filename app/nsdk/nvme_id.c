@@ -186,7 +186,7 @@ static int run_id_ctrl(struct nvme_run *run)
 
 	if (status != TOOL_DONE)
 		return status;
-	if (run->format == NVME_BINARY || run->v.raw)
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&id, sizeof(id));
 	if (run->format == NVME_JSON)
 		return nvme_show_json(run, json_id_ctrl(&id));
@@ -200,9 +200,8 @@ static int run_id_ctrl(struct nvme_run *run)
 	return TOOL_DONE;
 }
 
-#define RAW_OPTION NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes")
 
-static const struct nvme_option id_ctrl_options[] = { RAW_OPTION, NVME_END };
+static const struct nvme_option id_ctrl_options[] = { NVME_RAW_OPTION, NVME_END };
 
 const struct nvme_sub nvme_id_ctrl = {
 	.name = "id-ctrl",
@@ -273,7 +272,7 @@ static int run_id_ns(struct nvme_run *run)
 	status = nvme_send(run, &cmd, &id, sizeof(id), NULL);
 	if (status != TOOL_DONE)
 		return status;
-	if (run->format == NVME_BINARY || run->v.raw)
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&id, sizeof(id));
 	if (run->format == NVME_JSON)
 		return nvme_show_json(run, json_id_ns(&id));
@@ -282,9 +281,8 @@ static int run_id_ns(struct nvme_run *run)
 }
 
 static const struct nvme_option id_ns_options[] = {
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX,
-			   "of this namespace [the only one]; with --force one that is not attached"),
-	RAW_OPTION,
+	NVME_NSID_OPTION("of this namespace [the only one]; with --force one that is not attached"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -381,7 +379,7 @@ static int run_ns_descs(struct nvme_run *run)
 	status = nvme_send(run, &cmd, list, sizeof(list), NULL);
 	if (status != TOOL_DONE)
 		return status;
-	if (run->format == NVME_BINARY || run->v.raw)
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(list, sizeof(list));
 	if (run->format == NVME_JSON) {
 		object = json_object_new_object();
@@ -419,8 +417,8 @@ static int run_ns_descs(struct nvme_run *run)
 }
 
 static const struct nvme_option ns_descs_options[] = {
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [the only one]"),
-	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_NSID_OPTION("of this namespace [the only one]"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 

@@ -31,7 +31,7 @@ static bool fetch(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw
 
 	cmd.cdw11 |= cdw11;
 	*status = nvme_send(run, &cmd, page, 4096, NULL);
-	if (*status != TOOL_DONE || (run->format != NVME_BINARY && !run->v.raw))
+	if (*status != TOOL_DONE || !nvme_wants_bytes(run))
 		return *status == TOOL_DONE;
 	*status = nvme_show_bytes(page, 4096);
 	return false;
@@ -79,10 +79,8 @@ static struct json_object *object_of(const char *count_key, uint64_t count, cons
 	return object;
 }
 
-#define NSID_OPTION(help) NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, help)
-#define RAW_OPTION NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes")
 
-static const struct nvme_option no_options[] = { RAW_OPTION, NVME_END };
+static const struct nvme_option no_options[] = { NVME_RAW_OPTION, NVME_END };
 
 /* ---- list-ctrl, list-endgrp: identifiers, and how many ---- */
 
@@ -121,7 +119,7 @@ static int run_list_ctrl(struct nvme_run *run)
 
 static const struct nvme_option list_ctrl_options[] = {
 	NVME_NUMBER_OPTION("cntid", 'c', cntid, 65535, "from this one on [0]"),
-	NSID_OPTION("those that this namespace is attached to [all of the subsystem]"),
+	NVME_NSID_OPTION("those that this namespace is attached to [all of the subsystem]"),
 	NVME_END,
 };
 
@@ -226,8 +224,8 @@ static int run_nvm_id_ns(struct nvme_run *run)
 }
 
 static const struct nvme_option ns_options[] = {
-	NSID_OPTION("of this namespace [the only one]"),
-	RAW_OPTION,
+	NVME_NSID_OPTION("of this namespace [the only one]"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -302,7 +300,7 @@ static int run_id_iocs(struct nvme_run *run)
 
 static const struct nvme_option iocs_options[] = {
 	NVME_NUMBER_OPTION("controller-id", 'c', cntid, 65535, "of this controller; 0xffff: this one [0]"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -340,7 +338,7 @@ static int run_primary(struct nvme_run *run)
 
 static const struct nvme_option primary_options[] = {
 	NVME_NUMBER_OPTION("cntlid", 'c', cntid, 65535, "of this controller [0]"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -401,7 +399,7 @@ static int run_secondary(struct nvme_run *run)
 
 static const struct nvme_option secondary_options[] = {
 	NVME_NUMBER_OPTION("cntid", 'c', cntid, 65535, "from this one on [0]"),
-	NSID_OPTION("namespace [none]"),
+	NVME_NSID_OPTION("namespace [none]"),
 	NVME_NUMBER_OPTION("num-entries", 'e', entries, 127, "so many of them [all]"),
 	NVME_END,
 };

@@ -12,15 +12,9 @@
 #include "nvme.h"
 
 #define OPTS(lid_) { .opts_bytes = sizeof(struct nsdk_nvme_log_opts), .lid = (lid_) }
-#define RAW_OPTION NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes")
 #define NO_OPTIONS only_raw
 
-static const struct nvme_option only_raw[] = { RAW_OPTION, NVME_END };
-
-static bool wants_bytes(const struct nvme_run *run)
-{
-	return run->format == NVME_BINARY || run->v.raw;
-}
+static const struct nvme_option only_raw[] = { NVME_RAW_OPTION, NVME_END };
 
 /* ---- smart-log ---- */
 
@@ -161,7 +155,7 @@ static int run_smart(struct nvme_run *run)
 	status = nvme_log(run, &opts, &log, sizeof(log));
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_bytes(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&log, sizeof(log));
 	if (run->format == NVME_JSON)
 		return nvme_show_json(run, json_smart(&log));
@@ -170,8 +164,8 @@ static int run_smart(struct nvme_run *run)
 }
 
 static const struct nvme_option smart_options[] = {
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [all]"),
-	RAW_OPTION,
+	NVME_NSID_OPTION("of this namespace [all]"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -257,7 +251,7 @@ static int run_errors(struct nvme_run *run)
 	status = nvme_log(run, &opts, errors, bytes);
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_bytes(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(errors, bytes);
 	if (run->format == NVME_JSON) {
 		object = json_object_new_object();
@@ -282,7 +276,7 @@ static int check_errors(struct nvme_run *run)
 
 static const struct nvme_option error_options[] = {
 	NVME_NUMBER_OPTION("log-entries", 'e', entries, 256, "so many [all there are]"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -316,7 +310,7 @@ static int run_firmware(struct nvme_run *run)
 	status = nvme_log(run, &opts, &log, sizeof(log));
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_bytes(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&log, sizeof(log));
 	if (run->format == NVME_JSON) {
 		object = json_object_new_object();
@@ -412,7 +406,7 @@ static int run_effects(struct nvme_run *run)
 	status = nvme_log(run, &opts, &log, sizeof(log));
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_bytes(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&log, sizeof(log));
 	if (run->format != NVME_JSON) {
 		print_effects(opts.csi, &log);
@@ -425,7 +419,7 @@ static int run_effects(struct nvme_run *run)
 
 static const struct nvme_option effects_options[] = {
 	NVME_NUMBER_OPTION("csi", 'c', csi, 255, "of this command set [0, NVM]"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -494,7 +488,7 @@ static int run_self_tests(struct nvme_run *run)
 	status = nvme_log(run, &opts, &log, sizeof(log));
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_bytes(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&log, sizeof(log));
 	if (run->format == NVME_JSON) {
 		object = json_object_new_object();
@@ -517,7 +511,7 @@ static int run_self_tests(struct nvme_run *run)
 static const struct nvme_option self_test_options[] = {
 	NVME_NUMBER_OPTION("dst-entries", 'e', entries, NSDK_NVME_SELF_TEST_RESULTS,
 			   "so many results [20]"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 
@@ -558,7 +552,7 @@ static int run_sanitize_log(struct nvme_run *run)
 	status = nvme_log(run, &opts, &log, sizeof(log));
 	if (status != TOOL_DONE)
 		return status;
-	if (wants_bytes(run))
+	if (nvme_wants_bytes(run))
 		return nvme_show_bytes(&log, sizeof(log));
 	if (run->format == NVME_JSON) {
 		object = json_object_new_object();
@@ -628,7 +622,7 @@ static int run_get_log(struct nvme_run *run)
 	opts.retain_event = run->v.rae;
 	opts.offset = run->v.offset.number;
 	status = nvme_log(run, &opts, data, bytes);
-	if (status == TOOL_DONE && wants_bytes(run)) {
+	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		status = nvme_show_bytes(data, bytes);
 	} else if (status == TOOL_DONE) {
 		printf("Device:%s log-id:%u namespace-id:%#x\n", nvme_name(run), opts.lid, opts.nsid);
@@ -641,7 +635,7 @@ static int run_get_log(struct nvme_run *run)
 static const struct nvme_option get_log_options[] = {
 	NVME_NUMBER_OPTION("log-id", 'i', lid, 255, "log page identifier"),
 	NVME_NUMBER_OPTION("log-len", 'l', length, MAX_LOG_BYTES, "bytes, any number"),
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [all]"),
+	NVME_NSID_OPTION("of this namespace [all]"),
 	NVME_NUMBER_OPTION("lpo", 'o', offset, UINT64_MAX, "from this byte on [0]"),
 	NVME_NUMBER_OPTION("lsp", 's', lsp, 127, "log specific parameter"),
 	NVME_NUMBER_OPTION("lsi", 'S', lsi, 65535, "log specific identifier"),
@@ -649,7 +643,7 @@ static const struct nvme_option get_log_options[] = {
 	NVME_NUMBER_OPTION("uuid-index", 'U', uuid_index, 127, "UUID index"),
 	NVME_NUMBER_OPTION("aen", 'a', aen, UINT32_MAX, "the answer of an event, instead of --log-id"),
 	NVME_FLAG_OPTION("rae", 'r', rae, "leave the event that told of it as it is"),
-	RAW_OPTION,
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 

@@ -10,9 +10,6 @@
 
 #define FORMAT_TIMEOUT_MS 600000u /* as nvme-cli: a disk may take minutes */
 
-#define NSID_OPTION(help) NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, help)
-#define TIMEOUT_OPTION                                                                             \
-	NVME_NUMBER_OPTION("timeout", 't', timeout, 86400000, "milliseconds to wait for the answer")
 
 static int check_nsid(struct nvme_run *run)
 {
@@ -86,7 +83,7 @@ static int run_format(struct nvme_run *run)
 }
 
 static const struct nvme_option format_options[] = {
-	NSID_OPTION("this namespace; 0xffffffff for all"),
+	NVME_NSID_OPTION("this namespace; 0xffffffff for all"),
 	NVME_NUMBER_OPTION("lbaf", 'l', lbaf, 63, "index of the LBA format"),
 	NVME_NUMBER_OPTION("block-size", 'b', block_size, UINT64_MAX,
 			   "the format with blocks of so many bytes and no metadata, instead"),
@@ -94,7 +91,7 @@ static const struct nvme_option format_options[] = {
 	NVME_NUMBER_OPTION("pi", 'i', pi, 3, "protection information: 0 none, or type 1 to 3"),
 	NVME_NUMBER_OPTION("pil", 'p', pil, 1, "where it is in the metadata: 0 last, 1 first"),
 	NVME_NUMBER_OPTION("ms", 'm', ms, 1, "metadata: 0 apart, 1 with the data"),
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_END,
 };
 
@@ -209,7 +206,7 @@ static const struct nvme_option create_options[] = {
 	NVME_NUMBER_OPTION("anagrp-id", 'a', anagrp, UINT32_MAX, "ANA group"),
 	NVME_NUMBER_OPTION("nvmset-id", 'i', nvmset, 65535, "NVM set"),
 	NVME_NUMBER_OPTION("csi", 'y', csi, 255, "command set [0, NVM]"),
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_END,
 };
 
@@ -233,8 +230,8 @@ static int run_delete(struct nvme_run *run)
 }
 
 static const struct nvme_option delete_options[] = {
-	NSID_OPTION("this namespace; 0xffffffff for all"),
-	TIMEOUT_OPTION,
+	NVME_NSID_OPTION("this namespace; 0xffffffff for all"),
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_END,
 };
 
@@ -311,7 +308,7 @@ static int run_detach(struct nvme_run *run)
 }
 
 static const struct nvme_option attachment_options[] = {
-	NSID_OPTION("this namespace"),
+	NVME_NSID_OPTION("this namespace"),
 	NVME_TEXT_OPTION("controllers", 'c', controllers, "IDs of controllers, as 0,1 [this one]"),
 	NVME_END,
 };

@@ -276,7 +276,7 @@ static int run_io(struct nvme_run *run)
 static const struct nvme_option raw_options[] = {
 	NVME_NUMBER_OPTION("opcode", 'o', opcode, 255, "opcode"),
 	NVME_NUMBER_OPTION("flags", 'f', flags, 255, "command flags"),
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace"),
+	NVME_NSID_OPTION("namespace"),
 	NVME_NUMBER_OPTION("data-len", 'l', length, MAX_DATA, "bytes of data"),
 	NVME_NUMBER_OPTION("prefill", 'p', prefill, 255, "byte that the buffer is filled with [0]"),
 	NVME_TEXT_OPTION("input-file", 'i', file, "what is to be sent, - for the standard input"),
@@ -288,7 +288,7 @@ static const struct nvme_option raw_options[] = {
 	NVME_NUMBER_OPTION("cdw13", '7', cdw13, UINT32_MAX, "13"),
 	NVME_NUMBER_OPTION("cdw14", '8', cdw14, UINT32_MAX, "14"),
 	NVME_NUMBER_OPTION("cdw15", '9', cdw15, UINT32_MAX, "15"),
-	NVME_NUMBER_OPTION("timeout", 't', timeout, 86400000, "milliseconds to wait for the answer"),
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_FLAG_OPTION("read", 'r', read, "data comes from the device"),
 	NVME_FLAG_OPTION("write", 'w', write, "data goes to the device"),
 	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show the data as bytes"),
@@ -331,7 +331,7 @@ static int run_flush(struct nvme_run *run)
 }
 
 static const struct nvme_option flush_options[] = {
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "this namespace [all]"),
+	NVME_NSID_OPTION("this namespace [all]"),
 	NVME_END,
 };
 

@@ -320,7 +320,7 @@ static int run_lba_status(struct nvme_run *run)
 }
 
 static const struct nvme_option lba_status_options[] = {
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "of this namespace [the only one]"),
+	NVME_NSID_OPTION("of this namespace [the only one]"),
 	NVME_NUMBER_OPTION("start-lba", 's', slba, UINT64_MAX, "from this block on [0]"),
 	NVME_NUMBER_OPTION("range-len", 'l', range, 65535, "so many blocks [to the end]"),
 	NVME_NUMBER_OPTION("action", 'a', action, 255, "0x11: what is known; 0x10: behind a scan [0x11]"),

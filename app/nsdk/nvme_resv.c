@@ -12,7 +12,6 @@
 
 #include "nvme.h"
 
-#define NSID_OPTION NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]")
 #define CRKEY_OPTION NVME_NUMBER_OPTION("crkey", 'c', crkey, UINT64_MAX, "the key that is registered [0]")
 #define IEKEY_OPTION NVME_FLAG_OPTION("iekey", 'i', iekey, "whatever key is registered")
 #define RTYPE_OPTION                                                                                        \
@@ -69,7 +68,7 @@ static int run_register(struct nvme_run *run)
 }
 
 static const struct nvme_option register_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	CRKEY_OPTION,
 	NVME_NUMBER_OPTION("nrkey", 'k', nrkey, UINT64_MAX, "the new key [0]"),
 	NVME_NUMBER_OPTION("rrega", 'r', action, 2, "0 register, 1 unregister, 2 replace the key [0]"),
@@ -106,7 +105,7 @@ static int run_acquire(struct nvme_run *run)
 }
 
 static const struct nvme_option acquire_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	CRKEY_OPTION,
 	NVME_NUMBER_OPTION("prkey", 'p', prkey, UINT64_MAX, "the key of those who are to be preempted [0]"),
 	RTYPE_OPTION,
@@ -129,7 +128,7 @@ static int run_release(struct nvme_run *run)
 }
 
 static const struct nvme_option release_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	CRKEY_OPTION,
 	RTYPE_OPTION,
 	NVME_NUMBER_OPTION("rrela", 'a', action, 1, "0 release, 1 clear: all keys as well [0]"),
@@ -218,16 +217,16 @@ static int run_report(struct nvme_run *run)
 	}
 	status = nvme_do_io(run, ns, &io, &cpl);
 	if (status == TOOL_DONE)
-		status = run->v.raw || run->format == NVME_BINARY ? nvme_show_bytes(io.data, bytes) :
+		status = nvme_wants_bytes(run) ? nvme_show_bytes(io.data, bytes) :
 								    show_report(run, io.data, bytes);
 	free(io.data);
 	return status;
 }
 
 static const struct nvme_option report_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	NVME_NUMBER_OPTION("numd", 'd', length, 16384, "dwords of the answer at most [1024]"),
-	NVME_FLAG_OPTION("raw-binary", 'b', raw, "show it as bytes"),
+	NVME_RAW_OPTION,
 	NVME_END,
 };
 

@@ -229,7 +229,7 @@ static int run_compare(struct nvme_run *run)
 }
 
 #define RW_OPTIONS(file_help)                                                                                \
-	NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]"),              \
+	NVME_ONE_NSID_OPTION,                                                                                \
 		NVME_NUMBER_OPTION("start-block", 's', slba, UINT64_MAX, "first block [0]"),                \
 		NVME_NUMBER_OPTION("block-count", 'c', blocks, 65535, "number of blocks, less one [0]"),    \
 		NVME_NUMBER_OPTION("data-size", 'z', length, UINT64_MAX, "bytes of data [those of the blocks]"), \
@@ -246,7 +246,7 @@ static int run_compare(struct nvme_run *run)
 		NVME_FLAG_OPTION("show-command", 'v', show, "show the command before it is sent"),          \
 		NVME_FLAG_OPTION("dry-run", 'w', dry_run, "show the command and do not send it"),           \
 		NVME_FLAG_OPTION("latency", 't', latency, "show how long it took"),                         \
-		NVME_NUMBER_OPTION("timeout", 0, timeout, 86400000, "milliseconds to wait for the answer")
+		NVME_TIMEOUT_OPTION(0)
 
 static const struct nvme_option read_options[] = {
 	RW_OPTIONS("the file they go to [the standard output]"),

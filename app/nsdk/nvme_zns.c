@@ -19,23 +19,17 @@
 #define MAX_APPEND ((size_t)1 << 20)
 #define REPORT_TIMEOUT_NS 60000000000ull
 
-#define NSID_OPTION NVME_NUMBER_OPTION("namespace-id", 'n', nsid, UINT32_MAX, "namespace [the only one]")
 #define SLBA_OPTION(help) NVME_NUMBER_OPTION("start-lba", 's', slba, UINT64_MAX, help)
-#define TIMEOUT_OPTION                                                                             \
-	NVME_NUMBER_OPTION("timeout", 't', timeout, 86400000, "milliseconds to wait for the answer")
 
 /* The namespace, if it is a zoned one; else it was said. */
 static struct nsdk_nvme_ns *zoned_ns(struct nvme_run *run)
 {
-	uint32_t nsid = nvme_nsid(run);
-	struct nsdk_nvme_ns *ns = nsid ? nsdk_nvme_ns_get(run->ctrlr, nsid) : NULL;
+	struct nsdk_nvme_ns *ns = nvme_ns(run);
 
-	if (nsid == 0)
-		return NULL;
 	if (ns == NULL)
-		tool_say("%s has no active namespace %u", nvme_name(run), nsid);
-	else if (nsdk_nvme_ns_zoned(ns) == NULL)
-		tool_say("%s: namespace %u is not zoned", nvme_name(run), nsid);
+		return NULL;
+	if (nsdk_nvme_ns_zoned(ns) == NULL)
+		tool_say("%s: namespace %u is not zoned", nvme_name(run), nsdk_nvme_ns_id(ns));
 	else if (nsdk_nvme_ns_zoned(ns)->zone_blocks != 0)
 		return ns;
 	return NULL;
@@ -167,7 +161,7 @@ static int run_id_ns(struct nvme_run *run)
 	return TOOL_DONE;
 }
 
-static const struct nvme_option id_ns_options[] = { NSID_OPTION, NVME_END };
+static const struct nvme_option id_ns_options[] = { NVME_ONE_NSID_OPTION, NVME_END };
 
 const struct nvme_sub nvme_zns_id_ns = {
 	.name = "zns id-ns",
@@ -372,7 +366,7 @@ static int run_report(struct nvme_run *run)
 }
 
 static const struct nvme_option report_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	SLBA_OPTION("from the zone of this block on [0]"),
 	NVME_NUMBER_OPTION("descs", 'd', descs, UINT64_MAX, "so many zones [all]"),
 	NVME_NUMBER_OPTION("state", 'S', state, 7,
@@ -450,10 +444,10 @@ static int run_offline(struct nvme_run *run)
 }
 
 static const struct nvme_option action_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	SLBA_OPTION("first block of the zone"),
 	NVME_FLAG_OPTION("select-all", 'a', all, "all zones for which it can be done"),
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_END,
 };
 
@@ -546,11 +540,11 @@ static int run_set_desc(struct nvme_run *run)
 }
 
 static const struct nvme_option set_desc_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	SLBA_OPTION("first block of the zone, which is to be empty"),
 	NVME_TEXT_OPTION("data", 'd', file,
 			 "a file with it, - for the standard input; zeroes follow"),
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_END,
 };
 
@@ -604,7 +598,7 @@ free_data:
 }
 
 static const struct nvme_option append_options[] = {
-	NSID_OPTION,
+	NVME_ONE_NSID_OPTION,
 	NVME_NUMBER_OPTION("zslba", 's', slba, UINT64_MAX, "first block of the zone"),
 	NVME_NUMBER_OPTION("data-size", 'z', length, MAX_APPEND,
 			   "bytes of data [those of the file]"),
@@ -612,7 +606,7 @@ static const struct nvme_option append_options[] = {
 	NVME_FLAG_OPTION("limited-retry", 'l', limited_retry,
 			 "limit the attempts to access the media"),
 	NVME_FLAG_OPTION("force-unit-access", 'f', fua, "past the write cache"),
-	TIMEOUT_OPTION,
+	NVME_TIMEOUT_OPTION('t'),
 	NVME_END,
 };
 
