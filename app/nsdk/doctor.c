@@ -188,10 +188,7 @@ static int parse_one(const struct tool_command *self, int opt, struct probe_args
 			return TOOL_DONE;
 		return tool_usage(self, "--yes-overwrite-lba=%s: the number of a block is wanted", optarg);
 	default:
-		if (tool_parse_duration(optarg, &probe->io_timeout_ns) == 0 && probe->io_timeout_ns != 0)
-			return TOOL_DONE;
-		return tool_usage(self, "--io_timeout=%s: a time above 0 is wanted, in seconds or with us, ms, "
-					"s, m, h or d", optarg);
+		return tool_parse_time(self, "io_timeout", optarg, &probe->io_timeout_ns);
 	}
 }
 

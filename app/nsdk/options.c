@@ -171,6 +171,16 @@ int tool_parse_duration(const char *text, uint64_t *out_ns)
 	return -EINVAL;
 }
 
+int tool_parse_time(const struct tool_command *command, const char *option, const char *text,
+		    uint64_t *out_ns)
+{
+	if (tool_parse_duration(text, out_ns) == 0 && *out_ns != 0)
+		return TOOL_DONE;
+	return tool_usage(command,
+			  "--%s=%s: a time above 0 is wanted, in seconds or with us, ms, s, m, h or d",
+			  option, text);
+}
+
 int tool_parse_cpus(const struct tool_command *command, const char *option, const char *text,
 		    nsdk_cpumask_t *out)
 {

@@ -151,15 +151,6 @@ static int parse_unsigned(const struct tool_command *command, const char *name, 
 	return status;
 }
 
-static int parse_duration(const struct tool_command *command, const char *name, uint64_t *out_ns)
-{
-	if (tool_parse_duration(optarg, out_ns) == 0 && *out_ns != 0)
-		return TOOL_DONE;
-	return tool_usage(command,
-			  "--%s=%s: a time above 0 is wanted, in seconds or with us, ms, s, m, h or d",
-			  name, optarg);
-}
-
 static int parse_amount(const struct tool_command *command, const char *name, bool zero_is_fine,
 			struct tool_amount *out)
 {
@@ -334,7 +325,7 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 	case OPT_CPUS_ALLOWED:
 		return parse_cpus(command, opts);
 	case OPT_RUNTIME:
-		return parse_duration(command, "runtime", &opts->runtime_ns);
+		return tool_parse_time(command, "runtime", optarg, &opts->runtime_ns);
 	case OPT_TIME_BASED:
 		opts->time_based = true;
 		return TOOL_DONE;
@@ -366,24 +357,24 @@ static int parse_one(const struct tool_command *command, int opt, struct perf_op
 	case OPT_SEED:
 		return parse_number(command, "seed", 0, UINT64_MAX, &opts->seed);
 	case OPT_IO_TIMEOUT:
-		return parse_duration(command, "io_timeout", &opts->io_timeout_ns);
+		return tool_parse_time(command, "io_timeout", optarg, &opts->io_timeout_ns);
 	case OPT_STOP_TIMEOUT:
-		return parse_duration(command, "stop_timeout", &opts->stop_timeout_ns);
+		return tool_parse_time(command, "stop_timeout", optarg, &opts->stop_timeout_ns);
 	case OPT_READY_TIMEOUT:
-		return parse_duration(command, "ready_timeout", &opts->ready_timeout_ns);
+		return tool_parse_time(command, "ready_timeout", optarg, &opts->ready_timeout_ns);
 	case OPT_THINKTIME:
-		return parse_duration(command, "thinktime", &opts->thinktime_ns);
+		return tool_parse_time(command, "thinktime", optarg, &opts->thinktime_ns);
 	case OPT_MODE:
 		return parse_mode(command, &opts->mode);
 	case OPT_IDLE:
-		status = parse_duration(command, "idle", &opts->idle_ns);
+		status = tool_parse_time(command, "idle", optarg, &opts->idle_ns);
 		if (status == TOOL_DONE && opts->idle_ns < 1000)
 			opts->idle_ns = 1000;
 		return status;
 	case OPT_ETA:
 		return parse_eta(command, &opts->eta);
 	case OPT_ETA_NEWLINE:
-		status = parse_duration(command, "eta-newline", &opts->eta_newline_ns);
+		status = tool_parse_time(command, "eta-newline", optarg, &opts->eta_newline_ns);
 		if (status == TOOL_DONE && opts->eta_newline_ns < PERF_ETA_LEAST_NS)
 			opts->eta_newline_ns = PERF_ETA_LEAST_NS;
 		return status;

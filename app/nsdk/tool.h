@@ -111,6 +111,9 @@ int tool_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 int tool_parse_bytes(const char *text, uint64_t *out);
 /* Time, in seconds unless us, ms, s, m, h or d is said. Same errors. */
 int tool_parse_duration(const char *text, uint64_t *out_ns);
+/* The same above 0, which an option has to be. @return TOOL_DONE; TOOL_USAGE, said. */
+int tool_parse_time(const struct tool_command *command, const char *option, const char *text,
+		    uint64_t *out_ns);
 /* Bytes, or a percentage ("20%") of something known later. */
 struct tool_amount {
 	bool given;
