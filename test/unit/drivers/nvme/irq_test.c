@@ -294,13 +294,10 @@ static void arming_sends_what_was_collected(void)
 	take_down();
 }
 
-/* A flush by others tells by no interrupt that it is done. */
-static void flushes_under_way_keep_awake(void)
+/* A queue pair of a no-snoop controller whose flushes take some polls, with an I/O. */
+static struct nsdk_nvme_qpair *submit_flying(struct fake_done *done)
 {
-	struct fake_done done = { 0 };
 	struct nsdk_nvme_qpair *qp;
-	uint64_t wake_ns;
-	unsigned tries = 0;
 
 	nsdk_unit_log_start();
 	fake_reset();
@@ -309,8 +306,20 @@ static void flushes_under_way_keep_awake(void)
 	ctrlr = fake_attach();
 	qp = make(0);
 	fake.flush_polls = 3;
-	NSDK_ASSERT_INT(read_one(qp, &done), 0);
+	NSDK_ASSERT_INT(read_one(qp, done), 0);
 	nsdk_nvme_qpair_submit(qp);
+	return qp;
+}
+
+/* A flush by others tells by no interrupt that it is done. */
+static void flushes_under_way_keep_awake(void)
+{
+	struct fake_done done = { 0 };
+	struct nsdk_nvme_qpair *qp;
+	uint64_t wake_ns;
+	unsigned tries = 0;
+
+	qp = submit_flying(&done);
 	while (done.count == 0 && tries++ < 100) {
 		int err = arm(qp, &wake_ns);
 
@@ -331,15 +340,7 @@ static void arming_hands_out_nothing(void)
 	unsigned tries = 0;
 	uint64_t wake_ns;
 
-	nsdk_unit_log_start();
-	fake_reset();
-	fake.vectors = 2;
-	fake.active = true;
-	ctrlr = fake_attach();
-	qp = make(0);
-	fake.flush_polls = 3;
-	NSDK_ASSERT_INT(read_one(qp, &done), 0);
-	nsdk_nvme_qpair_submit(qp);
+	qp = submit_flying(&done);
 	while (!(qp->attention & NVME_TAKING) && tries++ < 100)
 		nsdk_nvme_qpair_poll(qp, 0);
 	CU_ASSERT(qp->attention & NVME_TAKING);
