@@ -24,7 +24,8 @@ static const char nvme_help[] =
 	"of text and its keys of JSON. 'nsdk nvme SUBCOMMAND --help' has the options of one.\n"
 	"\n"
 	"  id-ctrl, id-ns, ns-descs, list-ns, show-regs, list-ctrl, list-endgrp, list-secondary,\n"
-	"  primary-ctrl-caps, nvm-id-ctrl, nvm-id-ns, cmdset-ind-id-ns, id-iocs, id-nvmset, id-domain\n"
+	"  primary-ctrl-caps, nvm-id-ctrl, nvm-id-ns, cmdset-ind-id-ns, id-iocs, id-nvmset, id-domain,\n"
+	"  id-ns-lba-format, nvm-id-ns-lba-format, id-ns-granularity, id-uuid\n"
 	"      what the controller and its namespaces say of themselves\n"
 	"  smart-log, error-log, fw-log, effects-log, self-test-log, sanitize-log, telemetry-log,\n"
 	"  ana-log, get-log\n"
@@ -70,6 +71,7 @@ const struct nvme_sub *const nvme_subs[] = {
 	&nvme_fw_commit, &nvme_security_send, &nvme_security_recv, &nvme_reset, &nvme_flush,
 	&nvme_list_ctrl, &nvme_list_endgrp, &nvme_nvm_id_ctrl, &nvme_nvm_id_ns, &nvme_cmdset_ind_id_ns,
 	&nvme_id_iocs, &nvme_primary_ctrl_caps, &nvme_list_secondary, &nvme_id_nvmset, &nvme_id_domain,
+	&nvme_id_ns_lba_format, &nvme_nvm_id_ns_lba_format, &nvme_id_ns_granularity, &nvme_id_uuid,
 	&nvme_read, &nvme_write, &nvme_compare, &nvme_dsm, &nvme_write_zeroes, &nvme_write_uncor,
 	&nvme_verify, &nvme_copy, &nvme_resv_register, &nvme_resv_acquire, &nvme_resv_release,
 	&nvme_resv_report, &nvme_admin_passthru, &nvme_io_passthru, &nvme_show_regs,

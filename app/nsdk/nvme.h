@@ -131,6 +131,11 @@ struct nvme_io {
 	uint64_t took_ns; /* afterwards */
 };
 int nvme_do_io(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct nvme_io *io, struct nsdk_nvme_cpl *cpl);
+/*
+ * Identify into a page of 4096 bytes; @p cdw11 is what the CNS has it for.
+ * @return whether it is to be shown in words; otherwise it was shown, or said, and *status came of it.
+ */
+bool nvme_identify(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status);
 /* The same of a log page. */
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes);
 /* Say that a command ended with an error status, if it did. */
@@ -176,10 +181,18 @@ void nvme_put(struct json_object *object, const char *key, uint64_t value);
 void nvme_put_text(struct json_object *object, const char *key, const char *text);
 /* 16 bytes, little endian, in decimal; @return buf. */
 const char *nvme_wide(const void *data, char *buf, size_t buf_bytes);
+/* 16 bytes, as 00112233-4455-6677-8899-aabbccddeeff; @return buf. */
+const char *nvme_uuid(const uint8_t uuid[16], char *buf, size_t buf_bytes);
 /* A number with an SI suffix, as "512.00 kB"; @return buf. */
 const char *nvme_si(double bytes, char *buf, size_t buf_bytes);
 /* Read a file whole, or the standard input ("-"). @return bytes allocated, NULL: it was said. */
 void *nvme_read_file(const char *path, size_t max, size_t *bytes);
+
+/* ---- Formats of blocks (nvme_formats.c) ---- */
+
+void nvme_put_formats(struct json_object *object, const struct nsdk_nvme_id_ns *id);
+/* @param in_use  with a word for the one that the blocks have. */
+void nvme_print_formats(const struct nsdk_nvme_id_ns *id, bool in_use);
 
 /* ---- Subcommands ---- */
 
@@ -198,9 +211,11 @@ extern const struct nvme_sub nvme_dsm, nvme_write_zeroes, nvme_write_uncor, nvme
 	nvme_copy;                                                              /* nvme_blocks.c */
 extern const struct nvme_sub nvme_resv_register, nvme_resv_acquire, nvme_resv_release,
 	nvme_resv_report;                                                       /* nvme_resv.c */
-extern const struct nvme_sub nvme_list_ctrl, nvme_list_endgrp, nvme_nvm_id_ctrl, nvme_nvm_id_ns,
+extern const struct nvme_sub nvme_list_ctrl, nvme_list_endgrp, nvme_nvm_id_ctrl,
 	nvme_cmdset_ind_id_ns, nvme_id_iocs, nvme_primary_ctrl_caps, nvme_list_secondary, nvme_id_nvmset,
-	nvme_id_domain;                                                         /* nvme_lists.c */
+	nvme_id_domain, nvme_id_ns_granularity, nvme_id_uuid;                   /* nvme_lists.c */
+extern const struct nvme_sub nvme_nvm_id_ns, nvme_id_ns_lba_format,
+	nvme_nvm_id_ns_lba_format;                                              /* nvme_formats.c */
 extern const struct nvme_sub nvme_show_regs;                                    /* nvme_regs.c */
 extern const struct nvme_sub nvme_zns_id_ctrl, nvme_zns_id_ns, nvme_zns_report_zones, nvme_zns_open_zone,
 	nvme_zns_close_zone, nvme_zns_finish_zone, nvme_zns_reset_zone, nvme_zns_offline_zone,

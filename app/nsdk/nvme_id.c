@@ -213,30 +213,15 @@ const struct nvme_sub nvme_id_ctrl = {
 
 /* ---- id-ns ---- */
 
-/* The index of the format that the blocks have. */
-static unsigned format_in_use(const struct nsdk_nvme_id_ns *id)
-{
-	return (id->flbas & 0xfu) | (id->nlbaf >= 16 ? (id->flbas & 0x60u) >> 1 : 0);
-}
-
 /* nvme-cli has the fields in another order than the specification, in JSON only. */
 static struct json_object *json_id_ns(const struct nsdk_nvme_id_ns *id)
 {
 	struct json_object *object = json_object_new_object();
-	struct json_object *formats = json_object_new_array();
 
 	for (const struct identify_field *field = identify_ns_fields; field->name; field++)
 		put_field(object, field, id);
 	put_field(object, &nulbaf_field, id);
-	for (unsigned i = 0; i <= id->nlbaf && i < 64; i++) {
-		struct json_object *format = json_object_new_object();
-
-		nvme_put(format, "ms", id->lbaf[i].ms);
-		nvme_put(format, "ds", id->lbaf[i].lbads);
-		nvme_put(format, "rp", id->lbaf[i].rp & 3);
-		json_object_array_add(formats, format);
-	}
-	json_object_object_add(object, "lbafs", formats);
+	nvme_put_formats(object, id);
 	return object;
 }
 
@@ -253,10 +238,7 @@ static void print_id_ns(uint32_t nsid, const struct nsdk_nvme_id_ns *id)
 			print_field(&nulbaf_field, id, 8);
 		print_field(field, id, 8);
 	}
-	for (unsigned i = 0; i <= id->nlbaf && i < 64; i++)
-		printf("lbaf %2u : ms:%-3u lbads:%-2u rp:%#x %s\n", i, id->lbaf[i].ms,
-		       id->lbaf[i].lbads, id->lbaf[i].rp & 3u,
-		       i == format_in_use(id) ? "(in use)" : "");
+	nvme_print_formats(id, true);
 }
 
 static int run_id_ns(struct nvme_run *run)
@@ -358,9 +340,11 @@ static const char *descriptor_text(unsigned type, const uint8_t *value, unsigned
 		snprintf(text, room, "%#x", value[0]);
 		return names[type];
 	}
-	for (unsigned i = 0; i < bytes; i++)
-		used += (size_t)snprintf(text + used, room - used, "%s%02x",
-					 type == 3 && (i == 4 || i == 6 || i == 8 || i == 10) ? "-" : "", value[i]);
+	if (type == 3)
+		nvme_uuid(value, text, room);
+	else
+		for (unsigned i = 0; i < bytes; i++)
+			used += (size_t)snprintf(text + used, room - used, "%02x", value[i]);
 	return names[type];
 }
 

@@ -24,12 +24,12 @@ struct item {
 	uint64_t value;
 };
 
-/* @return whether it is to be shown in words; otherwise it was shown, or said, and *status came of it. */
-static bool fetch(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status)
+bool nvme_identify(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status)
 {
 	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(cns, nsid, (uint16_t)run->v.cntid.number, 0);
 
 	cmd.cdw11 |= cdw11;
+	cmd.cdw14 = (uint32_t)run->v.uuid_index.number;
 	*status = nvme_send(run, &cmd, page, 4096, NULL);
 	if (*status != TOOL_DONE || !nvme_wants_bytes(run))
 		return *status == TOOL_DONE;
@@ -111,7 +111,7 @@ static int run_list_ctrl(struct nvme_run *run)
 	uint16_t list[2048];
 	int status;
 
-	if (!fetch(run, run->v.nsid.given ? NSDK_NVME_CNS_NS_CTRLR_LIST : NSDK_NVME_CNS_CTRLR_LIST,
+	if (!nvme_identify(run, run->v.nsid.given ? NSDK_NVME_CNS_NS_CTRLR_LIST : NSDK_NVME_CNS_CTRLR_LIST,
 		   (uint32_t)run->v.nsid.number, 0, list, &status))
 		return status;
 	return show_ids(run, list, "num of ctrls present", "num_ctrl", "ctrl_list", "ctrl_id");
@@ -136,7 +136,7 @@ static int run_list_endgrp(struct nvme_run *run)
 	uint16_t list[2048];
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_ENDGRP_LIST, 0, (uint32_t)run->v.endgid.number, list, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_ENDGRP_LIST, 0, (uint32_t)run->v.endgid.number, list, &status))
 		return status;
 	return show_ids(run, list, "num of endurance group ids", "num_endgrp_id", "endgrp_list", "endgrp_id");
 }
@@ -154,14 +154,14 @@ const struct nvme_sub nvme_list_endgrp = {
 	.binary = true,
 };
 
-/* ---- nvm-id-ctrl, nvm-id-ns, cmdset-ind-id-ns ---- */
+/* ---- nvm-id-ctrl, cmdset-ind-id-ns ---- */
 
 static int run_nvm_id_ctrl(struct nvme_run *run)
 {
 	struct nsdk_nvme_id_ctrl_nvm id;
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_CSI_CTRLR, 0, 0, &id, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_CSI_CTRLR, 0, 0, &id, &status))
 		return status;
 
 	const struct item items[] = {
@@ -181,60 +181,10 @@ const struct nvme_sub nvme_nvm_id_ctrl = {
 	.binary = true,
 };
 
-static int run_nvm_id_ns(struct nvme_run *run)
-{
-	uint32_t nsid = nvme_nsid(run);
-	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(NSDK_NVME_CNS_NS, nsid, 0, 0);
-	struct json_object *object, *array;
-	struct nsdk_nvme_id_ns_nvm id;
-	struct nsdk_nvme_id_ns ns;
-	unsigned formats, in_use;
-	int status = TOOL_FAILED;
-
-	if (nsid == 0 || !fetch(run, NSDK_NVME_CNS_CSI_NS, nsid, 0, &id, &status))
-		return status;
-	/* Which formats there are, the other structure says. */
-	status = nvme_send(run, &cmd, &ns, sizeof(ns), NULL);
-	if (status != TOOL_DONE)
-		return status;
-	formats = ns.nlbaf < ENTRIES_MAX(id.elbaf) ? ns.nlbaf + 1u : (unsigned)ENTRIES_MAX(id.elbaf);
-	in_use = (ns.flbas & 0xfu) | (ns.nlbaf >= 16 ? (ns.flbas & 0x60u) >> 1 : 0);
-	if (run->format != NVME_JSON) {
-		printf("NVMe NVM Identify Namespace %u:\nlbstm : %#" PRIx64 "\npic   : %#x\n", nsid, id.lbstm,
-		       id.pic);
-		/* nvme-cli's word for the bits of the storage tag. */
-		for (unsigned i = 0; i < formats; i++)
-			printf("elbaf %2u : pif:%u lbads:%-2u %s\n", i, NSDK_NVME_ELBAF_PIF(id.elbaf[i]),
-			       NSDK_NVME_ELBAF_STS(id.elbaf[i]), i == in_use ? "(in use)" : "");
-		return TOOL_DONE;
-	}
-	object = json_object_new_object();
-	nvme_put(object, "lbstm", id.lbstm);
-	nvme_put(object, "pic", id.pic);
-	array = json_object_new_array();
-	json_object_object_add(object, "elbafs", array);
-	for (unsigned i = 0; i < formats; i++) {
-		struct json_object *entry = json_object_new_object();
-
-		nvme_put(entry, "sts", NSDK_NVME_ELBAF_STS(id.elbaf[i]));
-		nvme_put(entry, "pif", NSDK_NVME_ELBAF_PIF(id.elbaf[i]));
-		json_object_array_add(array, entry);
-	}
-	return nvme_show_json(run, object);
-}
-
 static const struct nvme_option ns_options[] = {
 	NVME_NSID_OPTION("of this namespace [the only one]"),
 	NVME_RAW_OPTION,
 	NVME_END,
-};
-
-const struct nvme_sub nvme_nvm_id_ns = {
-	.name = "nvm-id-ns",
-	.summary = "Show Identify Namespace of the NVM command set",
-	.options = ns_options,
-	.run = run_nvm_id_ns,
-	.binary = true,
 };
 
 static int run_independent(struct nvme_run *run)
@@ -245,7 +195,7 @@ static int run_independent(struct nvme_run *run)
 	char heading[64];
 	uint8_t page[4096];
 
-	if (nsid == 0 || !fetch(run, NSDK_NVME_CNS_INDEPENDENT_NS, nsid, 0, page, &status))
+	if (nsid == 0 || !nvme_identify(run, NSDK_NVME_CNS_INDEPENDENT_NS, nsid, 0, page, &status))
 		return status;
 	memcpy(&id, page, sizeof(id));
 
@@ -277,7 +227,7 @@ static int run_id_iocs(struct nvme_run *run)
 	struct json_object *object;
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_IO_COMMAND_SETS, 0, 0, sets, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_IO_COMMAND_SETS, 0, 0, sets, &status))
 		return status;
 	object = json_object_new_object();
 	if (run->format != NVME_JSON)
@@ -312,6 +262,106 @@ const struct nvme_sub nvme_id_iocs = {
 	.binary = true,
 };
 
+/* ---- id-ns-granularity, id-uuid ---- */
+
+static int run_granularity(struct nvme_run *run)
+{
+	struct json_object *object, *array, *entry;
+	struct nsdk_nvme_granularity_list list;
+	int status;
+
+	if (!nvme_identify(run, NSDK_NVME_CNS_GRANULARITY_LIST, 0, 0, &list, &status))
+		return status;
+	if (run->format != NVME_JSON) {
+		printf("Identify Namespace Granularity List:\n"
+		       "   ATTR        : Namespace Granularity Attributes: 0x%x\n"
+		       "   NUMD        : Number of Descriptors           : %u\n", list.attributes, list.last);
+		for (unsigned i = 0; i <= list.last && i < ENTRIES_MAX(list.entry); i++)
+			printf("\n     Entry[%2u] :\n................\n"
+			       "     NSG       : Namespace Size Granularity     : 0x%" PRIx64 "\n"
+			       "     NCG       : Namespace Capacity Granularity : 0x%" PRIx64 "\n", i,
+			       list.entry[i].size, list.entry[i].capacity);
+		return TOOL_DONE;
+	}
+	object = json_object_new_object();
+	array = json_object_new_array();
+	nvme_put(object, "attributes", list.attributes);
+	nvme_put(object, "num-descriptors", list.last);
+	json_object_object_add(object, "namespace-granularity-list", array);
+	for (unsigned i = 0; i <= list.last && i < ENTRIES_MAX(list.entry); i++) {
+		entry = json_object_new_object();
+		nvme_put(entry, "namespace-size-granularity", list.entry[i].size);
+		nvme_put(entry, "namespace-capacity-granularity", list.entry[i].capacity);
+		json_object_array_add(array, entry);
+	}
+	return nvme_show_json(run, object);
+}
+
+static const struct nvme_option granularity_options[] = { NVME_END };
+
+const struct nvme_sub nvme_id_ns_granularity = {
+	.name = "id-ns-granularity",
+	.summary = "Show what sizes of new namespaces should be multiples of",
+	.options = granularity_options,
+	.run = run_granularity,
+	.binary = true,
+};
+
+static bool is_all(const uint8_t uuid[16], uint8_t byte)
+{
+	for (unsigned i = 0; i < 16; i++)
+		if (uuid[i] != byte)
+			return false;
+	return true;
+}
+
+static int run_uuid(struct nvme_run *run)
+{
+	static const char *const words[] = { "No association reported", "associated with PCI Vendor ID",
+					     "associated with PCI Subsystem Vendor ID", "Reserved" };
+	struct json_object *object = NULL, *array = NULL, *entry;
+	struct nsdk_nvme_uuid_list list;
+	char text[48];
+	int status;
+
+	if (!nvme_identify(run, NSDK_NVME_CNS_UUID_LIST, 0, 0, &list, &status))
+		return status;
+	if (run->format == NVME_JSON)
+		object = object_of(NULL, 0, "UUID-list", &array);
+	else
+		printf("NVME Identify UUID:\n");
+	for (unsigned i = 0; i < ENTRIES_MAX(list.entry) && !is_all(list.entry[i].uuid, 0); i++) {
+		unsigned association = list.entry[i].association & 3u;
+
+		nvme_uuid(list.entry[i].uuid, text, sizeof(text));
+		if (array != NULL) {
+			entry = json_object_new_object();
+			nvme_put(entry, "association", association);
+			nvme_put_text(entry, "uuid", text);
+			json_object_array_add(array, entry);
+			continue;
+		}
+		printf(" Entry[%3u]\n" LINE "\nassociation  : 0x%x %s\nUUID         : %s%s\n" LINE "\n", i + 1,
+		       association, run->v.words ? words[association] : "", text,
+		       is_all(list.entry[i].uuid, 0xff) ? " (Invalid UUID)" : "");
+	}
+	return object != NULL ? nvme_show_json(run, object) : TOOL_DONE;
+}
+
+static const struct nvme_option uuid_options[] = {
+	NVME_FLAG_OPTION("human-readable", 'H', words, "whose they are, in words"),
+	NVME_RAW_OPTION,
+	NVME_END,
+};
+
+const struct nvme_sub nvme_id_uuid = {
+	.name = "id-uuid",
+	.summary = "List the UUIDs that a UUID index selects",
+	.options = uuid_options,
+	.run = run_uuid,
+	.binary = true,
+};
+
 /* ---- primary-ctrl-caps, list-secondary ---- */
 
 static int run_primary(struct nvme_run *run)
@@ -319,7 +369,7 @@ static int run_primary(struct nvme_run *run)
 	struct nsdk_nvme_primary_caps id;
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_PRIMARY_CAPS, 0, 0, &id, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_PRIMARY_CAPS, 0, 0, &id, &status))
 		return status;
 
 	const struct item items[] = {
@@ -357,7 +407,8 @@ static int run_secondary(struct nvme_run *run)
 	unsigned count;
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_SECONDARY_LIST, (uint32_t)run->v.nsid.number, 0, &list, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_SECONDARY_LIST, (uint32_t)run->v.nsid.number, 0, &list,
+			   &status))
 		return status;
 	count = list.count < ENTRIES_MAX(list.entry) ? list.count : (unsigned)ENTRIES_MAX(list.entry);
 	if (run->v.entries.given && run->v.entries.number < count)
@@ -420,7 +471,7 @@ static int run_nvmset(struct nvme_run *run)
 	struct nsdk_nvme_nvmset_list list;
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_NVMSET_LIST, 0, (uint32_t)run->v.nvmset.number, &list, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_NVMSET_LIST, 0, (uint32_t)run->v.nvmset.number, &list, &status))
 		return status;
 	if (run->format == NVME_JSON)
 		object = object_of("nid", list.count, "NVMSet", &array);
@@ -477,7 +528,7 @@ static int run_domain(struct nvme_run *run)
 	struct nsdk_nvme_domain_list list;
 	int status;
 
-	if (!fetch(run, NSDK_NVME_CNS_DOMAIN_LIST, 0, (uint32_t)run->v.value.number, &list, &status))
+	if (!nvme_identify(run, NSDK_NVME_CNS_DOMAIN_LIST, 0, (uint32_t)run->v.value.number, &list, &status))
 		return status;
 	if (run->format == NVME_JSON)
 		object = object_of("num_dom_entries", list.count, "domain_list", &array);

@@ -72,6 +72,16 @@ const char *nvme_wide(const void *data, char *buf, size_t buf_bytes)
 	return buf;
 }
 
+const char *nvme_uuid(const uint8_t uuid[16], char *buf, size_t buf_bytes)
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < 16 && used < buf_bytes; i++)
+		used += (size_t)snprintf(buf + used, buf_bytes - used, "%s%02x",
+					 i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+	return buf;
+}
+
 const char *nvme_si(double bytes, char *buf, size_t buf_bytes)
 {
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB" };

@@ -314,12 +314,16 @@ enum nsdk_nvme_cns {
 	NSDK_NVME_CNS_CSI_NS = 0x05,
 	NSDK_NVME_CNS_CSI_CTRLR = 0x06,
 	NSDK_NVME_CNS_INDEPENDENT_NS = 0x08,
+	NSDK_NVME_CNS_FORMAT_NS = 0x09,     /* what a namespace of one format can do, whichever namespace */
+	NSDK_NVME_CNS_CSI_FORMAT_NS = 0x0a, /* the same of what a command set has of its own */
 	NSDK_NVME_CNS_ALLOCATED_NS_LIST = 0x10,
 	NSDK_NVME_CNS_ALLOCATED_NS = 0x11,
 	NSDK_NVME_CNS_NS_CTRLR_LIST = 0x12, /* that a namespace is attached to */
 	NSDK_NVME_CNS_CTRLR_LIST = 0x13,    /* of the subsystem */
 	NSDK_NVME_CNS_PRIMARY_CAPS = 0x14,
 	NSDK_NVME_CNS_SECONDARY_LIST = 0x15,
+	NSDK_NVME_CNS_GRANULARITY_LIST = 0x16,
+	NSDK_NVME_CNS_UUID_LIST = 0x17,
 	NSDK_NVME_CNS_DOMAIN_LIST = 0x18,
 	NSDK_NVME_CNS_ENDGRP_LIST = 0x19,
 	NSDK_NVME_CNS_CSI_ALLOCATED_NS_LIST = 0x1a,
@@ -490,6 +494,8 @@ NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_hmb_entry) == 16);
 
 /* CTRATT (Base figure 275, bytes 99:96) */
 #define NSDK_NVME_CTRATT_ENDURANCE_GROUPS (1u << 4)
+#define NSDK_NVME_CTRATT_GRANULARITY (1u << 7)
+#define NSDK_NVME_CTRATT_UUID_LIST (1u << 9)
 #define NSDK_NVME_CTRATT_ELBAS (1u << 15) /* formats say more of themselves (struct nsdk_nvme_id_ns_nvm) */
 #define NSDK_NVME_CTRATT_FDP (1u << 19) /* flexible data placement (nsdk/nvme_fdp_spec.h) */
 /* OACS (bytes 257:256) */
@@ -579,6 +585,32 @@ struct nsdk_nvme_domain_list {
 	struct nsdk_nvme_domain entry[31];
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_domain_list) == 4096);
+/* … what the size and the capacity of a new namespace should be multiples of, in bytes, */
+struct nsdk_nvme_granularity {
+	uint64_t size;
+	uint64_t capacity;
+};
+#define NSDK_NVME_GRANULARITIES 16u
+struct nsdk_nvme_granularity_list {
+	uint32_t attributes; /* bit 0: entry i is of format i; otherwise entry 0 is of all */
+	uint8_t last;        /* entries less one */
+	uint8_t reserved5[27];
+	struct nsdk_nvme_granularity entry[NSDK_NVME_GRANULARITIES];
+	uint8_t reserved288[3808];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_granularity_list) == 4096);
+/* … vendors' UUIDs, which a UUID Index selects from 1 on; one of zeroes is behind the last, … */
+struct nsdk_nvme_uuid {
+	uint8_t association; /* 1:0 none, the PCI vendor, the PCI subsystem vendor */
+	uint8_t reserved1[15];
+	uint8_t uuid[16]; /* most significant byte first; all FFh: none in this place */
+};
+#define NSDK_NVME_UUIDS 127u
+struct nsdk_nvme_uuid_list {
+	uint8_t reserved0[32];
+	struct nsdk_nvme_uuid entry[NSDK_NVME_UUIDS];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_uuid_list) == 4096);
 /* … secondary controllers */
 struct nsdk_nvme_secondary {
 	uint16_t scid;
@@ -664,7 +696,9 @@ struct nsdk_nvme_id_ns {
 	uint16_t mssrl;
 	uint32_t mcl;
 	uint8_t msrc;
-	uint8_t reserved81[11];
+	uint8_t reserved81;
+	uint8_t nulbaf; /* formats with attributes of their own, behind nlbaf's */
+	uint8_t reserved83[9];
 	uint32_t anagrpid;
 	uint8_t reserved96[3];
 	uint8_t nsattr;
@@ -677,6 +711,7 @@ struct nsdk_nvme_id_ns {
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_id_ns) == 4096);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nvmcap) == 48);
+NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nulbaf) == 82);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, nguid) == 104);
 NSDK_SPEC_ASSERT(offsetof(struct nsdk_nvme_id_ns, lbaf) == 128);
 

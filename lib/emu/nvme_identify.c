@@ -85,6 +85,7 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	emu_nvme_fdp_identify(ctrl, id);
 	id->acl = 3;
 	id->aerl = EMU_NVME_AERS - 1;
+	id->ctratt |= NSDK_NVME_CTRATT_GRANULARITY | NSDK_NVME_CTRATT_UUID_LIST;
 	id->frmw = FRMW_SLOTS;
 	id->lpa = LPA_COMMANDS | LPA_OFFSET;
 	emu_nvme_reports_identify(ctrl, id);
@@ -224,6 +225,64 @@ static void fill_groups(unsigned from, void *out)
 	list[1] = list[0];
 }
 
+/* What a namespace of one format can do, whichever it is. @return a status. */
+static uint16_t fill_format(const struct emu_nvme *ctrl, unsigned format, void *out)
+{
+	struct nsdk_nvme_id_ns *id = out;
+
+	if (format >= emu_nvme_formats(ctrl))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	emu_nvme_md_identify(ctrl, id);
+	id->dlfeat = DLFEAT_ZEROES | DLFEAT_WZ_DEALLOCATE;
+	/* These are of one namespace, and of formats that have metadata. */
+	id->flbas = 0;
+	id->dps = 0;
+	if (id->lbaf[format].ms == 0) {
+		id->mc = 0;
+		id->dpc = 0;
+	}
+	return 0;
+}
+
+static uint16_t fill_csi_format(const struct emu_nvme *ctrl, unsigned csi, unsigned format, void *out)
+{
+	if (format >= emu_nvme_formats(ctrl) || !knows_csi(ctrl, csi))
+		return EMU_NVME_GENERIC(INVALID_FIELD);
+	if (csi == NSDK_NVME_CSI_ZNS)
+		emu_nvme_zns_identify_ns(ctrl, out);
+	else
+		emu_nvme_md_identify_nvm(ctrl, out);
+	return 0;
+}
+
+/* Of each format: whole blocks, or whole zones. */
+static void fill_granularities(const struct emu_nvme *ctrl, void *out)
+{
+	struct nsdk_nvme_granularity_list *list = out;
+	struct nsdk_nvme_id_ns formats = { 0 };
+
+	emu_nvme_md_identify(ctrl, &formats);
+	list->attributes = 1;
+	list->last = formats.nlbaf;
+	for (unsigned i = 0; i <= formats.nlbaf; i++) {
+		list->entry[i].size = ctrl->zns ? ctrl->opts.zone_bytes :
+						  UINT64_C(1) << formats.lbaf[i].lbads;
+		list->entry[i].capacity = list->entry[i].size;
+	}
+}
+
+/* Nobody's, so that there is something to be shown: the model's own, and one without an association. */
+static void fill_uuids(const struct emu_nvme *ctrl, void *out)
+{
+	/* Version 8, too. */
+	static const uint8_t model[UUID_BYTES] = { 'N', 'S', 'D', 'K', ' ', 'e', 0x80, 'm', 0x80, 'u' };
+	struct nsdk_nvme_uuid_list *list = out;
+
+	list->entry[0].association = 1;
+	memcpy(list->entry[0].uuid, model, sizeof(model));
+	fill_uuid(ctrl, 0, list->entry[1].uuid);
+}
+
 static bool needs_namespace(unsigned cns)
 {
 	switch (cns) {
@@ -314,6 +373,18 @@ int emu_nvme_identify(struct emu_nvme_req *req)
 		break;
 	case NSDK_NVME_CNS_INDEPENDENT_NS:
 		fill_independent_namespace(ctrl, out.bytes);
+		break;
+	case NSDK_NVME_CNS_FORMAT_NS:
+		status = fill_format(ctrl, req->cmd->cdw11 & 0xffff, out.bytes);
+		break;
+	case NSDK_NVME_CNS_CSI_FORMAT_NS:
+		status = fill_csi_format(ctrl, csi, req->cmd->cdw11 & 0xffff, out.bytes);
+		break;
+	case NSDK_NVME_CNS_GRANULARITY_LIST:
+		fill_granularities(ctrl, out.bytes);
+		break;
+	case NSDK_NVME_CNS_UUID_LIST:
+		fill_uuids(ctrl, out.bytes);
 		break;
 	case NSDK_NVME_CNS_IO_COMMAND_SETS:
 		/* Combination 0 has all that there are. */

@@ -51,7 +51,7 @@ subs='id-ctrl id-ns list-ns smart-log error-log fw-log effects-log self-test-log
 	fw-download fw-commit security-send security-recv reset flush admin-passthru io-passthru
 	dir-receive dir-send read write compare dsm write-zeroes write-uncor verify copy resv-register resv-acquire
 	resv-release resv-report list-ctrl list-endgrp list-secondary primary-ctrl-caps nvm-id-ctrl nvm-id-ns
-	cmdset-ind-id-ns id-iocs id-nvmset id-domain'
+	cmdset-ind-id-ns id-iocs id-nvmset id-domain id-ns-lba-format nvm-id-ns-lba-format id-ns-granularity id-uuid'
 for sub in $subs; do
 	run nvme "$sub" --help
 	same "nvme $sub --help" "0 usage: nsdk nvme $sub DEVICE [OPTION]..." "$status $(head -n 1 "$work/out")"
@@ -92,6 +92,22 @@ says 'nvm-id-ns: text' '^elbaf  0 : pif:0 lbads:0  \(in use\)$' nvm-id-ns $d -n 
 json 'cmdset-ind-id-ns' '.nstat == 1 and .rescap == 255 and .anagrpid == 1' cmdset-ind-id-ns $d,ana=1 -n 2
 says 'id-iocs' '^I/O Command Set Combination\[0\]:5$' id-iocs emu:nvme,size=16m,zoned=1,zone=2m
 bytes 'id-iocs: bytes' 4096 id-iocs $d -b
+json 'id-ns-lba-format' '. == {"nlbaf": 3, "mc": 3, "dpc": 31, "nulbaf": 0, "lbafs": [{"ms": 0, "ds": 9, "rp": 0},
+	{"ms": 0, "ds": 12, "rp": 0}, {"ms": 16, "ds": 9, "rp": 0}, {"ms": 16, "ds": 12, "rp": 0}]}' \
+	id-ns-lba-format emu:nvme,size=4m,ms=16,pif=1 -i 3
+says 'id-ns-lba-format: text' '^lbaf  1 : ms:0   lbads:12 rp:0 $' id-ns-lba-format $d
+json 'nvm-id-ns-lba-format' '.pic == 0 and [.elbafs[] | [.pif, .sts]] == [[0, 0], [0, 0], [1, 16], [1, 16]]' \
+	nvm-id-ns-lba-format emu:nvme,size=4m,ms=16,pif=1 -i 3
+says 'nvm-id-ns-lba-format: text' '^elbaf  1 : pif:0 lbads:0  $' nvm-id-ns-lba-format $d -U 1
+refuses 'nvm-id-ns-lba-format: no such format' 1 'Identify failed: .*Invalid Field' nvme nvm-id-ns-lba-format $d -i 2
+json 'id-ns-granularity' '.attributes == 1 and ."num-descriptors" == 1 and (."namespace-granularity-list" | map(
+	[."namespace-size-granularity", ."namespace-capacity-granularity"])) == [[512, 512], [4096, 4096]]' \
+	id-ns-granularity $d
+says 'id-ns-granularity: text' '^     NCG       : Namespace Capacity Granularity : 0x1000$' id-ns-granularity $d
+json 'id-uuid' '[."UUID-list"[] | .association] == [1, 0] and
+	."UUID-list"[0].uuid == "4e53444b-2065-806d-8075-000000000000"' id-uuid $d
+says 'id-uuid -H' '^association  : 0x1 associated with PCI Vendor ID$' id-uuid $d -H
+bytes 'id-uuid: bytes' 4096 id-uuid $d -b
 # What the model has none of; the scenario admin shows them of another.
 for sub in list-endgrp primary-ctrl-caps list-secondary id-nvmset id-domain; do
 	refuses "$sub: a controller without" 1 'Identify failed: .*Invalid Field' nvme $sub $d

@@ -78,6 +78,13 @@ same_text()
 			tr '\t' ' ') | head -n 6 | tr '\n' '|')"
 }
 
+# answer FILE: its text, or the words and the number of the status that it was refused with
+answer()
+{
+	sed 's/.*NVMe status: \([^:]*\):.*\((0x[0-9a-f]*)\)$/\1 \2/
+		s/^nsdk: .* failed: [^:]*: \(.*\) \((0x[0-9a-f]*)\)$/\1 \2/' "$1"
+}
+
 # look WHO: what nvme-cli (cli) or nsdk nvme (ours) says of everything, into files
 look()
 {
@@ -89,6 +96,10 @@ look()
 		$who $sub -o json >"$WORK/$who.${sub%% *}.json" 2>/dev/null
 		# shellcheck disable=SC2086
 		$who $sub >"$WORK/$who.${sub%% *}.txt" 2>/dev/null
+	done
+	for sub in id-ns-lba-format nvm-id-ns-lba-format id-ns-granularity id-uuid; do
+		$who $sub >"$WORK/$who.$sub.txt" 2>&1
+		echo "exit status $?" >>"$WORK/$who.$sub.txt"
 	done
 	$who get-log -i 3 -l 512 >"$WORK/$who.get-log.txt"
 	$who admin-passthru --opcode=6 --data-len=4096 --cdw10=1 -r >"$WORK/$who.admin-passthru.txt" \
@@ -120,6 +131,9 @@ for sub in nvm-id-ctrl nvm-id-ns id-iocs primary-ctrl-caps; do
 done
 same "nsdk nvme list-ctrl, list-secondary: nvme-cli's text" "$(cat "$WORK"/cli.list-{ctrl,secondary}.txt)" \
 	"$(cat "$WORK"/ours.list-{ctrl,secondary}.txt)"
+for sub in id-ns-lba-format nvm-id-ns-lba-format id-ns-granularity id-uuid; do
+	same "nsdk nvme $sub: what nvme-cli says" "$(answer "$WORK/cli.$sub.txt")" "$(answer "$WORK/ours.$sub.txt")"
+done
 # The kernel may have looked for partitions in between.
 same_json "nsdk nvme smart-log: nvme-cli's JSON" 20 '["data_units_read", "host_read_commands"]' \
 	"$WORK/cli.smart-log.json" "$WORK/ours.smart-log.json"

@@ -193,12 +193,97 @@ static void the_rest_is_refused(void)
 	for (unsigned cns = 0; cns < 256; cns++) {
 		if (cns <= 0x08 && cns != 0x04)
 			continue;
-		if ((cns >= 0x10 && cns <= 0x13) || cns == 0x1a || cns == 0x1c)
+		if ((cns >= 0x10 && cns <= 0x13) || cns == 0x1a || cns == 0x1c || cns == 0x09 ||
+		    cns == 0x0a || cns == 0x16 || cns == 0x17)
 			continue;
 		NSDK_ASSERT_INT(host_identify(cns, 1, page), HOST_GENERIC(INVALID_FIELD));
 	}
 	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_CTRLR, 0, (uint8_t *)page + 2),
 			HOST_GENERIC(INVALID_PRP_OFFSET));
+}
+
+static int of_format(unsigned cns, unsigned csi, unsigned format)
+{
+	struct nsdk_nvme_cmd cmd = {
+		.opcode = NSDK_NVME_ADMIN_IDENTIFY,
+		.prp1 = host_iova(page),
+		.cdw10 = cns,
+		.cdw11 = csi << 24 | format,
+	};
+
+	memset(page, 0xff, HOST_PAGE);
+	return host_run(&host.admin, &cmd);
+}
+
+/* CNS 09h and 0Ah: of any namespace that has this format. */
+static void formats(void)
+{
+	const struct nsdk_nvme_id_ns_nvm *nvm;
+	const struct nsdk_nvme_id_ns *id;
+
+	start("size=4M,ms=16,pif=1");
+	id = page;
+	nvm = page;
+	NSDK_ASSERT_INT(of_format(NSDK_NVME_CNS_FORMAT_NS, 0, 3), 0);
+	NSDK_ASSERT_INT(id->nlbaf, 3);
+	NSDK_ASSERT_INT(id->mc, NSDK_NVME_MC_EXTENDED | NSDK_NVME_MC_SEPARATE);
+	NSDK_ASSERT_INT(id->dpc, 0x1f);
+	NSDK_ASSERT_INT(id->lbaf[3].ms, 16);
+	NSDK_ASSERT_INT(id->nsze | id->ncap | id->flbas | id->dps, 0);
+	NSDK_ASSERT_INT(of_format(NSDK_NVME_CNS_FORMAT_NS, 0, 1), 0);
+	NSDK_ASSERT_INT(id->mc | id->dpc, 0);
+	NSDK_ASSERT_INT(id->lbaf[1].lbads, 12);
+	NSDK_ASSERT_INT(of_format(NSDK_NVME_CNS_CSI_FORMAT_NS, 0, 3), 0);
+	NSDK_ASSERT_INT(NSDK_NVME_ELBAF_PIF(nvm->elbaf[3]), 1);
+	NSDK_ASSERT_INT(nvm->elbaf[0], 0);
+	for (unsigned cns = NSDK_NVME_CNS_FORMAT_NS; cns <= NSDK_NVME_CNS_CSI_FORMAT_NS; cns++)
+		NSDK_ASSERT_INT(of_format(cns, 0, 4), HOST_GENERIC(INVALID_FIELD));
+	NSDK_ASSERT_INT(of_format(NSDK_NVME_CNS_CSI_FORMAT_NS, 2, 0), HOST_GENERIC(INVALID_FIELD));
+}
+
+static void granularities(void)
+{
+	const struct nsdk_nvme_granularity_list *list;
+
+	start("size=4M");
+	list = page;
+	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_GRANULARITY_LIST, 0, page), 0);
+	NSDK_ASSERT_INT(list->attributes, 1);
+	NSDK_ASSERT_INT(list->last, 1);
+	NSDK_ASSERT_INT(list->entry[0].size, 512);
+	NSDK_ASSERT_INT(list->entry[1].capacity, 4096);
+	CU_ASSERT(is_zero(&list->entry[2], sizeof(list->entry[2])));
+}
+
+/* Zones, which a namespace has whole; and its own Identify for a format. */
+static void of_zones(void)
+{
+	const struct nsdk_nvme_granularity_list *list;
+
+	start("size=4M,zoned=1,zone=2M");
+	list = page;
+	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_GRANULARITY_LIST, 0, page), 0);
+	NSDK_ASSERT_INT(list->entry[0].size, 2 << 20);
+	NSDK_ASSERT_INT(list->entry[0].capacity, 2 << 20);
+	NSDK_ASSERT_INT(of_format(NSDK_NVME_CNS_CSI_FORMAT_NS, 2, 0), 0);
+	CU_ASSERT(!is_zero(page, HOST_PAGE));
+}
+
+static void uuids(void)
+{
+	const struct nsdk_nvme_uuid_list *list;
+
+	start("size=4M");
+	list = page;
+	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_UUID_LIST, 0, page), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		NSDK_ASSERT_INT(list->entry[i].association, 1 - i);
+		NSDK_ASSERT_INT(list->entry[i].uuid[6] >> 4, 8);
+		NSDK_ASSERT_INT(list->entry[i].uuid[8] >> 6, 2);
+	}
+	CU_ASSERT(is_zero(&list->entry[2], 125 * sizeof(list->entry[0])));
+	NSDK_ASSERT_INT(host_identify(NSDK_NVME_CNS_CTRLR, 0, page), 0);
+	NSDK_ASSERT_INT(((const struct nsdk_nvme_id_ctrl *)page)->ctratt, 0x280);
 }
 
 static const struct nsdk_unit_test tests[] = {
@@ -209,6 +294,10 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(full_namespace_list),
 	NSDK_UNIT_TEST(descriptors),
 	NSDK_UNIT_TEST(of_command_sets),
+	NSDK_UNIT_TEST(formats),
+	NSDK_UNIT_TEST(granularities),
+	NSDK_UNIT_TEST(of_zones),
+	NSDK_UNIT_TEST(uuids),
 	NSDK_UNIT_TEST(the_rest_is_refused),
 };
 
