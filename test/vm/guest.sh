@@ -217,8 +217,8 @@ perf()
 	status=$?
 	if [ $status -ne 0 ]; then
 		not_ok "$name" "nsdk perf $*: status $status, $(said)"
-	elif ! jq -e "all(.[]; .errors == 0 and .verify_errors == 0 and .ios > 0 and ($condition))" \
-		<(with_results "$WORK/perf.json") >/dev/null 2>"$WORK/err"; then
+	elif ! jq -e "$results | all(.[]; .errors == 0 and .verify_errors == 0 and .ios > 0 and ($condition))" \
+		"$WORK/perf.json" >/dev/null 2>"$WORK/err"; then
 		not_ok "$name" "nsdk perf $*: not ($condition) in $(jq -c . "$WORK/perf.json") $(said)"
 	else
 		ok "$name"
@@ -283,11 +283,8 @@ first_blocks()
 	dd if="/dev/$(disk_of "$1")" bs=64k count=1 iflag=direct status=none | md5sum
 }
 
-# An array of results; nsdk perf makes one for several devices only
-with_results()
-{
-	jq 'if type == "array" then . else [.] end' "$1"
-}
+# In jq's words: an array of results; nsdk perf makes one for several devices only
+results='(if type == "array" then . else [.] end)'
 
 # As nvme-cli says it; both sides go through the same program, so numbers and strings compare
 kernel_id_ctrl()

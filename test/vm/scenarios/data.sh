@@ -4,7 +4,7 @@
 # The two drivers agree about what is on a disk: data written by NSDK and read by the kernel's
 # driver is identical, and the other way round; at odd places, in pieces above and below a page.
 #
-# vm: --iommu=intel --nvme=size=64M --nvme=size=64M,logical_block_size=4096,physical_block_size=4096
+# vm: --iommu=intel --smp=1 --nvme=size=64M --nvme=size=64M,logical_block_size=4096,physical_block_size=4096
 # vm: --nvme=size=64M,mdts=1
 
 # shellcheck source=/dev/null

@@ -5,7 +5,7 @@
 # that were written. With a doorbell for each I/O, most of them need not reach the registers: the device
 # is still at the commands before.
 #
-# vm: --iommu=intel --nvme=size=64M,dbcs=on --nvme=size=64M,dbcs=off
+# vm: --iommu=intel --smp=1 --nvme=size=64M,dbcs=on --nvme=size=64M,dbcs=off
 # trace: pci_nvme_mmio_doorbell_*
 # timeout: 120
 

@@ -3,7 +3,7 @@
 #
 # An IOMMU that enforces snooping: the coherent path works, the no-snoop path is refused.
 #
-# vm: --iommu=intel-snoop-control
+# vm: --iommu=intel-snoop-control --smp=1
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/../guest.sh"

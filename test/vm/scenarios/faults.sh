@@ -4,7 +4,7 @@
 # What goes wrong on real machines: each case is one clear sentence and a non-zero status, and
 # everything is as before.
 #
-# vm: --iommu=intel --nvme --nvme --device=e1000e
+# vm: --iommu=intel --smp=1 --nvme --nvme --device=e1000e
 # timeout: 300
 
 # shellcheck source=/dev/null

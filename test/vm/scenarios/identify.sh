@@ -3,7 +3,7 @@
 #
 # Identify, list, bind and unbind against what the kernel's driver says of the same devices.
 #
-# vm: --iommu=intel --nvme=serial=NSDK-one,size=96M --nvme=logical_block_size=4096,physical_block_size=4096
+# vm: --iommu=intel --smp=1 --nvme=serial=NSDK-one,size=96M --nvme=logical_block_size=4096,physical_block_size=4096
 # vm: --nvme=mdts=1,max_ioqpairs=1 --device=e1000e
 
 # shellcheck source=/dev/null

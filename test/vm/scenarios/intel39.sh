@@ -3,7 +3,7 @@
 #
 # An IOMMU with 39 address bits: virtual addresses do not fit, so I/O addresses are allocated.
 #
-# vm: --iommu=intel-39
+# vm: --iommu=intel-39 --smp=1
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/../guest.sh"

@@ -3,7 +3,7 @@
 #
 # Every I/O command that QEMU's controller offers, on it; and payloads by SGLs, of which it takes any.
 #
-# vm: --iommu=intel --nvme=size=64M --nvme=size=64M,logical_block_size=4096,physical_block_size=4096
+# vm: --iommu=intel --smp=1 --nvme=size=64M --nvme=size=64M,logical_block_size=4096,physical_block_size=4096
 # vm: --nvme=size=64M,mdts=1 --nvme=size=0
 # vm: --drive=id=copies,size=64M --device=nvme-ns,bus=nvme3,drive=copies,nsid=1
 # timeout: 120

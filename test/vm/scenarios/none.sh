@@ -3,7 +3,7 @@
 #
 # No IOMMU: a device could write anywhere, so it is refused.
 #
-# vm: --iommu=none
+# vm: --iommu=none --smp=1
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/../guest.sh"

@@ -46,7 +46,7 @@ refuses "perf, more jobs than I/O queues" 1 'queue' \
 	nsdk perf $one_queue --rw=randread --numjobs=2 --number_ios=100
 perf "perf, two controllers at once on two lcores" '.ios == 800' \
 	$plain $second --rw=randrw --verify --cpus_allowed=0-1 --number_ios=800 --iodepth=8
-same "perf, two controllers: two results" 2 "$(with_results "$WORK/perf.json" | jq length)"
+same "perf, two controllers: two results" 2 "$(jq "${results:?} | length" "$WORK/perf.json")"
 # Asleep until the device's interrupt: while it lasts the kernel lists it.
 for how in iommufd type1; do
 	NSDK_IOMMU=$how perf "perf, interrupt mode, $how" \

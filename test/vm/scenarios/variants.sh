@@ -5,7 +5,7 @@
 # transfer limit without doorbell buffers but with a memory buffer, many namespaces, one namespace behind two
 # controllers, namespaces with metadata and with zones beside one without, and a persistent memory region.
 #
-# vm: --iommu=intel --mem=3G --hugepages=256
+# vm: --iommu=intel --smp=1 --mem=3G --hugepages=256
 # vm: --nvme=max_ioqpairs=1,mqes=7,cmb_size_mb=16,legacy-cmb=on
 # vm: --nvme=mdts=1,dbcs=off,cmb_size_mb=64,logical_block_size=4096,physical_block_size=4096
 # vm: --nvme=namespaces=256,size=512M,mqes=31

@@ -3,7 +3,7 @@
 #
 # virtio-iommu: no hardware information, and the verdict is known all the same.
 #
-# vm: --iommu=virtio
+# vm: --iommu=virtio --smp=1
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/../guest.sh"
