@@ -29,6 +29,7 @@ struct emu_cache_line {
 	uint64_t shown;         /* the CPU sees them because of a drop whose fence is yet to come */
 	uint64_t dropped_once;  /* since the CPU could see what was last written there */
 	uint64_t dropped_twice;
+	uint8_t owner_chars;
 	char owner[EMU_CACHE_OWNER_CHARS]; /* who wrote last */
 };
 
@@ -56,8 +57,13 @@ struct emu_cache_page {
 
 void emu_cache_live_line(uintptr_t va, uint64_t out[8]);
 bool emu_cache_live_is_zero(uintptr_t page_va);
-/* Replace a word if it still is @p old, so that a store of the application is never lost. */
-bool emu_cache_live_replace(uintptr_t va, uint64_t old, uint64_t value);
+/* The bytes of a line that differ from these, a bit each. */
+uint64_t emu_cache_live_differ(uintptr_t va, const uint8_t *with);
+/*
+ * Replace words that still are what was @p agreed on, so that a store of the application is never lost, and
+ * agree on them. @return of @p bytes those whose words were stored to.
+ */
+uint64_t emu_cache_live_refresh(uintptr_t va, uint8_t *agreed, const uint8_t *dram, uint64_t bytes);
 /* DMA that is snooped. Bytes appear in ascending order, the last aligned unit with release order. */
 void emu_cache_live_read(void *to, const void *from, size_t bytes);
 void emu_cache_live_write(void *to, const void *from, size_t bytes);
@@ -87,6 +93,7 @@ struct emu_cache_image *emu_cache_page_image(struct emu_cache_page *page);
 /* Who is at work, and what was reported for it last, so that a run of lines is kept as one. */
 struct emu_cache_actor {
 	const char *owner;
+	size_t owner_chars; /* what a line keeps of it; 0: not counted yet */
 	const char *operation;
 	enum nsdk_violation_kind last_kind;
 	uintptr_t last_va; /* 0: nothing yet */

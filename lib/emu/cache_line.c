@@ -26,19 +26,6 @@ static uint64_t bits(unsigned offset, unsigned bytes)
 	return (bytes >= 64 ? UINT64_MAX : ((uint64_t)1 << bytes) - 1) << offset;
 }
 
-/* The bytes that differ. */
-static uint64_t differ(const void *a, const void *b)
-{
-	const uint8_t *x = a, *y = b;
-	uint64_t mask = 0;
-
-	if (memcmp(a, b, NSDK_LINE_BYTES) == 0)
-		return 0;
-	for (unsigned i = 0; i < NSDK_LINE_BYTES; i++)
-		mask |= (uint64_t)(x[i] != y[i]) << i;
-	return mask;
-}
-
 static const char *missing_before_doorbell(const struct emu_cache_page *page, unsigned line,
 					   const char *sync)
 {
@@ -51,27 +38,29 @@ static const char *missing_before_doorbell(const struct emu_cache_page *page, un
 	return page->streamed & bit ? MISSING_DIRTY : sync;
 }
 
-bool emu_cache_line_is_dirty(const struct emu_cache_page *page, unsigned line)
+static uintptr_t va_of(const struct emu_cache_page *page, unsigned line)
 {
-	uint64_t live[8];
-
-	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
-	return memcmp(live, page->image->agreed + line * NSDK_LINE_BYTES, sizeof(live)) != 0;
+	return page->va + line * NSDK_LINE_BYTES;
 }
 
-void emu_cache_line_writeback(struct emu_cache_page *page, unsigned line,
-			      struct emu_cache_actor *actor)
+static uint64_t dirty_bytes(const struct emu_cache_page *page, unsigned line)
+{
+	return emu_cache_live_differ(va_of(page, line), page->image->agreed + line * NSDK_LINE_BYTES);
+}
+
+bool emu_cache_line_is_dirty(const struct emu_cache_page *page, unsigned line)
+{
+	return dirty_bytes(page, line) != 0;
+}
+
+/* Apart, as most lines are clean, and room on the stack is dear where sanitizers watch it. */
+__attribute__((noinline)) static void write_back(struct emu_cache_page *page, unsigned line, uint64_t dirty,
+						 struct emu_cache_actor *actor)
 {
 	struct emu_cache_image *image = page->image;
 	struct emu_cache_line *state = &image->lines[line];
-	uint8_t *dram = image->dram + line * NSDK_LINE_BYTES;
-	uint8_t *agreed = image->agreed + line * NSDK_LINE_BYTES;
-	uint64_t live[8], dirty;
+	uint64_t live[8];
 
-	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
-	dirty = differ(live, agreed);
-	if (!dirty)
-		return;
 	if (state->device) {
 		/* The whole line goes, so what the device wrote is lost, whichever bytes are dirty. */
 		if (dirty & state->device)
@@ -81,34 +70,31 @@ void emu_cache_line_writeback(struct emu_cache_page *page, unsigned line,
 			emu_cache_report(actor, state->owner, NSDK_VIOLATION_SHARED_LINE, page, line,
 					 MISSING_LINES);
 	}
-	memcpy(dram, live, sizeof(live));
-	memcpy(agreed, live, sizeof(live));
+	emu_cache_live_line(va_of(page, line), live);
+	memcpy(image->dram + line * NSDK_LINE_BYTES, live, sizeof(live));
+	memcpy(image->agreed + line * NSDK_LINE_BYTES, live, sizeof(live));
 	state->device = 0;
 	image->fresh &= ~((uint64_t)1 << line);
+}
+
+void emu_cache_line_writeback(struct emu_cache_page *page, unsigned line,
+			      struct emu_cache_actor *actor)
+{
+	uint64_t dirty = dirty_bytes(page, line);
+
+	if (dirty)
+		write_back(page, line, dirty, actor);
 }
 
 void emu_cache_line_refresh(struct emu_cache_page *page, unsigned line)
 {
 	struct emu_cache_line *state = &page->image->lines[line];
-	uintptr_t va = page->va + line * NSDK_LINE_BYTES;
 
-	if (!state->device)
-		return;
-	for (unsigned offset = 0; offset < NSDK_LINE_BYTES; offset += 8) {
-		uint8_t *dram = page->image->dram + line * NSDK_LINE_BYTES + offset;
-		uint8_t *agreed = page->image->agreed + line * NSDK_LINE_BYTES + offset;
-		uint64_t was, is;
-
-		memcpy(&was, agreed, 8);
-		memcpy(&is, dram, 8);
-		if (was != is) {
-			/* A word that the CPU stored to meanwhile stays as it is: it is dirty. */
-			if (!emu_cache_live_replace(va + offset, was, is))
-				continue;
-			memcpy(agreed, &is, 8);
-		}
-		state->device &= ~bits(offset, 8);
-	}
+	if (state->device)
+		state->device = emu_cache_live_refresh(va_of(page, line),
+						       page->image->agreed + line * NSDK_LINE_BYTES,
+						       page->image->dram + line * NSDK_LINE_BYTES,
+						       state->device);
 }
 
 void emu_cache_line_invalidate(struct emu_cache_page *page, unsigned line, bool acquired,
@@ -130,25 +116,34 @@ void emu_cache_line_read(struct emu_cache_page *page, unsigned line, unsigned of
 			 uint8_t *to, struct emu_cache_actor *actor)
 {
 	const uint8_t *dram = page->image->dram + line * NSDK_LINE_BYTES;
-	const uint8_t *agreed = page->image->agreed + line * NSDK_LINE_BYTES;
-	uint64_t live[8];
+	uint64_t dirty = dirty_bytes(page, line) & bits(offset, bytes);
 
-	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
-	if (differ(live, agreed) & differ(live, dram) & bits(offset, bytes))
+	if (dirty && (dirty & emu_cache_live_differ(va_of(page, line), dram)))
 		emu_cache_report(actor, actor->owner, NSDK_VIOLATION_STALE_DEVICE_READ, page, line,
 				 missing_before_doorbell(page, line, MISSING_TO_DEVICE));
 	memcpy(to, dram + offset, bytes);
+}
+
+/* Whether it was somebody else who wrote last. */
+static bool is_another_owner(struct emu_cache_line *state, struct emu_cache_actor *actor)
+{
+	if (actor->owner_chars == 0)
+		actor->owner_chars = strnlen(actor->owner, sizeof(state->owner) - 1);
+	if (state->owner_chars == actor->owner_chars &&
+	    memcmp(state->owner, actor->owner, actor->owner_chars) == 0)
+		return false;
+	state->owner_chars = (uint8_t)actor->owner_chars;
+	memcpy(state->owner, actor->owner, actor->owner_chars);
+	state->owner[actor->owner_chars] = '\0';
+	return true;
 }
 
 void emu_cache_line_write(struct emu_cache_page *page, unsigned line, unsigned offset,
 			  unsigned bytes, const uint8_t *from, struct emu_cache_actor *actor)
 {
 	struct emu_cache_line *state = &page->image->lines[line];
-	uint64_t live[8], dirty, written = bits(offset, bytes);
-	size_t owner_chars;
+	uint64_t dirty = dirty_bytes(page, line), written = bits(offset, bytes);
 
-	emu_cache_live_line(page->va + line * NSDK_LINE_BYTES, live);
-	dirty = differ(live, page->image->agreed + line * NSDK_LINE_BYTES);
 	/*
 	 * Dirty bytes beside the transfer are another owner's. Dirty bytes under it may yet do no
 	 * harm, if they are dropped with nobody looking; they are reported when they are written back.
@@ -162,13 +157,9 @@ void emu_cache_line_write(struct emu_cache_page *page, unsigned line, unsigned o
 	state->shown &= ~written;
 	state->dropped_once &= ~written;
 	state->dropped_twice &= ~written;
-	owner_chars = strnlen(actor->owner, sizeof(state->owner) - 1);
 	/* Another piece of a transfer that nobody has looked at yet is no other transfer. */
-	if (state->seen == state->writes || strlen(state->owner) != owner_chars ||
-	    memcmp(state->owner, actor->owner, owner_chars) != 0)
+	if (is_another_owner(state, actor) || state->seen == state->writes)
 		state->writes++;
-	memcpy(state->owner, actor->owner, owner_chars);
-	state->owner[owner_chars] = '\0';
 	if (dirty)
 		return;
 	/*
