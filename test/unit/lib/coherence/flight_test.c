@@ -21,10 +21,9 @@
 #include "lib/emu/emu_internal.h"
 #include "lib/env/thread.h"
 
-#define MIB ((size_t)1 << 20)
-#define BYTES (4 * MIB)
-/* Of many batches, one after the other: the least that is planned. */
-#define TIMED_BYTES MIB
+/* Many times what a crew or WBINVD is planned for at all, by the profile below. */
+#define PART ((size_t)256 << 10)
+#define BYTES (4 * PART)
 #define MAX_RANGES 64u
 #define PATIENCE_NS (60 * UINT64_C(1000000000))
 
@@ -36,6 +35,7 @@ static struct nsdk_cache_model *model;
 static uint8_t *memory;
 static uint8_t wanted[BYTES], seen[BYTES];
 static size_t large_bytes;     /* of the profile's last point */
+static size_t timed_bytes;     /* of many batches, one after the other */
 static uint64_t crew_large_ns; /* what it says that a crew takes for that */
 static cpu_set_t whole;
 
@@ -163,6 +163,7 @@ static void before(void)
 		nsdk_skip("CPUs 0 and 1 are needed");
 	memset(&way, 0, sizeof(way));
 	large_bytes = BYTES;
+	timed_bytes = PART;
 	crew_large_ns = 600 * 1000;
 	looks_left = 0;
 	loses_crew = false;
@@ -187,7 +188,7 @@ static void table(struct nsdk_profile *profile, enum nsdk_tune_what what, enum n
 	out->points[1] = (struct nsdk_tune_point){ large_bytes, large_ns, large_ns, large_ns };
 }
 
-/* From 64 KiB or so on the crew is better, from 1 MiB on WBINVD, if these have any costs at all. */
+/* From 32 KiB or so on the crew is better, from 64 KiB on WBINVD, if these have any costs at all. */
 static void make(const struct nsdk_flush_opts *opts, bool crew, bool wbinvd)
 {
 	struct nsdk_profile *profile;
@@ -294,24 +295,24 @@ static void a_large_batch_is_shared_and_arrives(void)
 	pin_to(0);
 	for (unsigned round = 0; round < 8; round++) {
 		store(0, BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, MIB, NSDK_DMA_TO_DEVICE);
-		nsdk_flush_batch_for_device(batch, memory + 2 * MIB, MIB, NSDK_DMA_FROM_DEVICE);
-		nsdk_flush_batch_for_device(batch, memory + MIB / 2, MIB, NSDK_DMA_TO_DEVICE);
+		nsdk_flush_batch_for_device(batch, memory, PART, NSDK_DMA_TO_DEVICE);
+		nsdk_flush_batch_for_device(batch, memory + 2 * PART, PART, NSDK_DMA_FROM_DEVICE);
+		nsdk_flush_batch_for_device(batch, memory + PART / 2, PART, NSDK_DMA_TO_DEVICE);
 		if (!nsdk_flush_batch_begin(batch)) {
 			waited = true;
 			CU_ASSERT_FALSE(nsdk_flush_batch_begin(batch));
 			arrive();
 		}
-		CU_ASSERT_TRUE(device_sees_it(0, MIB + MIB / 2));
+		CU_ASSERT_TRUE(device_sees_it(0, PART + PART / 2));
 		/* What the device writes is not overwritten later by a line that was left dirty. */
-		memset(wanted + 2 * MIB, 0xd0, MIB);
-		nsdk_cache_model_write(model, memory + 2 * MIB, wanted + 2 * MIB, MIB, false,
+		memset(wanted + 2 * PART, 0xd0, PART);
+		nsdk_cache_model_write(model, memory + 2 * PART, wanted + 2 * PART, PART, false,
 				       "emu:test");
-		nsdk_flush_batch_for_cpu(batch, memory + 2 * MIB, MIB, NSDK_DMA_FROM_DEVICE);
+		nsdk_flush_batch_for_cpu(batch, memory + 2 * PART, PART, NSDK_DMA_FROM_DEVICE);
 		if (!nsdk_flush_batch_begin(batch))
 			arrive();
-		nsdk_cache_model_consumed(model, memory + 2 * MIB, MIB, "emu:test");
-		CU_ASSERT_EQUAL(memcmp(memory + 2 * MIB, wanted + 2 * MIB, MIB), 0);
+		nsdk_cache_model_consumed(model, memory + 2 * PART, PART, "emu:test");
+		CU_ASSERT_EQUAL(memcmp(memory + 2 * PART, wanted + 2 * PART, PART), 0);
 	}
 	CU_ASSERT_TRUE(waited);
 	NSDK_ASSERT_INT((long)violations(), 0);
@@ -319,11 +320,11 @@ static void a_large_batch_is_shared_and_arrives(void)
 	NSDK_ASSERT_INT(status.flush_cpus, 1);
 	NSDK_ASSERT_INT((long)status.jobs, 16);
 	NSDK_ASSERT_INT((long)(status.lines_by_flush_cpus + status.lines_by_submitters),
-			(long)(8 * (5 * MIB / 2 + MIB) / 64));
+			(long)(8 * (5 * PART / 2 + PART) / 64));
 	CU_ASSERT_TRUE(status.lines_by_submitters > 0);
 	NSDK_ASSERT_INT((long)stats().batches_shared, 16);
-	NSDK_ASSERT_INT((long)stats().lines_written_back, (long)(8 * (MIB + MIB / 2) / 64));
-	NSDK_ASSERT_INT((long)stats().lines_invalidated, (long)(8 * 2 * MIB / 64 + BYTES / 64));
+	NSDK_ASSERT_INT((long)stats().lines_written_back, (long)(8 * (PART + PART / 2) / 64));
+	NSDK_ASSERT_INT((long)stats().lines_invalidated, (long)(8 * 2 * PART / 64 + BYTES / 64));
 	unmake();
 }
 
@@ -344,26 +345,26 @@ static void a_small_batch_is_done_at_once(void)
 static void what_comes_meanwhile_is_the_next_batch(void)
 {
 	make(&with_crew, true, false);
-	store(0, 3 * MIB, 1);
-	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	store(0, 3 * PART, 1);
+	nsdk_flush_batch_for_device(batch, memory, 2 * PART, NSDK_DMA_TO_DEVICE);
 	(void)nsdk_flush_batch_begin(batch);
-	nsdk_flush_batch_for_device(batch, memory + 2 * MIB, MIB, NSDK_DMA_TO_DEVICE);
+	nsdk_flush_batch_for_device(batch, memory + 2 * PART, PART, NSDK_DMA_TO_DEVICE);
 	arrive();
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	/* The second by a commit, which waits. */
 	nsdk_flush_batch_commit(batch);
-	CU_ASSERT_TRUE(device_sees_it(2 * MIB, MIB));
+	CU_ASSERT_TRUE(device_sees_it(2 * PART, PART));
 	/* A commit while one is under way waits for both. */
-	store(0, 3 * MIB, 2);
-	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	store(0, 3 * PART, 2);
+	nsdk_flush_batch_for_device(batch, memory, 2 * PART, NSDK_DMA_TO_DEVICE);
 	(void)nsdk_flush_batch_begin(batch);
-	nsdk_flush_batch_for_device(batch, memory + 2 * MIB, 4096, NSDK_DMA_TO_DEVICE);
+	nsdk_flush_batch_for_device(batch, memory + 2 * PART, 4096, NSDK_DMA_TO_DEVICE);
 	nsdk_flush_batch_commit(batch);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB + 4096));
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART + 4096));
 	NSDK_ASSERT_INT((long)violations(), 0);
 	/* And an end waits, too. */
-	store(0, 2 * MIB, 3);
-	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	store(0, 2 * PART, 3);
+	nsdk_flush_batch_for_device(batch, memory, 2 * PART, NSDK_DMA_TO_DEVICE);
 	(void)nsdk_flush_batch_begin(batch);
 	unmake();
 }
@@ -374,30 +375,31 @@ static void a_full_list_is_no_harm(void)
 	make(&with_crew, true, false);
 	store(0, BYTES, 7);
 	for (unsigned i = 0; i < 3 * MAX_RANGES; i++)
-		nsdk_flush_batch_for_device(batch, memory + (size_t)i * 16384, 12288,
+		nsdk_flush_batch_for_device(batch, memory + (size_t)i * 4096, 3072,
 					    i % 3 ? NSDK_DMA_TO_DEVICE : NSDK_DMA_BIDIRECTIONAL);
 	if (!nsdk_flush_batch_begin(batch))
 		arrive();
 	for (unsigned i = 0; i < 3 * MAX_RANGES; i++)
-		CU_ASSERT_TRUE(device_sees_it((size_t)i * 16384, 12288));
+		CU_ASSERT_TRUE(device_sees_it((size_t)i * 4096, 3072));
 	NSDK_ASSERT_INT((long)violations(), 0);
 	unmake();
 }
 
 /*
  * One large batch after the other, each right. Lines alone look at the clock when they begin and when they
- * end, the crew at least once in between, so by that clock it takes twice as long, whatever it does.
+ * end, the crew at least once in between, so by that clock it takes twice as long, whatever it does and
+ * however often it looks while it waits: the clock goes on twice, not once for each look.
  */
 static void send_timed(unsigned count)
 {
 	for (unsigned round = 0; round < count; round++) {
-		store(0, TIMED_BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, TIMED_BYTES, NSDK_DMA_TO_DEVICE);
+		store(0, timed_bytes, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, timed_bytes, NSDK_DMA_TO_DEVICE);
 		look_ns = 100000;
-		looks_left = 3;
+		looks_left = 2;
 		nsdk_flush_batch_commit(batch);
 		looks_left = 0;
-		CU_ASSERT_TRUE(device_sees_it(0, TIMED_BYTES));
+		CU_ASSERT_TRUE(device_sees_it(0, timed_bytes));
 	}
 	NSDK_ASSERT_INT((long)violations(), 0);
 }
@@ -406,7 +408,7 @@ static void a_crew_that_is_slow_is_left_but_for_tries(void)
 {
 	uint64_t shared, tried;
 
-	large_bytes = TIMED_BYTES;
+	large_bytes = timed_bytes;
 	make(&with_crew, true, false);
 	pin_to(0);
 	send_timed(1);
@@ -427,7 +429,7 @@ static void a_crew_that_is_slow_is_left_but_for_tries(void)
 /* What is left of a crew that lost somebody may well be as fast as it was. */
 static void a_crew_that_lost_somebody_is_not_judged_by_that(void)
 {
-	large_bytes = TIMED_BYTES;
+	large_bytes = timed_bytes;
 	make(&with_crew, true, false);
 	pin_to(0);
 	loses_crew = true;
@@ -439,11 +441,18 @@ static void a_crew_that_lost_somebody_is_not_judged_by_that(void)
 	unmake();
 }
 
+/* Such a profile gives no size from which on anything is planned; then that is 1 MiB. */
+static void speak_against_the_crew(void)
+{
+	crew_large_ns = 1100 * 1000;
+	timed_bytes = BYTES;
+}
+
 /* A profile that sees no use in the crew is not the last word on it. */
 static void what_the_profile_is_against_is_tried_too(void)
 {
-	crew_large_ns = 1100 * 1000;
-	large_bytes = TIMED_BYTES;
+	speak_against_the_crew();
+	large_bytes = timed_bytes;
 	make(&with_crew, true, false);
 	pin_to(0);
 	send_timed(40);
@@ -460,20 +469,20 @@ static const struct nsdk_flush_opts patient = {
 /* The reactor comes by once a millisecond, and a flush lcore is not to blame for that. */
 static void a_reactor_that_was_away_blames_nobody(void)
 {
-	large_bytes = TIMED_BYTES;
+	large_bytes = timed_bytes;
 	make(&patient, true, false);
 	pin_to(0);
 	for (unsigned round = 0; round < 12; round++) {
 		bool arrived;
 
-		store(0, TIMED_BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, TIMED_BYTES, NSDK_DMA_TO_DEVICE);
+		store(0, timed_bytes, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, timed_bytes, NSDK_DMA_TO_DEVICE);
 		arrived = nsdk_flush_batch_begin(batch);
 		while (!arrived) {
 			still_ns += 1000000;
 			arrived = nsdk_flush_batch_poll(batch);
 		}
-		CU_ASSERT_TRUE(device_sees_it(0, TIMED_BYTES));
+		CU_ASSERT_TRUE(device_sees_it(0, timed_bytes));
 	}
 	NSDK_ASSERT_INT((long)stats().batches_shared, 12);
 	NSDK_ASSERT_INT((long)stats().batches_tried, 0);
@@ -485,7 +494,7 @@ static void what_is_polled_is_learned_from(void)
 {
 	unsigned alone = 0;
 
-	large_bytes = TIMED_BYTES;
+	large_bytes = timed_bytes;
 	make(&patient, true, false);
 	pin_to(0);
 	look_ns = 20000;
@@ -493,8 +502,8 @@ static void what_is_polled_is_learned_from(void)
 		uint64_t shared = stats().batches_shared;
 		bool arrived;
 
-		store(0, TIMED_BYTES, (uint8_t)(round + 1));
-		nsdk_flush_batch_for_device(batch, memory, TIMED_BYTES, NSDK_DMA_TO_DEVICE);
+		store(0, timed_bytes, (uint8_t)(round + 1));
+		nsdk_flush_batch_for_device(batch, memory, timed_bytes, NSDK_DMA_TO_DEVICE);
 		looks_left = 1;
 		arrived = nsdk_flush_batch_begin(batch);
 		while (!arrived) {
@@ -503,7 +512,7 @@ static void what_is_polled_is_learned_from(void)
 			arrived = nsdk_flush_batch_poll(batch);
 		}
 		looks_left = 0;
-		CU_ASSERT_TRUE(device_sees_it(0, TIMED_BYTES));
+		CU_ASSERT_TRUE(device_sees_it(0, timed_bytes));
 		alone += stats().batches_shared == shared;
 		/* The first that was not shared was a try, and the only one so far. */
 		if (alone == 1 && stats().batches_shared == shared)
@@ -537,7 +546,7 @@ static void let_crew_go(void)
 /* Many batches, for none of which the crew has room; none is shared or a try. */
 static void send_without_room(void)
 {
-	large_bytes = TIMED_BYTES;
+	large_bytes = timed_bytes;
 	make(&with_crew, true, false);
 	pin_to(0);
 	keep_crew_busy();
@@ -559,7 +568,7 @@ static void a_crew_without_room_is_not_judged(void)
 
 static void a_try_that_was_not_made_is_not_counted(void)
 {
-	crew_large_ns = 1100 * 1000;
+	speak_against_the_crew();
 	send_without_room();
 	/* It is due still. */
 	send_timed(1);
@@ -605,9 +614,9 @@ static void wbinvd_runs_on_who_stored_and_nowhere_else(void)
 	CU_ASSERT_TRUE(status.wbinvd_open);
 	forget_runs();
 	before_0 = nsdk_flush_wbinvd_on(0);
-	store(0, 2 * MIB, 1);
-	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	store(0, 2 * PART, 1);
+	send_to_device(0, 2 * PART, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT(runs_on(0), 0);
 	NSDK_ASSERT_INT(runs_on(1), 1);
 	NSDK_ASSERT_INT((long)(nsdk_flush_wbinvd_on(0) - before_0), 0);
@@ -616,10 +625,10 @@ static void wbinvd_runs_on_who_stored_and_nowhere_else(void)
 
 	/* Another CPU has stored to part of it. */
 	pin_to(0);
-	store(MIB, 64, 2);
+	store(PART, 64, 2);
 	pin_to(1);
-	send_to_device(0, 2 * MIB, NSDK_DMA_FROM_DEVICE);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	send_to_device(0, 2 * PART, NSDK_DMA_FROM_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT(runs_on(0), 1);
 	NSDK_ASSERT_INT(runs_on(1), 2);
 	NSDK_ASSERT_INT((long)stats().wbinvd, 3);
@@ -646,18 +655,18 @@ static void who_is_not_known_is_not_guessed(void)
 	make(&with_wbinvd, false, true);
 	pin_to(0);
 	forget_runs();
-	store(0, 2 * MIB, 1);
+	store(0, 2 * PART, 1);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, store_unregistered, NULL), 0);
 	pthread_join(thread, NULL);
-	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	send_to_device(0, 2 * PART, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT(runs_on(0) + runs_on(1), 0);
-	CU_ASSERT_TRUE(stats().lines_written_back >= 2 * MIB / 64);
+	CU_ASSERT_TRUE(stats().lines_written_back >= 2 * PART / 64);
 	/* Nor who hands it over, if that is somebody unknown. */
 	nsdk_thread_unregister();
-	store(2 * MIB, 2 * MIB, 2);
-	send_to_device(2 * MIB, 2 * MIB, NSDK_DMA_TO_DEVICE);
-	CU_ASSERT_TRUE(device_sees_it(2 * MIB, 2 * MIB));
+	store(2 * PART, 2 * PART, 2);
+	send_to_device(2 * PART, 2 * PART, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(2 * PART, 2 * PART));
 	NSDK_ASSERT_INT(runs_on(0) + runs_on(1), 0);
 	NSDK_ASSERT_INT((long)violations(), 0);
 	unmake();
@@ -668,15 +677,15 @@ static void what_is_taken_back_is_never_left_to_wbinvd(void)
 	make(&with_wbinvd, false, true);
 	pin_to(0);
 	forget_runs();
-	store(0, 2 * MIB, 1);
-	send_to_device(0, 2 * MIB, NSDK_DMA_FROM_DEVICE);
+	store(0, 2 * PART, 1);
+	send_to_device(0, 2 * PART, NSDK_DMA_FROM_DEVICE);
 	NSDK_ASSERT_INT(runs_on(0), 1);
-	memset(wanted, 0xd1, 2 * MIB);
-	nsdk_cache_model_write(model, memory, wanted, 2 * MIB, false, "emu:test");
-	nsdk_flush_batch_for_cpu(batch, memory, 2 * MIB, NSDK_DMA_FROM_DEVICE);
+	memset(wanted, 0xd1, 2 * PART);
+	nsdk_cache_model_write(model, memory, wanted, 2 * PART, false, "emu:test");
+	nsdk_flush_batch_for_cpu(batch, memory, 2 * PART, NSDK_DMA_FROM_DEVICE);
 	CU_ASSERT_TRUE(nsdk_flush_batch_begin(batch));
-	nsdk_cache_model_consumed(model, memory, 2 * MIB, "emu:test");
-	CU_ASSERT_EQUAL(memcmp(memory, wanted, 2 * MIB), 0);
+	nsdk_cache_model_consumed(model, memory, 2 * PART, "emu:test");
+	CU_ASSERT_EQUAL(memcmp(memory, wanted, 2 * PART), 0);
 	NSDK_ASSERT_INT(runs_on(0), 1);
 	NSDK_ASSERT_INT((long)violations(), 0);
 	unmake();
@@ -698,9 +707,9 @@ static void who_is_no_proof_does_not_use_the_gate(void)
 	nsdk_coherence_set_shadow(coh, &shadow);
 	CU_ASSERT_EQUAL_FATAL(nsdk_flush_batch_create(coh, MAX_RANGES, &batch), 0);
 	forget_runs();
-	store(0, 2 * MIB, 1);
-	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	store(0, 2 * PART, 1);
+	send_to_device(0, 2 * PART, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT(runs_on(0) + runs_on(1), 0);
 	NSDK_ASSERT_INT((long)violations(), 0);
 	nsdk_coherence_destroy(other_coh);
@@ -721,9 +730,9 @@ static void over_the_budget_it_is_lines(void)
 	for (unsigned i = 0; i < 4; i++) {
 		if (i == 3)
 			still_ns += 1000000000;
-		store(0, 2 * MIB, (uint8_t)(i + 1));
-		send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
-		CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+		store(0, 2 * PART, (uint8_t)(i + 1));
+		send_to_device(0, 2 * PART, NSDK_DMA_TO_DEVICE);
+		CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 		NSDK_ASSERT_INT(runs_on(0), i == 3 ? 2 : 1);
 	}
 	nsdk_flush_status(&status);
@@ -741,13 +750,13 @@ static void fails_and_is_lines(enum nsdk_dma_dir dir)
 	make(&with_wbinvd, false, true);
 	pin_to(0);
 	way.error = -EIO;
-	store(0, 2 * MIB, 5);
-	send_to_device(0, 2 * MIB, dir);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	store(0, 2 * PART, 5);
+	send_to_device(0, 2 * PART, dir);
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT((long)stats().wbinvd, 0);
-	NSDK_ASSERT_INT((long)stats().lines_written_back, written ? (long)(2 * MIB / 64) : 0);
+	NSDK_ASSERT_INT((long)stats().lines_written_back, written ? (long)(2 * PART / 64) : 0);
 	NSDK_ASSERT_INT((long)stats().lines_invalidated,
-			(long)((written ? 0 : 2 * MIB / 64) + BYTES / 64));
+			(long)((written ? 0 : 2 * PART / 64) + BYTES / 64));
 	nsdk_flush_status(&status);
 	CU_ASSERT_FALSE(status.wbinvd_open);
 	NSDK_ASSERT_INT((long)status.wbinvd_failed, 1);
@@ -772,18 +781,18 @@ static void a_slow_wbinvd_is_waited_for(void)
 	pin_to(0);
 	way.slow_us = 50000;
 	forget_runs();
-	store(0, 2 * MIB, 1);
-	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	store(0, 2 * PART, 1);
+	nsdk_flush_batch_for_device(batch, memory, 2 * PART, NSDK_DMA_TO_DEVICE);
 	CU_ASSERT_FALSE(nsdk_flush_batch_begin(batch));
 	nsdk_flush_batch_commit(batch);
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT(runs_on(0), 1);
-	store(0, 2 * MIB, 2);
-	nsdk_flush_batch_for_device(batch, memory, 2 * MIB, NSDK_DMA_TO_DEVICE);
+	store(0, 2 * PART, 2);
+	nsdk_flush_batch_for_device(batch, memory, 2 * PART, NSDK_DMA_TO_DEVICE);
 	CU_ASSERT_FALSE(nsdk_flush_batch_begin(batch));
 	nsdk_flush_batch_destroy(batch);
 	batch = NULL;
-	CU_ASSERT_TRUE(device_sees_it(0, 2 * MIB));
+	CU_ASSERT_TRUE(device_sees_it(0, 2 * PART));
 	NSDK_ASSERT_INT((long)violations(), 0);
 	way.slow_us = 0;
 	unmake();
@@ -795,9 +804,9 @@ static void the_model_shows_a_wbinvd_that_was_skipped(void)
 	make(&with_wbinvd, false, true);
 	pin_to(0);
 	way.does_nothing = true;
-	store(0, 2 * MIB, 6);
-	send_to_device(0, 2 * MIB, NSDK_DMA_TO_DEVICE);
-	CU_ASSERT_FALSE(device_sees_it(0, 2 * MIB));
+	store(0, 2 * PART, 6);
+	send_to_device(0, 2 * PART, NSDK_DMA_TO_DEVICE);
+	CU_ASSERT_FALSE(device_sees_it(0, 2 * PART));
 	CU_ASSERT_TRUE(violations() > 0);
 	nsdk_unit_log_clear();
 	unmake();
