@@ -99,14 +99,18 @@ int nvme_status(struct nvme_run *run, const char *what, const struct nsdk_nvme_c
 {
 	if (nsdk_nvme_cpl_ok(cpl))
 		return TOOL_DONE;
-	tool_say("%s: %s failed: %s (0x%x)", nvme_name(run), what,
-		 nsdk_nvme_status_text(cpl->status), cpl->status >> 1);
+	/* It may be what came of a controller that the driver took out, or of a command that was late. */
+	if (!tool_said((cpl->status >> 1 & 0x7ff) == NSDK_NVME_SC_ABORT_REQUESTED ? NSDK_LOG_WARN :
+										   NSDK_LOG_ERROR))
+		tool_say("%s: %s failed: %s (0x%x)", nvme_name(run), what,
+			 nsdk_nvme_status_text(cpl->status), cpl->status >> 1);
 	return TOOL_FAILED;
 }
 
-/* What the driver refused without a word. */
-static int refused(struct nvme_run *run, const char *what, int err)
+int nvme_failed(struct nvme_run *run, const char *what, int err)
 {
+	if (tool_said(NSDK_LOG_ERROR))
+		return TOOL_FAILED;
 	switch (err) {
 	case -EPERM:
 		tool_say("%s: %s would break the driver that sends it, so it is not sent",
@@ -117,11 +121,16 @@ static int refused(struct nvme_run *run, const char *what, int err)
 			 "way that the last two bits of the opcode say", nvme_name(run), what,
 			 nsdk_nvme_ctrlr_max_transfer_bytes(run->ctrlr));
 		break;
-	case -ENOTSUP:
-		tool_say("%s: the controller gives log pages from their beginning and in one piece only",
-			 nvme_name(run));
+	case -EOPNOTSUPP:
+		tool_say("%s: the controller does not offer %s", nvme_name(run), what);
 		break;
-	default: /* said by whoever found it */
+	case -ENOMEM:
+		tool_say("%s: no memory for %s", nvme_name(run), what);
+		break;
+	default:
+		/* That a controller is late is a warning, as what is done about it may help. */
+		if (!tool_said(NSDK_LOG_WARN))
+			tool_say("%s: %s could not be done: %s", nvme_name(run), what, strerror(-err));
 		break;
 	}
 	return TOOL_FAILED;
@@ -138,17 +147,29 @@ int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data,
 		cpl = &own;
 	err = nsdk_nvme_admin_sync(run->ctrlr, cmd, data, bytes, nsdk_nvme_opcode_dir(cmd->opcode),
 				   nvme_timeout_ns(run), cpl);
-	return err ? refused(run, what, err) : nvme_status(run, what, cpl);
+	return err ? nvme_failed(run, what, err) : nvme_status(run, what, cpl);
+}
+
+int nvme_log_done(struct nvme_run *run, uint8_t lid, int err, const struct nsdk_nvme_cpl *cpl)
+{
+	char what[40];
+
+	/* Which ones are longer than the controller lets them be read, the driver leaves to us to say. */
+	if (err == -EOPNOTSUPP && !tool_said(NSDK_LOG_ERROR)) {
+		tool_say("%s: the controller gives log pages from their beginning and in one piece only",
+			 nvme_name(run));
+		return TOOL_FAILED;
+	}
+	snprintf(what, sizeof(what), "Get Log Page %02xh", lid);
+	return err ? nvme_failed(run, what, err) : nvme_status(run, what, cpl);
 }
 
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes)
 {
 	struct nsdk_nvme_cpl cpl = { 0 };
-	char what[40];
 	int err = nsdk_nvme_get_log(run->ctrlr, opts, data, bytes, &cpl);
 
-	snprintf(what, sizeof(what), "Get Log Page %02xh", opts->lid);
-	return err ? refused(run, what, err) : nvme_status(run, what, &cpl);
+	return nvme_log_done(run, opts->lid, err, &cpl);
 }
 
 uint32_t nvme_nsid_or_all(const struct nvme_run *run)

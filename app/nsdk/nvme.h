@@ -138,6 +138,14 @@ int nvme_do_io(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct nvme_io *io
 bool nvme_identify(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status);
 /* The same of a log page. */
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes);
+/*
+ * Something was not done, as an errno has it. Whoever found that has said so, or it is said here.
+ * @param what  it, in words.
+ * @return TOOL_FAILED.
+ */
+int nvme_failed(struct nvme_run *run, const char *what, int err);
+/* The same of a log page, or of its error status, if it ended with one. @return an exit status. */
+int nvme_log_done(struct nvme_run *run, uint8_t lid, int err, const struct nsdk_nvme_cpl *cpl);
 /* Say that a command ended with an error status, if it did. */
 int nvme_status(struct nvme_run *run, const char *what, const struct nsdk_nvme_cpl *cpl);
 

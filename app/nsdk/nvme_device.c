@@ -79,12 +79,13 @@ static int run_download(struct nvme_run *run)
 		goto free_image;
 	}
 	err = nsdk_nvme_fw_download(run->ctrlr, image, bytes, (size_t)run->v.chunk.number, &cpl);
-	if (err == -EINVAL)
+	if (err == -EINVAL && run->v.chunk.given) {
 		tool_say("--xfer=%s is above the controller's largest transfer, %zu bytes",
 			 run->v.chunk.text, nsdk_nvme_ctrlr_max_transfer_bytes(run->ctrlr));
-	if (err)
 		goto free_image;
-	status = nvme_status(run, "Firmware Image Download", &cpl);
+	}
+	status = err ? nvme_failed(run, "Firmware Image Download", err) :
+		       nvme_status(run, "Firmware Image Download", &cpl);
 	if (status == TOOL_DONE) {
 		printf("Firmware download success\n");
 		if (run->v.action.given)

@@ -91,15 +91,6 @@ static int show_raw(struct nvme_run *run, uint8_t lid, uint8_t lsp, uint16_t end
 	return status;
 }
 
-/* What the driver has not said. */
-static int failed(struct nvme_run *run, uint8_t lid, int err, const struct nsdk_nvme_cpl *cpl)
-{
-	char what[40];
-
-	snprintf(what, sizeof(what), "Get Log Page %02xh", lid);
-	return err ? TOOL_FAILED : nvme_status(run, what, cpl);
-}
-
 /* ---- configs ---- */
 
 static struct json_object *json_config(const struct nsdk_nvme_fdp_config *config)
@@ -163,7 +154,7 @@ static int run_configs(struct nvme_run *run)
 		return TOOL_FAILED;
 	/* Checked, whether or not it is shown as bytes then. */
 	err = nsdk_nvme_fdp_configs(run->ctrlr, endgid, &configs, &count, &cpl);
-	status = failed(run, lid, err, &cpl);
+	status = nvme_log_done(run, lid, err, &cpl);
 	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		status = nvme_log(run, &opts, &header, sizeof(header));
 		/* This one nobody has checked. */
@@ -228,7 +219,7 @@ static int run_usage(struct nvme_run *run)
 	if (endgid == 0)
 		return TOOL_FAILED;
 	err = nsdk_nvme_fdp_usage(run->ctrlr, endgid, &usage, &count, &cpl);
-	status = failed(run, lid, err, &cpl);
+	status = nvme_log_done(run, lid, err, &cpl);
 	if (status == TOOL_DONE && nvme_wants_bytes(run)) {
 		status = show_raw(run, lid, 0, endgid, sizeof(struct nsdk_nvme_fdp_usage_header) +
 						       (size_t)count * NSDK_NVME_FDP_USAGE_DESC_BYTES);
@@ -286,7 +277,7 @@ static int run_stats(struct nvme_run *run)
 	if (endgid == 0)
 		return TOOL_FAILED;
 	err = nsdk_nvme_fdp_stats(run->ctrlr, endgid, &stats, &cpl);
-	status = failed(run, NSDK_NVME_LOG_FDP_STATS, err, &cpl);
+	status = nvme_log_done(run, NSDK_NVME_LOG_FDP_STATS, err, &cpl);
 	if (status != TOOL_DONE)
 		return status;
 	if (nvme_wants_bytes(run))
@@ -374,7 +365,7 @@ static int run_events(struct nvme_run *run)
 	if (endgid == 0)
 		return TOOL_FAILED;
 	err = nsdk_nvme_fdp_events(run->ctrlr, endgid, run->v.host, events, &count, &cpl);
-	status = failed(run, lid, err, &cpl);
+	status = nvme_log_done(run, lid, err, &cpl);
 	if (status != TOOL_DONE)
 		return status;
 	if (nvme_wants_bytes(run))
@@ -438,6 +429,8 @@ static uint8_t *read_status(struct nvme_run *run, struct nsdk_nvme_ns *ns, size_
 		if (err == -ENOSPC)
 			tool_say("%s: the placement identifiers of namespace %u have become more while they were "
 				 "read; read them again", nvme_name(run), nsdk_nvme_ns_id(ns));
+		else
+			nvme_failed(run, "the status of the reclaim unit handles", err);
 	}
 	free(data);
 	return NULL;
@@ -590,7 +583,7 @@ static int run_set_events(struct nvme_run *run)
 		types[i] = (uint8_t)list[i];
 	err = nsdk_nvme_fdp_set_events(ns, (uint16_t)run->v.handle.number, types, count, run->v.enable,
 				       run->v.save, &cpl);
-	status = err ? TOOL_FAILED : nvme_status(run, "Set Features", &cpl);
+	status = err ? nvme_failed(run, "Set Features", err) : nvme_status(run, "Set Features", &cpl);
 	if (status == TOOL_DONE)
 		printf("set-events: Success\n");
 	return status;
@@ -624,6 +617,7 @@ static int run_feature(struct nvme_run *run)
 {
 	uint16_t endgid = endgid_of(run);
 	bool sets = run->v.conf.given || run->v.disable, on = run->v.conf.given;
+	const char *what = sets ? "Set Features" : "Get Features";
 	uint8_t index = (uint8_t)run->v.conf.number;
 	struct nsdk_nvme_cpl cpl = { 0 };
 	int err, status;
@@ -632,7 +626,7 @@ static int run_feature(struct nvme_run *run)
 		return TOOL_FAILED;
 	err = sets ? nsdk_nvme_fdp_set(run->ctrlr, endgid, on, index, &cpl) :
 		     nsdk_nvme_fdp_get(run->ctrlr, endgid, &on, &index, &cpl);
-	status = err ? TOOL_FAILED : nvme_status(run, sets ? "Set Features" : "Get Features", &cpl);
+	status = err ? nvme_failed(run, what, err) : nvme_status(run, what, &cpl);
 	if (status != TOOL_DONE)
 		return status;
 	if (sets)

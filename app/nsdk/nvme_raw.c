@@ -168,10 +168,12 @@ static void io_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
 /* Why the driver did not take a command, where it has not said so itself. */
 static void say_refusal(struct nvme_run *run, struct nsdk_nvme_ns *ns, const char *what, int err)
 {
+	if (tool_said(NSDK_LOG_ERROR))
+		return;
 	if (err == -EOPNOTSUPP && ns != NULL)
 		tool_say("%s: the controller does not offer %s, or not like that, for namespace %u",
 			 nvme_name(run), what, nsdk_nvme_ns_id(ns));
-	else if (err != -EPERM)
+	else
 		tool_say("%s: %s cannot be sent like that: %s", nvme_name(run), what, strerror(-err));
 }
 
@@ -229,11 +231,9 @@ static int issue_raw(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct n
 		     nsdk_nvme_cb cb, void *ctx)
 {
 	const struct nsdk_nvme_cmd *cmd = io->args;
-	/* Whole lines: what the buffer has. */
-	int err = nsdk_nvme_io_passthru(ns, qp, cmd, buf, (io->bytes + 63) / 64 * 64, io->dir, cb, ctx);
 
-	/* That metadata has no place, the driver has said; that there are flags it does not take, not. */
-	return err == -EPERM && cmd->flags ? -EACCES : err;
+	/* Whole lines: what the buffer has. */
+	return nsdk_nvme_io_passthru(ns, qp, cmd, buf, (io->bytes + 63) / 64 * 64, io->dir, cb, ctx);
 }
 
 int nvme_send_io(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,

@@ -20,6 +20,7 @@
 #include "nvme.h"
 
 struct rw {
+	struct nvme_run *run;
 	uint8_t opcode;
 	bool ext; /* more is said than a plain read or write says */
 	uint64_t slba;
@@ -51,6 +52,15 @@ static int issue(const struct nvme_io *io, struct nsdk_nvme_ns *ns, struct nsdk_
 
 	if (!rw->ext)
 		return issue_plain(rw, ns, qp, buf, cb, ctx);
+	if (more.dtype == NSDK_NVME_DIRECTIVE_PLACEMENT) {
+		struct nsdk_nvme_cpl cpl = { 0 };
+		int err = nsdk_nvme_placement_learn(ns, qp, &cpl);
+
+		if (!err && nvme_status(rw->run, "I/O Management Receive", &cpl) != TOOL_DONE)
+			err = -EIO;
+		if (err)
+			return err;
+	}
 	if (rw->metadata_bytes)
 		more.metadata = (uint8_t *)buf + (io->bytes - rw->metadata_bytes);
 	if (rw->opcode == NSDK_NVME_NVM_READ)
@@ -202,7 +212,7 @@ free_buf:
 
 static int run_rw(struct nvme_run *run, uint8_t opcode)
 {
-	struct rw rw = { .opcode = opcode };
+	struct rw rw = { .run = run, .opcode = opcode };
 	struct nsdk_nvme_ns *ns = nvme_ns(run);
 	int status = ns != NULL ? make(run, ns, &rw) : TOOL_FAILED;
 

@@ -320,7 +320,7 @@ static int show_zones(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct show
 		tool_say("%s: the zones were not reported within %llu s", nvme_name(run),
 			 REPORT_TIMEOUT_NS / 1000000000);
 	else
-		status = err ? TOOL_FAILED : TOOL_DONE;
+		status = err ? nvme_failed(run, "the report of zones", err) : TOOL_DONE;
 	/* From here on the device does not touch the buffer. */
 	if (nsdk_nvme_qpair_destroy(qp) != 0)
 		status = TOOL_FAILED;

@@ -13,6 +13,7 @@
 
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
 static char status_line[256];
+static enum nsdk_log_level worst = NSDK_LOG_DEBUG; /* of all that was said */
 static bool capturing;
 static char captured[512];
 
@@ -29,9 +30,12 @@ static void status_draw(void)
 	fflush(stderr);
 }
 
-static void say_line(const char *prefix, const char *sentence, const char *suffix)
+static void say_line(const char *prefix, const char *sentence, const char *suffix,
+		     enum nsdk_log_level level)
 {
 	pthread_mutex_lock(&say_lock);
+	if (level < worst)
+		worst = level;
 	status_clear();
 	fprintf(stderr, "%s: %s%s\n", prefix, sentence, suffix);
 	status_draw();
@@ -46,7 +50,7 @@ void tool_say(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
-	say_line("nsdk", sentence, "");
+	say_line("nsdk", sentence, "", NSDK_LOG_ERROR);
 }
 
 void tool_say_line(const char *text)
@@ -70,7 +74,7 @@ int tool_usage(const struct tool_command *command, const char *format, ...)
 		snprintf(hint, sizeof(hint), " (see 'nsdk %s --help')", command->name);
 	else
 		snprintf(hint, sizeof(hint), " (see 'nsdk --help')");
-	say_line("nsdk", sentence, hint);
+	say_line("nsdk", sentence, hint, NSDK_LOG_ERROR);
 	return TOOL_USAGE;
 }
 
@@ -103,14 +107,27 @@ static void log_sink(void *ctx, enum nsdk_log_level level, const char *room, con
 		char prefix[64];
 
 		snprintf(prefix, sizeof(prefix), "nsdk: %s", room);
-		say_line(prefix, message, "");
+		say_line(prefix, message, "", level);
 		return;
 	}
-	say_line("nsdk", message, "");
+	say_line("nsdk", message, "", level);
+}
+
+bool tool_said(enum nsdk_log_level level)
+{
+	bool said;
+
+	pthread_mutex_lock(&say_lock);
+	said = worst <= level;
+	pthread_mutex_unlock(&say_lock);
+	return said;
 }
 
 void tool_log_start(void)
 {
+	pthread_mutex_lock(&say_lock);
+	worst = NSDK_LOG_DEBUG;
+	pthread_mutex_unlock(&say_lock);
 	nsdk_log_set_sink(log_sink, NULL);
 }
 

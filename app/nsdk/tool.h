@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <nsdk/env.h>
+#include <nsdk/log.h>
 #include <nsdk/pci.h>
 
 struct json_object;
@@ -56,6 +57,12 @@ void tool_say_line(const char *text);
 /* The sentence for wrong usage, with where to read more. @return TOOL_USAGE. */
 int tool_usage(const struct tool_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Whether a sentence of this level, or worse, was said since tool_log_start(). The tool's own are
+ * NSDK_LOG_ERROR.
+ */
+bool tool_said(enum nsdk_log_level level);
 
 /* Make the library's sentences the tool's. */
 void tool_log_start(void);

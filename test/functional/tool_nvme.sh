@@ -396,6 +396,13 @@ bytes 'fdp usage -b' 32 fdp usage $p -b
 bytes 'fdp stats -b' 64 fdp stats $p -b
 bytes 'fdp events -b' 64 fdp events $p -b
 bytes 'fdp status -b' 208 fdp status $p -o binary
+printf x > "$work/x"
+run nvme write $p -T 2 -S 32769 -d "$work/x" --yes
+same 'write: by a placement identifier' '0 write: Success' "$status $(cat "$work/err")"
+refuses 'write: by one that there is not' 1 'has no placement identifier 99; use one of the 6' \
+	nvme write $p -T 2 -S 99 -d "$work/x" --yes
+refuses 'write: without placement' 1 'does not offer Write, or not like that' \
+	nvme write $d -n 1 -T 2 -S 0 -d "$work/x" --yes
 says 'fdp update' '^update: Success$' fdp update $p -p 0,32770
 says 'fdp set-events' '^set-events: Success$' fdp set-events $p -p 2 -e -s -t 0,3,0x81
 says 'fdp feature' '^Flexible Direct Placement Enable \(FDPE\)       : Yes$' fdp feature $p
@@ -439,6 +446,7 @@ same 'a bad status' "1 1" "$status $(lines_of "$work/err")"
 refuses 'a command without an answer' 1 'was not answered within 300 ms' \
 	nvme format $d,fault=timeout@admin$first -n 1 -l 0 --timeout=300 --yes
 refuses 'gone before it' 1 'gone|vanished|no longer there' nvme smart-log $d,fault=gone@admin$((first - 1))
+refuses 'gone before I/O' 1 'pulled out' nvme read $d,fault=gone@1 -n 1
 refuses 'no such subcommand' 2 "no subcommand 'frobnicate'" nvme frobnicate $d
 refuses 'no subcommand' 2 'a subcommand is missing' nvme
 refuses 'a format of output that there is not' 2 'output-format=xml' nvme id-ctrl $d -o xml
