@@ -42,9 +42,6 @@ static int find_region(struct perf_device *device)
 	uint64_t whole, offset = 0, size;
 
 	device->block_bytes = nsdk_nvme_ns_block_bytes(device->ns);
-	/* A format that makes no sense, as the driver has said. */
-	if (device->block_bytes == 0)
-		return -EIO;
 	whole = nsdk_nvme_ns_blocks(device->ns) * device->block_bytes;
 	if (opts->bs_bytes % device->block_bytes != 0) {
 		tool_say("--bs=%llu is not a multiple of the %u-byte blocks of %s",
@@ -126,6 +123,9 @@ int perf_device_attach(struct perf_device *device)
 	if (rc != 0)
 		return rc;
 	rc = find_namespace(device);
+	/* One that cannot be used, the driver has spoken of: nobody speaks of what it has not besides. */
+	if (rc == 0)
+		rc = nsdk_nvme_ns_refusal(device->ns);
 	if (rc != 0)
 		return rc;
 	device->pattern.nonce = device->run->nonce;

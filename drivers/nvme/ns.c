@@ -229,6 +229,11 @@ const struct nsdk_nvme_id_ns *nsdk_nvme_ns_data(const struct nsdk_nvme_ns *ns)
 	return &ns->id;
 }
 
+int nsdk_nvme_ns_refusal(const struct nsdk_nvme_ns *ns)
+{
+	return ns->refusal;
+}
+
 uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns)
 {
 	return ns->block_shift ? 1u << ns->block_shift : 0;

@@ -167,6 +167,12 @@ struct nsdk_nvme_ns *nsdk_nvme_ns_get(struct nsdk_nvme_ctrlr *ctrlr, uint32_t ns
 uint32_t nsdk_nvme_ns_id(const struct nsdk_nvme_ns *ns);
 /** Identify Namespace data. Valid until detach. */
 const struct nsdk_nvme_id_ns *nsdk_nvme_ns_data(const struct nsdk_nvme_ns *ns);
+/**
+ * Why the namespace takes no I/O at all, as every I/O function would return it; what is wrong with it was
+ * said when it was found. @return 0 it takes I/O; -EIO, -EOPNOTSUPP: it cannot be driven; -EBUSY, -ESTALE:
+ * not while it is formatted, or looked at again.
+ */
+int nsdk_nvme_ns_refusal(const struct nsdk_nvme_ns *ns);
 /** Data bytes of a block; 0 where the namespace's format makes no sense, so that it cannot be used. */
 uint32_t nsdk_nvme_ns_block_bytes(const struct nsdk_nvme_ns *ns);
 /** Number of blocks. */

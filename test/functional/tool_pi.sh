@@ -38,6 +38,11 @@ result 'a wrong guard that nobody looks at is not' 0 "$good" \
 	emu:nvme,size=1m,ms=8,pi=1,fault=guard@300 --rw=write --bs=512 --verify --pi_chk=none
 refuses 'protection where there is none' 1 'has no protection information' perf emu:nvme --pi_act=0
 refuses 'protection where there is other metadata' 1 'has no protection information' perf emu:nvme,ms=8 --pi_chk=GUARD
+for words in 'size=1m,fault=identify --pi_act=0' 'size=1m,ms=16,pi=1,pif=1,fault=badstatus@admin7 --zonemode=zbd'; do
+	read -ra list <<< "$words"
+	refuses "${words#* }: of a namespace that cannot be used" 1 'namespace 1 cannot be used' \
+		perf "emu:nvme,${list[0]}" "${list[@]:1}" --rw=read
+done
 refuses 'pi_chk: what is that?' 2 'GUARD, REFTAG and APPTAG' perf emu:nvme,ms=8,pi=1 --pi_chk=GUARD,FOO
 refuses 'pi_act: what is that?' 2 'from 0 to 1' perf emu:nvme,ms=8,pi=1 --pi_act=2
 refuses 'apptag: 16 bits' 2 'from 0 to 65535' perf emu:nvme,ms=8,pi=1 --apptag=65536

@@ -28,7 +28,7 @@ static void refused(struct nsdk_nvme_id_ns *id, int refusal, const char *sentenc
 	struct nsdk_nvme_ns ns = { .ctrlr = ctrlr, .nsid = 4 };
 
 	NSDK_ASSERT_INT(nsdk_nvme_ns_fill(&ns, id), 0);
-	NSDK_ASSERT_INT(ns.refusal, refusal);
+	NSDK_ASSERT_INT(nsdk_nvme_ns_refusal(&ns), refusal);
 	NSDK_ASSERT_ONE_SENTENCE(sentence);
 	/* Nothing may go past the check of that. */
 	CU_ASSERT_EQUAL(ns.short_lba_end, 0);
