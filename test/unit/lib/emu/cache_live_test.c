@@ -48,14 +48,50 @@ static void reads_one_line(void)
 	NSDK_ASSERT_INT(memcmp(line, host + 64, 64), 0);
 }
 
+/* Each byte alone, by each of its bits, and all but it. */
+static void tells_which_bytes_differ(void)
+{
+	bool right = true;
+
+	pattern(host, sizeof(host), 3);
+	memcpy(other, host + 64, NSDK_LINE_BYTES);
+	NSDK_ASSERT_INT(emu_cache_live_differ((uintptr_t)host + 64, other), 0);
+	for (unsigned i = 0; i < NSDK_LINE_BYTES; i++) {
+		for (unsigned bit = 0; bit < 8; bit++) {
+			other[i] ^= (unsigned char)(1u << bit);
+			right = right &&
+				emu_cache_live_differ((uintptr_t)host + 64, other) == (uint64_t)1 << i;
+			other[i] ^= (unsigned char)(1u << bit);
+		}
+		for (unsigned k = 0; k < NSDK_LINE_BYTES; k++)
+			other[k] ^= k == i ? 0 : 0x80;
+		right = right && emu_cache_live_differ((uintptr_t)host + 64, other) == ~((uint64_t)1 << i);
+		for (unsigned k = 0; k < NSDK_LINE_BYTES; k++)
+			other[k] ^= k == i ? 0 : 0x80;
+	}
+	CU_ASSERT(right);
+}
+
 static void replaces_only_what_is_still_there(void)
 {
-	uint64_t word = 5;
+	static uint64_t line[8] __attribute__((aligned(64)));
+	uint64_t agreed[8], dram[8];
 
-	CU_ASSERT_FALSE(emu_cache_live_replace((uintptr_t)&word, 4, 6));
-	NSDK_ASSERT_INT(word, 5);
-	CU_ASSERT(emu_cache_live_replace((uintptr_t)&word, 5, 6));
-	NSDK_ASSERT_INT(word, 6);
+	for (unsigned i = 0; i < 8; i++) {
+		line[i] = agreed[i] = i;
+		dram[i] = 100 + i;
+	}
+	dram[2] = agreed[2]; /* nothing to do */
+	line[5] = 55;        /* stored to meanwhile */
+	NSDK_ASSERT_INT(emu_cache_live_refresh((uintptr_t)line, (uint8_t *)agreed, (const uint8_t *)dram,
+					       UINT64_MAX),
+			UINT64_C(0xff) << 40);
+	for (unsigned i = 0; i < 8; i++) {
+		NSDK_ASSERT_INT(line[i], i == 5 ? 55 : i == 2 ? 2 : 100 + i);
+		NSDK_ASSERT_INT(agreed[i], i == 5 ? 5 : i == 2 ? 2 : 100 + i);
+	}
+	/* Of what was asked, no more. */
+	NSDK_ASSERT_INT(emu_cache_live_refresh((uintptr_t)line, (uint8_t *)agreed, (const uint8_t *)dram, 1), 0);
 }
 
 static void a_page_of_zeroes_is_known(void)
@@ -73,6 +109,7 @@ static void a_page_of_zeroes_is_known(void)
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(copies_exactly_what_was_asked),
 	NSDK_UNIT_TEST(reads_one_line),
+	NSDK_UNIT_TEST(tells_which_bytes_differ),
 	NSDK_UNIT_TEST(replaces_only_what_is_still_there),
 	NSDK_UNIT_TEST(a_page_of_zeroes_is_known),
 };
