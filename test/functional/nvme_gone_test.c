@@ -339,14 +339,16 @@ static void in_a_reset(void)
 			enum nvme_state state = ctrlr->state;
 			uint32_t rung = ctrlr->recovery.rung;
 
-			/* What waits for time is one place. */
+			/* What waits for time is one place, and so is, but for its beginning, the
+			 * wait for the queue pair, which looks for orders once in so many polls. */
 			do {
 				CU_ASSERT(nsdk_nvme_qpair_poll(qp, 0) >= 0);
 				CU_ASSERT(nsdk_nvme_ctrlr_poll(ctrlr) >= 0);
 				CU_ASSERT_FATAL(nsdk_clock_ns() < end_ns);
 			} while (ctrlr->state == state && ctrlr->recovery.rung == rung &&
-				 (state == NVME_STATE_SETTLE || state == NVME_STATE_DISABLE ||
-				  state == NVME_STATE_ENABLE) && rung == NVME_RUNG_RESTART);
+				 ((rung == NVME_RUNG_PAUSE_ALL && i >= 4) ||
+				  ((state == NVME_STATE_SETTLE || state == NVME_STATE_DISABLE ||
+				    state == NVME_STATE_ENABLE) && rung == NVME_RUNG_RESTART)));
 		}
 		over = !nsdk_nvme_ctrlr_recovering(ctrlr);
 		pull_out();
