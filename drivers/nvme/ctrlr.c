@@ -256,6 +256,7 @@ int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 				 nsdk_device_name(dev));
 	ctrlr->dev = dev;
 	ctrlr->mem = mem;
+	ctrlr->admin.irq.vector = -1;
 	pthread_mutex_init(&ctrlr->lock, NULL);
 	nsdk_nvme_irqs_init(ctrlr);
 
@@ -299,6 +300,9 @@ int nsdk_nvme_attach_start(struct nsdk_device *dev, struct nsdk_mem *mem,
 	err = nsdk_nvme_admin_create(ctrlr);
 	if (err)
 		goto free_ctrlr;
+	/* Before the controller is enabled: there are some that look then whether there is MSI-X. */
+	if (ctrlr->opts.interrupts)
+		nsdk_nvme_irq_take_admin(ctrlr);
 	*out = ctrlr;
 	return 0;
 
@@ -347,6 +351,12 @@ int nsdk_nvme_detach_start(struct nsdk_nvme_ctrlr *ctrlr)
 		return nsdk_fail(-EBUSY, "nvme",
 				 "%s: %u queue pairs are left; destroy them before the controller is "
 				 "detached", nsdk_device_name(ctrlr->dev), ctrlr->qpair_count);
+	if (ctrlr->group) {
+		int err = nsdk_nvme_poll_group_remove_ctrlr(ctrlr->group, ctrlr);
+
+		if (err)
+			return err;
+	}
 	nsdk_nvme_shutdown_begin(ctrlr);
 	return 0;
 }
@@ -374,7 +384,13 @@ int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr)
 	}
 }
 
-int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr)
+/*
+ * What nsdk_nvme_ctrlr_poll() is for. The status register, which is slow to read, is looked at now and
+ * then at least.
+ *
+ * @param health  now.
+ */
+int nsdk_nvme_ctrlr_look(struct nsdk_nvme_ctrlr *ctrlr, bool health)
 {
 	uint64_t now_ns = nsdk_clock_ns();
 	int handled, err;
@@ -389,11 +405,17 @@ int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr)
 		ctrlr->check_ns = now_ns + NVME_CHECK_NS;
 		if (nsdk_device_check(ctrlr->dev))
 			return nsdk_nvme_ctrlr_gone(ctrlr);
+		health = true;
 	}
-	err = nsdk_nvme_ctrlr_health(ctrlr);
+	err = health ? nsdk_nvme_ctrlr_health(ctrlr) : nsdk_nvme_ctrlr_failed(ctrlr);
 	if (!err)
 		err = nsdk_nvme_recover(ctrlr);
 	return err && err != -EAGAIN ? err : handled;
+}
+
+int nsdk_nvme_ctrlr_poll(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return nsdk_nvme_ctrlr_look(ctrlr, true);
 }
 
 const struct nsdk_nvme_id_ctrl *nsdk_nvme_ctrlr_data(const struct nsdk_nvme_ctrlr *ctrlr)

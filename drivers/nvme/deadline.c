@@ -105,6 +105,7 @@ static void ask_for_abort(struct nsdk_nvme_qpair *qp, struct nvme_tracker *t, ui
 	t->ctx = abort;
 	/* Release: the controller's thread reads the record. */
 	atomic_store_explicit(&abort->state, NVME_ABORT_ASKED, memory_order_release);
+	nsdk_nvme_irq_wake_admin(qp->ctrlr);
 }
 
 static void scan(struct nsdk_nvme_qpair *qp, uint64_t now_ns)
@@ -171,6 +172,7 @@ static void look_at_aborts(struct nsdk_nvme_qpair *qp, uint64_t now_ns)
 				pthread_mutex_lock(&ctrlr->lock);
 				qp->wants_queues = true;
 				pthread_mutex_unlock(&ctrlr->lock);
+				nsdk_nvme_irq_wake_admin(ctrlr);
 			}
 			break;
 		default:
@@ -197,6 +199,8 @@ static void pause_queue(struct nsdk_nvme_qpair *qp)
 	pthread_mutex_lock(&qp->ctrlr->lock);
 	qp->paused = true;
 	pthread_mutex_unlock(&qp->ctrlr->lock);
+	/* A reset may have gone on without it, and its queues are wanted now. */
+	nsdk_nvme_irq_wake_admin(qp->ctrlr);
 }
 
 /* What each look at the clock is for. Not from inside a callback. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Poll groups: the queue pairs of one thread, of as many controllers as it likes, polled in one call and
- * waited for in one epoll set.
+ * Poll groups: the queue pairs of one thread, of as many controllers as it likes, and the admin queues of
+ * those controllers that it looks after, polled in one call and waited for in one epoll set.
  *
  * The set has the eventfd of each member's vector (irq.c) and the notices of each controller's device,
  * all of them edge triggered and unread. So it can be waited for as it is, or be one descriptor in
@@ -11,16 +11,21 @@
  * A member that is dead, because its controller failed or is gone, is reported once and then left out; the
  * others go on.
  *
+ * A controller has no work mostly, and looking whether it has takes longer than a poll of a queue pair. So it
+ * is looked at behind each arming, as what came before would tell nobody; while it recovers; and else once
+ * in some polls.
+ *
  * A completion that came while its vector was armed, and the vector is not among what was signalled: that
  * interrupt is owed. It may be on its way, since a completion is in memory before it is signalled, and
  * whoever looks at the right moment finds it first, time and again. So it is called lost only when nothing
  * has been signalled for long, over several armings. Nobody depends on that: all sleeps are bounded.
  *
- * Threading: one thread at a time, that of its queue pairs.
+ * Threading: one thread at a time, that of its queue pairs and controllers.
  */
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -36,8 +41,13 @@
 /* And between two armings no more than this counts: the whole machine may have stood still. */
 #define LATE_ONCE_NS (500 * NVME_NS_PER_MS)
 
+/* Polls of the group between two looks at a controller. */
+#define LOOK_POLLS 64u
+
 struct member {
-	struct nsdk_nvme_qpair *qp;
+	struct nsdk_nvme_ctrlr *ctrlr;
+	struct nsdk_nvme_qpair *qp; /* NULL: its admin queue */
+	unsigned polls_left;   /* of those, to the next look */
 	int error;     /* why it is dead; 0: it is not */
 	bool reported;
 	bool armed;    /* at the arming */
@@ -99,7 +109,8 @@ int nsdk_nvme_poll_group_destroy(struct nsdk_nvme_poll_group *group)
 	if (!group)
 		return 0;
 	if (group->count)
-		return nsdk_fail(-EBUSY, "nvme", "%u queue pairs are left in a poll group; remove them first",
+		return nsdk_fail(-EBUSY, "nvme",
+				 "%u queue pairs and controllers are left in a poll group; remove them first",
 				 group->count);
 	close(group->epoll_fd);
 	free(group->members);
@@ -158,32 +169,36 @@ static void unwatch(struct nsdk_nvme_poll_group *group, int fd)
 	*watches = group->watches[--group->watch_count];
 }
 
-/* Takes a queue pair's descriptors out: the first @p notices of its device, and its vector. */
-static void unwatch_all(struct nsdk_nvme_poll_group *group, const struct nsdk_nvme_qpair *qp,
-			unsigned notices)
+static int fd_of(const struct member *member)
 {
-	int fds[NSDK_DEVICE_NOTICES];
-
-	if (notices > nsdk_device_notices(qp->dev, fds))
-		notices = nsdk_device_notices(qp->dev, fds);
-	for (unsigned i = 0; i < notices; i++)
-		unwatch(group, fds[i]);
-	unwatch(group, nsdk_nvme_irq_fd(qp));
+	return member->qp ? nsdk_nvme_irq_fd(member->qp) : nsdk_nvme_irq_admin_fd(member->ctrlr);
 }
 
-static int watch_all(struct nsdk_nvme_poll_group *group, const struct nsdk_nvme_qpair *qp)
+/* Takes a member's descriptors out: the first @p notices of its device, and its vector. */
+static void unwatch_all(struct nsdk_nvme_poll_group *group, const struct member *member, unsigned notices)
 {
 	int fds[NSDK_DEVICE_NOTICES];
-	unsigned notices = nsdk_device_notices(qp->dev, fds);
-	int err = watch(group, nsdk_nvme_irq_fd(qp), NULL);
+
+	if (notices > nsdk_device_notices(member->ctrlr->dev, fds))
+		notices = nsdk_device_notices(member->ctrlr->dev, fds);
+	for (unsigned i = 0; i < notices; i++)
+		unwatch(group, fds[i]);
+	unwatch(group, fd_of(member));
+}
+
+static int watch_all(struct nsdk_nvme_poll_group *group, const struct member *member)
+{
+	int fds[NSDK_DEVICE_NOTICES];
+	unsigned notices = nsdk_device_notices(member->ctrlr->dev, fds);
+	int err = watch(group, fd_of(member), NULL);
 
 	if (err)
 		return err;
 	for (unsigned i = 0; i < notices; i++) {
-		err = watch(group, fds[i], qp->ctrlr);
+		err = watch(group, fds[i], member->ctrlr);
 		if (!err)
 			continue;
-		unwatch_all(group, qp, i);
+		unwatch_all(group, member, i);
 		return err;
 	}
 	return 0;
@@ -191,16 +206,26 @@ static int watch_all(struct nsdk_nvme_poll_group *group, const struct nsdk_nvme_
 
 /* ---- Members ---- */
 
-int nsdk_nvme_poll_group_add(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_qpair *qp)
+/* "queue pair 3" */
+static const char *title_of(const struct member *member, char *buf, size_t bytes)
 {
-	const char *name = nsdk_device_name(qp->dev);
+	if (!member->qp)
+		return "the controller";
+	snprintf(buf, bytes, "queue pair %u", member->qp->ring.qid);
+	return buf;
+}
+
+static int add(struct nsdk_nvme_poll_group *group, struct member fresh, struct nsdk_nvme_poll_group **its)
+{
+	const char *name = nsdk_device_name(fresh.ctrlr->dev);
+	char title[32];
 	int err = 0;
 
-	if (qp->group || group->polling)
+	if (*its || group->polling)
 		return nsdk_fail(-EBUSY, "nvme",
-				 qp->group ? "%s: queue pair %u is in a poll group already" :
-					     "%s: queue pair %u cannot be added to a poll group from inside "
-					     "of its poll", name, qp->ring.qid);
+				 *its ? "%s: %s is in a poll group already" :
+					"%s: %s cannot be added to a poll group from inside of its poll",
+				 name, title_of(&fresh, title, sizeof(title)));
 	if (group->count == group->room) {
 		unsigned room = group->room ? group->room * 2 : 8;
 		struct member *members = realloc(group->members, room * sizeof(*members));
@@ -210,35 +235,64 @@ int nsdk_nvme_poll_group_add(struct nsdk_nvme_poll_group *group, struct nsdk_nvm
 		group->members = members;
 		group->room = room;
 	}
-	if (nsdk_nvme_irq_fd(qp) >= 0)
-		err = watch_all(group, qp);
+	if (fd_of(&fresh) >= 0)
+		err = watch_all(group, &fresh);
 	if (err)
-		return nsdk_fail(err, "nvme", "%s: queue pair %u cannot be waited for: %s", name, qp->ring.qid,
-				 strerror(-err));
-	group->members[group->count++] = (struct member){ .qp = qp };
-	qp->group = group;
+		return nsdk_fail(err, "nvme", "%s: %s cannot be waited for: %s", name,
+				 title_of(&fresh, title, sizeof(title)), strerror(-err));
+	group->members[group->count++] = fresh;
+	*its = group;
 	return 0;
+}
+
+static void disarm(struct member *member)
+{
+	if (member->qp)
+		nsdk_nvme_irq_disarm(member->qp);
+	else
+		nsdk_nvme_irq_disarm_admin(member->ctrlr);
+}
+
+static int take_out(struct nsdk_nvme_poll_group *group, struct member old, struct nsdk_nvme_poll_group **its)
+{
+	char title[32];
+	unsigned i = 0;
+
+	if (*its != group || group->polling)
+		return nsdk_fail(*its != group ? -ENOENT : -EBUSY, "nvme",
+				 *its != group ? "%s: %s is not in this poll group" :
+						 "%s: %s cannot be removed from a poll group from inside of "
+						 "its poll", nsdk_device_name(old.ctrlr->dev),
+				 title_of(&old, title, sizeof(title)));
+	while (group->members[i].ctrlr != old.ctrlr || group->members[i].qp != old.qp)
+		i++;
+	disarm(&old);
+	if (fd_of(&old) >= 0)
+		unwatch_all(group, &old, NSDK_DEVICE_NOTICES);
+	group->count--;
+	memmove(&group->members[i], &group->members[i + 1], (group->count - i) * sizeof(*group->members));
+	*its = NULL;
+	return 0;
+}
+
+int nsdk_nvme_poll_group_add(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_qpair *qp)
+{
+	return add(group, (struct member){ .ctrlr = qp->ctrlr, .qp = qp }, &qp->group);
 }
 
 int nsdk_nvme_poll_group_remove(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_qpair *qp)
 {
-	unsigned i = 0;
+	return take_out(group, (struct member){ .ctrlr = qp->ctrlr, .qp = qp }, &qp->group);
+}
 
-	if (qp->group != group || group->polling)
-		return nsdk_fail(qp->group != group ? -ENOENT : -EBUSY, "nvme",
-				 qp->group != group ? "%s: queue pair %u is not in this poll group" :
-						      "%s: queue pair %u cannot be removed from a poll group "
-						      "from inside of its poll",
-				 nsdk_device_name(qp->dev), qp->ring.qid);
-	while (group->members[i].qp != qp)
-		i++;
-	nsdk_nvme_irq_disarm(qp);
-	if (nsdk_nvme_irq_fd(qp) >= 0)
-		unwatch_all(group, qp, NSDK_DEVICE_NOTICES);
-	group->count--;
-	memmove(&group->members[i], &group->members[i + 1], (group->count - i) * sizeof(*group->members));
-	qp->group = NULL;
-	return 0;
+int nsdk_nvme_poll_group_add_ctrlr(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return add(group, (struct member){ .ctrlr = ctrlr }, &ctrlr->group);
+}
+
+int nsdk_nvme_poll_group_remove_ctrlr(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return take_out(group, (struct member){ .ctrlr = ctrlr }, &ctrlr->group);
 }
 
 /* ---- Polling ---- */
@@ -254,8 +308,10 @@ static void report_dead(struct nsdk_nvme_poll_group *group)
 		if (!member->error || member->reported)
 			continue;
 		member->reported = true;
-		if (group->opts.failed)
+		if (member->qp && group->opts.failed)
 			group->opts.failed(group->opts.ctx, member->qp, member->error);
+		else if (!member->qp && group->opts.ctrlr_failed)
+			group->opts.ctrlr_failed(group->opts.ctx, member->ctrlr, member->error);
 		i = 0;
 	}
 }
@@ -263,8 +319,21 @@ static void report_dead(struct nsdk_nvme_poll_group *group)
 /* The first poll behind the arming is for what came before it, up to when it finds nothing. */
 static void note_quiet(struct member *member)
 {
-	if (member->armed && !(member->qp->attention & NVME_TAKING))
+	if (member->armed && !(member->qp && (member->qp->attention & NVME_TAKING)))
 		member->quiet = true;
+}
+
+/* Whether it is a controller whose turn has not come. */
+static bool rests(struct member *member)
+{
+	if (member->qp)
+		return false;
+	if (member->polls_left && !nsdk_nvme_ctrlr_recovering(member->ctrlr)) {
+		member->polls_left--;
+		return true;
+	}
+	member->polls_left = LOOK_POLLS;
+	return false;
 }
 
 int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max)
@@ -283,9 +352,10 @@ int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max)
 		struct member *member = &group->members[at];
 		int result;
 
-		if (member->error)
+		if (member->error || rests(member))
 			continue;
-		result = nsdk_nvme_qpair_poll(member->qp, max ? max - handled : 0);
+		result = member->qp ? nsdk_nvme_qpair_poll(member->qp, max ? max - handled : 0) :
+				      nsdk_nvme_ctrlr_look(member->ctrlr, false);
 		if (result > 0) {
 			handled += (unsigned)result;
 			member->found |= member->quiet;
@@ -317,7 +387,7 @@ static void note_event(struct nsdk_nvme_poll_group *group, int fd)
 		return;
 	}
 	for (unsigned i = 0; i < group->count; i++)
-		if (nsdk_nvme_irq_fd(group->members[i].qp) == fd)
+		if (fd_of(&group->members[i]) == fd)
 			group->members[i].fired = true;
 }
 
@@ -354,7 +424,16 @@ static void judge(struct member *member, uint64_t since_ns)
 	if (member->owed_ns < LATE_NS)
 		return;
 	settle(member);
-	nsdk_nvme_irq_lost(member->qp);
+	nsdk_nvme_irq_lost(member->ctrlr, member->qp ? member->qp->ring.qid : 0);
+}
+
+static int arm(struct member *member, bool late, uint64_t *wake_ns)
+{
+	if (member->qp)
+		return nsdk_nvme_irq_arm(member->qp, late, wake_ns);
+	/* The poll that follows is to look. */
+	member->polls_left = 0;
+	return nsdk_nvme_irq_arm_admin(member->ctrlr, wake_ns);
 }
 
 int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_ns)
@@ -384,7 +463,7 @@ int nsdk_nvme_poll_group_arm(struct nsdk_nvme_poll_group *group, uint64_t *wake_
 		if (member->error)
 			continue;
 		judge(member, since_ns);
-		err = nsdk_nvme_irq_arm(member->qp, late, &group->wake_ns);
+		err = arm(member, late, &group->wake_ns);
 		member->armed = err == 0;
 		member->quiet = false;
 		/* One that never can counts more than one that cannot now. */
@@ -404,7 +483,7 @@ void nsdk_nvme_poll_group_disarm(struct nsdk_nvme_poll_group *group)
 	for (unsigned i = 0; i < group->count; i++) {
 		struct member *member = &group->members[i];
 
-		nsdk_nvme_irq_disarm(member->qp);
+		disarm(member);
 		settle(member);
 		member->armed = member->quiet = false;
 	}

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Interrupts of I/O queues, for who sleeps instead of polling.
+ * Interrupts, for who sleeps instead of polling.
  *
  * A queue pair that was made with interrupts has a vector of MSI-X, named in Create I/O Completion Queue
  * (IEN and IV, Base 5.4), so that it is the same after its queues have been made again and after a reset.
- * Vector 0 is the admin queue's, which is polled; the others are dealt out by queue id, and shared where
- * there are fewer of them than queue pairs.
+ * Vector 0 is the admin queue's by definition (Base 3.1.3.10, ACQ), and its interrupts cannot be turned off
+ * but by the mask. The others are dealt out by queue id, and shared where there are fewer of them than
+ * queue pairs; where there is one in all, with the admin queue.
  *
- * A vector signals an eventfd while one of its queue pairs is armed. Otherwise it is masked, so that
+ * For the admin queue, MSI-X has to be on before the controller is enabled: what interrupt an admin
+ * completion makes is settled by then in some of them, QEMU's for one. So that is asked for at the attach.
+ *
+ * A vector signals an eventfd while one of its queues is armed. Otherwise it is masked, so that
  * who polls is not interrupted. Arming takes system calls, so it is for when work is over, not for
  * each I/O; one that is armed stays so over many sleeps. Nobody reads the eventfd: who waits for it is
  * told of every signal by an edge, and two threads that share one cannot take it from each other.
@@ -15,11 +19,12 @@
  * The rule of who arms is that of every interrupt: arm, look once more, sleep. What was completed before
  * the arming may signal nothing; what is completed behind it does.
  *
- * Sleeps are bounded. While I/O is outstanding its deadlines have to be looked at (deadline.c), and an
- * interrupt may have got lost. And whoever takes the controller out, or wants a queue pair to pause,
- * signals the eventfds as the device does.
+ * Sleeps are bounded. While commands are outstanding their deadlines have to be looked at (deadline.c,
+ * admin.c), and an interrupt may have got lost. And whoever takes the controller out, or wants a queue pair
+ * to pause, or has work for the controller's thread, signals the eventfds as the device does.
  *
- * Threading: arming and disarming are for the queue pair's thread; the lock is for vectors that are shared.
+ * Threading: arming and disarming are for the queue pair's thread, or the controller's; the lock is for
+ * vectors that are shared.
  */
 #include "nvme_internal.h"
 
@@ -35,16 +40,82 @@
 #define LOST_NS (500 * NVME_NS_PER_MS)
 /* The same while commands are aborted. */
 #define ABORT_NS (10 * NVME_NS_PER_MS)
+/*
+ * How often a controller that is waited for is looked at when nothing but events can come: a fatal status
+ * signals nothing, and an interrupt may have got lost. More often than deadline.c calls it unattended.
+ */
+#define IDLE_NS (5 * NVME_NS_PER_S)
+/* The same, and while commands are outstanding, where it has no interrupt. */
+#define POLLED_IDLE_NS (200 * NVME_NS_PER_MS)
+#define POLLED_NS (20 * NVME_NS_PER_MS)
 
 void nsdk_nvme_irqs_init(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	pthread_mutex_init(&ctrlr->irqs.lock, NULL);
 }
 
+/* @return 0 or -errno, logged. */
+static int set_armed(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_irq *irq, bool on)
+{
+	struct nvme_irqs *irqs = &ctrlr->irqs;
+	struct nvme_vector *vector = &irqs->vectors[irq->vector];
+	int err = 0;
+
+	if (irq->armed == on)
+		return 0;
+	pthread_mutex_lock(&irqs->lock);
+	if (on && vector->refused)
+		err = -EOPNOTSUPP;
+	else if (vector->armed == (on ? 0 : 1))
+		err = nsdk_device_irq_set(ctrlr->dev, (unsigned)irq->vector, on ? vector->fd : -1);
+	/* One that cannot be disarmed is a nuisance only. */
+	if (!err || !on) {
+		vector->armed += on ? 1u : -1u;
+		irq->armed = on;
+	}
+	pthread_mutex_unlock(&irqs->lock);
+	return err;
+}
+
+/* Its vector cannot be armed, which has been said, and would be again at each turn of a loop. */
+static int refuse(struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_irq *irq)
+{
+	struct nvme_irqs *irqs = &ctrlr->irqs;
+
+	/* A failure is the next poll's to report. */
+	if (nsdk_nvme_ctrlr_failed(ctrlr))
+		return -EAGAIN;
+	pthread_mutex_lock(&irqs->lock);
+	irqs->vectors[irq->vector].refused = true;
+	pthread_mutex_unlock(&irqs->lock);
+	return -EOPNOTSUPP;
+}
+
+/* The controller does not use the queue any more. */
+static void put(struct nsdk_nvme_ctrlr *ctrlr, struct nvme_irq *irq)
+{
+	struct nvme_irqs *irqs = &ctrlr->irqs;
+	struct nvme_vector *vector;
+
+	if (irq->vector < 0)
+		return;
+	(void)set_armed(ctrlr, irq, false);
+	pthread_mutex_lock(&irqs->lock);
+	vector = &irqs->vectors[irq->vector];
+	if (--vector->users == 0) {
+		close(vector->fd);
+		vector->fd = -1;
+		vector->refused = false;
+	}
+	pthread_mutex_unlock(&irqs->lock);
+	irq->vector = -1;
+}
+
 void nsdk_nvme_irqs_destroy(struct nsdk_nvme_ctrlr *ctrlr)
 {
 	struct nvme_irqs *irqs = &ctrlr->irqs;
 
+	put(ctrlr, &ctrlr->admin.irq);
 	/* What fails has been said; the detach of the device does it again. */
 	if (irqs->count && !nsdk_device_is_gone(ctrlr->dev))
 		nsdk_device_irq_disable(ctrlr->dev);
@@ -57,7 +128,7 @@ void nsdk_nvme_irqs_destroy(struct nsdk_nvme_ctrlr *ctrlr)
 /* Turns MSI-X on, with every vector masked. @return whether there are any; if not, one sentence says why. */
 static bool turn_on(struct nsdk_nvme_ctrlr *ctrlr)
 {
-	unsigned have = nsdk_device_irq_count(ctrlr->dev), count = ctrlr->io_queues + 1;
+	unsigned have = nsdk_device_irq_count(ctrlr->dev), count;
 	struct nvme_irqs *irqs = &ctrlr->irqs;
 	int *none;
 	int err;
@@ -74,6 +145,8 @@ static bool turn_on(struct nsdk_nvme_ctrlr *ctrlr)
 			 nsdk_device_name(ctrlr->dev));
 		return false;
 	}
+	/* At the attach it has not been asked yet how many it grants. */
+	count = (ctrlr->io_queues ? ctrlr->io_queues : ctrlr->opts.io_queues) + 1;
 	if (count > have)
 		count = have;
 	none = calloc(count, sizeof(*none));
@@ -97,12 +170,11 @@ static bool turn_on(struct nsdk_nvme_ctrlr *ctrlr)
 }
 
 /*
- * A vector for a queue pair that is being made. Without one it is polled, which is no error: the reason is
- * said once for a controller.
+ * A vector for a queue that is being made. Without one it is polled, which is no error: the reason is said
+ * once for a controller.
  */
-void nsdk_nvme_irq_take(struct nsdk_nvme_qpair *qp)
+static void take(struct nsdk_nvme_ctrlr *ctrlr, unsigned qid, struct nvme_irq *irq)
 {
-	struct nsdk_nvme_ctrlr *ctrlr = qp->ctrlr;
 	struct nvme_irqs *irqs = &ctrlr->irqs;
 	struct nvme_vector *vector;
 	unsigned number;
@@ -111,83 +183,65 @@ void nsdk_nvme_irq_take(struct nsdk_nvme_qpair *qp)
 	if (!irqs->count && !irqs->refused)
 		irqs->refused = !turn_on(ctrlr);
 	if (irqs->count) {
-		number = irqs->count == 1 ? 0 : 1 + (qp->ring.qid - 1u) % (irqs->count - 1);
+		number = qid == 0 || irqs->count == 1 ? 0 : 1 + (qid - 1) % (irqs->count - 1);
 		vector = &irqs->vectors[number];
 		if (vector->fd < 0)
 			vector->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (vector->fd < 0) {
 			nsdk_log(NSDK_LOG_WARN, "nvme",
-				 "%s: no file descriptor for an interrupt of queue pair %u, so it is polled: "
-				 "%s; raise the limit (ulimit -n)", nsdk_device_name(ctrlr->dev),
-				 qp->ring.qid, strerror(errno));
+				 "%s: no file descriptor for an interrupt of queue %u, so it is polled: %s; "
+				 "raise the limit (ulimit -n)", nsdk_device_name(ctrlr->dev), qid,
+				 strerror(errno));
 		} else {
 			vector->users++;
-			qp->vector = (int)number;
+			irq->vector = (int)number;
 		}
 	}
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-/* @return 0 or -errno, logged. */
-static int set_armed(struct nsdk_nvme_qpair *qp, bool on)
+void nsdk_nvme_irq_take(struct nsdk_nvme_qpair *qp)
 {
-	struct nvme_irqs *irqs = &qp->ctrlr->irqs;
-	struct nvme_vector *vector = &irqs->vectors[qp->vector];
-	int err = 0;
-
-	if (qp->irq_armed == on)
-		return 0;
-	pthread_mutex_lock(&irqs->lock);
-	if (on && vector->refused)
-		err = -EOPNOTSUPP;
-	else if (vector->armed == (on ? 0 : 1))
-		err = nsdk_device_irq_set(qp->dev, (unsigned)qp->vector, on ? vector->fd : -1);
-	/* One that cannot be disarmed is a nuisance only. */
-	if (!err || !on) {
-		vector->armed += on ? 1u : -1u;
-		qp->irq_armed = on;
-	}
-	pthread_mutex_unlock(&irqs->lock);
-	return err;
+	take(qp->ctrlr, qp->ring.qid, &qp->irq);
 }
 
-/* Its vector cannot be armed, which has been said, and would be again at each turn of a loop. */
-static int refuse(const struct nsdk_nvme_qpair *qp)
+/* The controller is not enabled yet. */
+void nsdk_nvme_irq_take_admin(struct nsdk_nvme_ctrlr *ctrlr)
 {
-	struct nvme_irqs *irqs = &qp->ctrlr->irqs;
-
-	/* A failure is the next poll's to report. */
-	if (nsdk_nvme_ctrlr_failed(qp->ctrlr))
-		return -EAGAIN;
-	pthread_mutex_lock(&irqs->lock);
-	irqs->vectors[qp->vector].refused = true;
-	pthread_mutex_unlock(&irqs->lock);
-	return -EOPNOTSUPP;
+	take(ctrlr, 0, &ctrlr->admin.irq);
 }
 
-/* The queue pair is being destroyed; the controller does not know its queues any more. */
-void nsdk_nvme_irq_put(struct nsdk_nvme_qpair *qp)
+/* What nsdk_nvme_irq_fd() and nsdk_nvme_irq_admin_fd() are for. */
+static int fd_of(const struct nsdk_nvme_ctrlr *ctrlr, const struct nvme_irq *irq)
 {
-	struct nvme_irqs *irqs = &qp->ctrlr->irqs;
-	struct nvme_vector *vector;
-
-	if (qp->vector < 0)
-		return;
-	nsdk_nvme_irq_disarm(qp);
-	pthread_mutex_lock(&irqs->lock);
-	vector = &irqs->vectors[qp->vector];
-	if (--vector->users == 0) {
-		close(vector->fd);
-		vector->fd = -1;
-		vector->refused = false;
-	}
-	pthread_mutex_unlock(&irqs->lock);
-	qp->vector = -1;
+	return irq->vector < 0 ? -1 : ctrlr->irqs.vectors[irq->vector].fd;
 }
 
 int nsdk_nvme_irq_fd(const struct nsdk_nvme_qpair *qp)
 {
-	return qp->vector < 0 ? -1 : qp->ctrlr->irqs.vectors[qp->vector].fd;
+	return fd_of(qp->ctrlr, &qp->irq);
+}
+
+int nsdk_nvme_irq_admin_fd(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return fd_of(ctrlr, &ctrlr->admin.irq);
+}
+
+void nsdk_nvme_irq_put(struct nsdk_nvme_qpair *qp)
+{
+	put(qp->ctrlr, &qp->irq);
+}
+
+/* Wakes the controller's thread, if it sleeps: there is something for it to do. Any thread. */
+void nsdk_nvme_irq_wake_admin(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	struct nvme_irqs *irqs = &ctrlr->irqs;
+
+	pthread_mutex_lock(&irqs->lock);
+	/* Where others share the vector they are woken for nothing. */
+	if (irqs->count && irqs->vectors[0].armed)
+		(void)eventfd_write(irqs->vectors[0].fd, 1);
+	pthread_mutex_unlock(&irqs->lock);
 }
 
 /* Wakes whoever sleeps on this controller's queues. Any thread. */
@@ -236,7 +290,7 @@ int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns)
 	const uint64_t awake = NVME_FLUSHING | NVME_TAKING | NVME_PAUSED;
 	uint64_t latest;
 
-	if (qp->vector < 0)
+	if (qp->irq.vector < 0)
 		return -EOPNOTSUPP;
 	if (qp->attention & (NVME_DEAD | NVME_POLLING))
 		return -EAGAIN;
@@ -248,8 +302,8 @@ int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns)
 	 */
 	if (qp->attention & awake)
 		return -EAGAIN;
-	if (set_armed(qp, true) != 0)
-		return refuse(qp);
+	if (set_armed(qp->ctrlr, &qp->irq, true) != 0)
+		return refuse(qp->ctrlr, &qp->irq);
 	/*
 	 * Behind the arming, as with completions: who takes the controller out or orders a pause from here
 	 * on signals us. A poll of the shortest kind would not look for either.
@@ -271,14 +325,62 @@ int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns)
 
 void nsdk_nvme_irq_disarm(struct nsdk_nvme_qpair *qp)
 {
-	if (qp->vector >= 0)
-		(void)set_armed(qp, false);
+	if (qp->irq.vector >= 0)
+		(void)set_armed(qp->ctrlr, &qp->irq, false);
+}
+
+/* When the controller's thread has to come by at the latest. */
+static uint64_t latest_admin_ns(const struct nsdk_nvme_ctrlr *ctrlr, bool signals, uint64_t now_ns)
+{
+	const struct nvme_admin *admin = &ctrlr->admin;
+	uint64_t latest_ns = now_ns + (signals ? IDLE_NS : POLLED_IDLE_NS);
+
+	for (uint32_t i = 0; i < admin->request_count; i++) {
+		const struct nvme_admin_request *request = &admin->requests[i];
+		uint64_t by_ns = now_ns + (signals ? LOST_NS : POLLED_NS);
+
+		/* Requests for events have no deadline. */
+		if (!request->cb || !request->deadline_ns)
+			continue;
+		if (request->deadline_ns < by_ns)
+			by_ns = request->deadline_ns;
+		if (by_ns < latest_ns)
+			latest_ns = by_ns;
+	}
+	return latest_ns;
+}
+
+/*
+ * The same for the admin queue and the controller's thread. Where it has no interrupt its sleeps are short.
+ *
+ * @return 0; -EAGAIN not now: poll on.
+ */
+int nsdk_nvme_irq_arm_admin(struct nsdk_nvme_ctrlr *ctrlr, uint64_t *wake_ns)
+{
+	struct nvme_irq *irq = &ctrlr->admin.irq;
+	bool signals = irq->vector >= 0 && set_armed(ctrlr, irq, true) == 0;
+	uint64_t latest;
+
+	if (irq->vector >= 0 && !signals && refuse(ctrlr, irq) == -EAGAIN)
+		return -EAGAIN;
+	/* Behind the arming: who finds trouble or has work for this thread from here on signals it. */
+	if (nsdk_nvme_ctrlr_failed(ctrlr) || nsdk_nvme_ctrlr_recovering(ctrlr))
+		return -EAGAIN;
+	latest = latest_admin_ns(ctrlr, signals, nsdk_clock_ns());
+	if (latest < *wake_ns)
+		*wake_ns = latest;
+	return 0;
+}
+
+void nsdk_nvme_irq_disarm_admin(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	if (ctrlr->admin.irq.vector >= 0)
+		(void)set_armed(ctrlr, &ctrlr->admin.irq, false);
 }
 
 /* A completion was found, and its interrupt never came. Any thread. */
-void nsdk_nvme_irq_lost(const struct nsdk_nvme_qpair *qp)
+void nsdk_nvme_irq_lost(struct nsdk_nvme_ctrlr *ctrlr, unsigned qid)
 {
-	struct nsdk_nvme_ctrlr *ctrlr = qp->ctrlr;
 	bool first;
 
 	pthread_mutex_lock(&ctrlr->irqs.lock);
@@ -288,11 +390,16 @@ void nsdk_nvme_irq_lost(const struct nsdk_nvme_qpair *qp)
 	if (first)
 		nsdk_log(NSDK_LOG_WARN, "nvme",
 			 "%s: an interrupt of queue %u did not come, and its completion was found later; "
-			 "I/O goes on, slower when that happens often: poll then",
-			 nsdk_device_name(ctrlr->dev), qp->ring.qid);
+			 "%s on, slower when that happens often: poll then", nsdk_device_name(ctrlr->dev), qid,
+			 qid ? "I/O goes" : "commands go");
 }
 
 bool nsdk_nvme_qpair_has_interrupt(const struct nsdk_nvme_qpair *qp)
 {
-	return qp->vector >= 0;
+	return qp->irq.vector >= 0;
+}
+
+bool nsdk_nvme_ctrlr_has_interrupt(const struct nsdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->admin.irq.vector >= 0;
 }

@@ -50,7 +50,7 @@
 /* Empty polls with I/O outstanding between two looks at the controller's health: some 0.1 to 1 ms. */
 #define NVME_IDLE_POLLS 32768u
 
-/* How often a poll of the admin queue asks the kernel whether the device is to be removed. */
+/* How often who polls the admin queue asks the kernel whether the device is to be removed. */
 #define NVME_CHECK_NS (200 * 1000000ull)
 
 /* Mass storage, non-volatile memory, NVMe I/O controller. */
@@ -155,6 +155,14 @@ struct nvme_tracker {
 	bool has_metadata; /* no-snoop only: metadata has to be taken back as well (metadata.c) */
 } __attribute__((aligned(NSDK_LINE_BYTES)));
 _Static_assert(sizeof(struct nvme_tracker) == NSDK_LINE_BYTES, "a tracker is one cache line");
+
+/* ---- Interrupts (irq.c) ---- */
+
+/* What a queue has of a vector of MSI-X: its thread's. */
+struct nvme_irq {
+	int vector; /* -1: it is polled */
+	bool armed;
+};
 
 /* ---- Queue pairs (qpair.c, poll.c) ---- */
 
@@ -279,10 +287,8 @@ struct nsdk_nvme_qpair {
 	bool has_queues;                 /* the controller knows them */
 	bool closing;                    /* it is being destroyed */
 	enum nsdk_nvme_priority priority; /* of its submission queue, whenever that is made (arb.c) */
-	/* Interrupts (irq.c), its own thread's. */
-	int vector;                      /* -1: it is polled */
-	bool irq_armed;
-	struct nsdk_nvme_poll_group *group;
+	struct nvme_irq irq;
+	struct nsdk_nvme_poll_group *group; /* its thread's */
 } __attribute__((aligned(NSDK_LINE_BYTES)));
 
 /*
@@ -360,6 +366,7 @@ struct nvme_admin {
 	const struct nsdk_nvme_cpl *cqe;
 	uint32_t old_phase; /* the phase bit that an old completion there has */
 	bool polling;
+	struct nvme_irq irq;
 };
 
 /* ---- The controller ---- */
@@ -558,7 +565,7 @@ struct nsdk_nvme_ctrlr {
 		pthread_mutex_t lock;
 		struct nvme_vector {
 			int fd;          /* an eventfd; -1: nobody uses it */
-			unsigned users;  /* queue pairs */
+			unsigned users;  /* queues */
 			unsigned armed;  /* of those; 0: it is masked */
 			bool refused;    /* it cannot be armed, which has been said */
 		} *vectors;
@@ -569,6 +576,7 @@ struct nsdk_nvme_ctrlr {
 
 	struct nvme_recovery recovery;
 	_Atomic uint64_t polled_ns; /* when nsdk_nvme_ctrlr_poll() was called last */
+	struct nsdk_nvme_poll_group *group; /* that calls it; of its thread */
 
 	/* Makes the thread that finds the controller dead the only one; never on the I/O path. */
 	pthread_mutex_t lock;
@@ -737,12 +745,18 @@ void nsdk_nvme_irq_put(struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_irq_fd(const struct nsdk_nvme_qpair *qp);
 int nsdk_nvme_irq_arm(struct nsdk_nvme_qpair *qp, bool late, uint64_t *wake_ns);
 void nsdk_nvme_irq_disarm(struct nsdk_nvme_qpair *qp);
-void nsdk_nvme_irq_lost(const struct nsdk_nvme_qpair *qp);
+void nsdk_nvme_irq_lost(struct nsdk_nvme_ctrlr *ctrlr, unsigned qid);
+void nsdk_nvme_irq_take_admin(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_irq_admin_fd(const struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_irq_arm_admin(struct nsdk_nvme_ctrlr *ctrlr, uint64_t *wake_ns);
+void nsdk_nvme_irq_disarm_admin(struct nsdk_nvme_ctrlr *ctrlr);
+void nsdk_nvme_irq_wake_admin(struct nsdk_nvme_ctrlr *ctrlr);
 
 /* ctrlr.c */
 void nsdk_nvme_ctrlr_free(struct nsdk_nvme_ctrlr *ctrlr);
 void nsdk_nvme_ctrlr_quiesce(struct nsdk_nvme_ctrlr *ctrlr);
 int nsdk_nvme_ctrlr_health(struct nsdk_nvme_ctrlr *ctrlr);
+int nsdk_nvme_ctrlr_look(struct nsdk_nvme_ctrlr *ctrlr, bool health);
 int nsdk_nvme_ctrlr_fail(struct nsdk_nvme_ctrlr *ctrlr, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int nsdk_nvme_ctrlr_gone(struct nsdk_nvme_ctrlr *ctrlr);

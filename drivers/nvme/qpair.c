@@ -58,8 +58,8 @@ struct nsdk_nvme_cmd nsdk_nvme_queue_cmd(const struct nsdk_nvme_qpair *qp, enum 
 		cmd.prp1 = ring->cq_iova;
 		cmd.cdw10 |= (ring->entries - 1) << 16;
 		cmd.cdw11 = CONTIGUOUS;
-		if (qp->vector >= 0)
-			cmd.cdw11 |= INTERRUPTS | (uint32_t)qp->vector << 16;
+		if (qp->irq.vector >= 0)
+			cmd.cdw11 |= INTERRUPTS | (uint32_t)qp->irq.vector << 16;
 		nsdk_nvme_shadow_clear(qp);
 		break;
 	case NVME_CREATE_SQ:
@@ -283,7 +283,7 @@ int nsdk_nvme_qpair_create(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme
 		.timeout_ns = own.timeout_ns,
 		.retry_writes = own.retry_writes,
 		.watch_polls = NVME_WATCH_POLLS,
-		.vector = -1,
+		.irq.vector = -1,
 		.priority = own.priority,
 		.cmb_losses = atomic_load_explicit(&ctrlr->cmb.losses, memory_order_relaxed),
 	};

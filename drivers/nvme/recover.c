@@ -84,9 +84,11 @@ int nsdk_nvme_ctrlr_trouble(struct nsdk_nvme_ctrlr *ctrlr, int error, const char
 	pthread_mutex_unlock(&ctrlr->lock);
 	if (hopeless)
 		return nsdk_nvme_ctrlr_fail(ctrlr, error, "%s; it has been taken out", why);
-	if (news)
+	if (news) {
 		nsdk_log(NSDK_LOG_WARN, "nvme", "%s: %s; it is reset", nsdk_device_name(ctrlr->dev),
 			 why);
+		nsdk_nvme_irq_wake_admin(ctrlr);
+	}
 	return 0;
 }
 

@@ -58,6 +58,12 @@ struct nsdk_nvme_opts {
 					    most 256; 0: 16 */
 	unsigned medium_weight;        /**< likewise; 0: 8 */
 	unsigned low_weight;           /**< likewise; 0: 4 */
+	/**
+	 * A vector of MSI-X for the admin queue (number 0: Base 3.1.3.10), for a poll group that sleeps and
+	 * has the controller in it (nsdk_nvme_poll_group_add_ctrlr()); until it is armed it is masked. Where
+	 * the device has none it is said and the queue is polled (nsdk_nvme_ctrlr_has_interrupt()).
+	 */
+	bool interrupts;
 };
 
 /** Submission queues lie in the controller memory buffer, as far as it has room: opts.cmb. */
@@ -100,8 +106,9 @@ int nsdk_nvme_attach_poll(struct nsdk_nvme_ctrlr *ctrlr);
 
 /**
  * Shut down normally (CC.SHN), within a deadline, and free. The device stays attached and idle.
- * Queue pairs must have been destroyed. NULL is fine. @return 0; -EBUSY queue pairs are left (and
- * nothing was done); else freed, and -errno says what went wrong on the way (logged).
+ * Queue pairs must have been destroyed. NULL is fine. @return 0; -EBUSY queue pairs are left, or inside
+ * a poll of its poll group (and nothing was done); else freed, and -errno says what went wrong on the
+ * way (logged).
  */
 int nsdk_nvme_detach(struct nsdk_nvme_ctrlr *ctrlr);
 /** The same in steps: start, then poll until not -EAGAIN. */
@@ -145,7 +152,8 @@ enum nsdk_dma_attr nsdk_nvme_ctrlr_dma_attr(const struct nsdk_nvme_ctrlr *ctrlr)
  * Poll the admin queue: asynchronous events, and whether the controller still lives. What has to be
  * done for I/O whose deadline has passed, and for a controller that has failed, goes on here a step at
  * a time: Abort; the queues of the queue pair made again; a reset of the controller, at last of the
- * function. To be called a few times a second, and often while nsdk_nvme_ctrlr_recovering().
+ * function. To be called a few times a second, and often while nsdk_nvme_ctrlr_recovering(); not by who
+ * has the controller in a poll group (nsdk_nvme_poll_group_add_ctrlr()), which does it.
  *
  * @return completions handled; -EIO the controller has failed for good; -ENODEV gone. Not to be called
  *         concurrently.
@@ -472,14 +480,17 @@ unsigned nsdk_nvme_qpair_outstanding(const struct nsdk_nvme_qpair *qp);
 
 /** Whether the queue pair was given a vector of MSI-X, so that it can be waited for. */
 bool nsdk_nvme_qpair_has_interrupt(const struct nsdk_nvme_qpair *qp);
+/** Whether the admin queue was given one: opts.interrupts of nsdk_nvme_attach(). */
+bool nsdk_nvme_ctrlr_has_interrupt(const struct nsdk_nvme_ctrlr *ctrlr);
 
 /**
- * Queue pairs of any number of controllers that one thread polls together, or waits for.
+ * Queue pairs of any number of controllers that one thread polls together, or waits for, and controllers
+ * themselves.
  *
  * To wait: poll until there is nothing; nsdk_nvme_poll_group_arm(); poll once more; if that was nothing
  * either, wait until nsdk_nvme_poll_group_fd() is readable or the time that the arming gave has come; and
  * from the beginning. With a reactor, nsdk_poller_set_sleep() and nsdk_reactor_fd_add() do so.
- * Threading: one thread at a time, that of its queue pairs.
+ * Threading: one thread at a time, that of its queue pairs and controllers.
  */
 struct nsdk_nvme_poll_group;
 
@@ -492,13 +503,15 @@ struct nsdk_nvme_poll_group_opts {
 	 * then on; it may be removed and destroyed from inside. NULL: it is left out silently.
 	 */
 	void (*failed)(void *ctx, struct nsdk_nvme_qpair *qp, int error);
-	void *ctx; /**< for failed */
+	void *ctx; /**< for failed and ctrlr_failed */
+	/** The same of a controller that is in the group: what nsdk_nvme_ctrlr_poll() would return. */
+	void (*ctrlr_failed)(void *ctx, struct nsdk_nvme_ctrlr *ctrlr, int error);
 };
 
 /** Make an empty group. @param opts  NULL for defaults. @return 0; -ENOMEM; other -errno. Logged. */
 int nsdk_nvme_poll_group_create(const struct nsdk_nvme_poll_group_opts *opts,
 				struct nsdk_nvme_poll_group **out);
-/** The opposite; NULL is fine. @return 0; -EBUSY queue pairs are left in it (logged, nothing was done). */
+/** The opposite; NULL is fine. @return 0; -EBUSY something is left in it (logged, nothing was done). */
 int nsdk_nvme_poll_group_destroy(struct nsdk_nvme_poll_group *group);
 
 /** Add a queue pair. @return 0; -EBUSY it is in one already, or inside a poll; -ENOMEM. Logged. */
@@ -507,9 +520,29 @@ int nsdk_nvme_poll_group_add(struct nsdk_nvme_poll_group *group, struct nsdk_nvm
 int nsdk_nvme_poll_group_remove(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_qpair *qp);
 
 /**
- * nsdk_nvme_qpair_poll() of all of them.
- * @param max  completions at most, in all; 0: all there are.
- * @return completions of user I/O handled. Failures are the opts' failed()'s.
+ * Have the group do what nsdk_nvme_ctrlr_poll() is for, which nobody calls then: who waits for the group
+ * is woken by the completion of an admin command, by an asynchronous event and when something has to be
+ * done for a queue pair, whichever thread's that is. Attached with opts.interrupts, the controller is
+ * looked at every few seconds otherwise; without an interrupt, five times a second, and 50 times while a
+ * command is under way.
+ *
+ * Callbacks of admin commands and events run inside nsdk_nvme_poll_group_poll(), where nothing can be added
+ * to the group or removed.
+ *
+ * @param ctrlr  up; in one group at most, whatever group its queue pairs are in.
+ * @return 0; -EBUSY it is in one already, or inside a poll; -ENOMEM. Logged.
+ * Threading: the group's thread is from now on the one that nsdk_nvme_ctrlr_poll() speaks of.
+ * Source: Base 3.1.3.10 (the admin queue's vector), 5.2 (events).
+ */
+int nsdk_nvme_poll_group_add_ctrlr(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_ctrlr *ctrlr);
+/** Take one out; its detach does so by itself. @return 0; -ENOENT; -EBUSY inside a poll. Logged. */
+int nsdk_nvme_poll_group_remove_ctrlr(struct nsdk_nvme_poll_group *group, struct nsdk_nvme_ctrlr *ctrlr);
+
+/**
+ * nsdk_nvme_qpair_poll() of all of them, and of controllers what they need.
+ * @param max  completions at most, in all; 0: all there are. Those of admin commands are handled all.
+ * @return completions of user I/O and of admin commands handled. Failures are the opts' failed()'s and
+ *         ctrlr_failed()'s.
  */
 int nsdk_nvme_poll_group_poll(struct nsdk_nvme_poll_group *group, unsigned max);
 

@@ -7,7 +7,8 @@
  * them picks how: nsdk_nvme_admin_passthru() from a reactor, nsdk_nvme_admin_sync() from a tool that
  * may wait. What is not there is a struct nsdk_nvme_cmd filled in by hand.
  *
- * Threading: as for nsdk_nvme_ctrlr_poll(), one thread at a time for each controller.
+ * Threading: as for nsdk_nvme_ctrlr_poll(), one thread at a time for each controller. What is said to happen
+ * inside of that happens in nsdk_nvme_poll_group_poll() where the controller is in a poll group.
  */
 #ifndef NSDK_NVME_ADMIN_H
 #define NSDK_NVME_ADMIN_H

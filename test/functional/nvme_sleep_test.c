@@ -7,6 +7,8 @@
  */
 #include "nvme_stack.h"
 
+#include <nsdk/nvme_admin.h>
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -32,7 +34,10 @@ static const struct setting {
 };
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-/* A queue pair in a group, and what came of its I/O. */
+/* Of the controller's own queue as well. */
+static const struct nsdk_nvme_opts interrupts = { .interrupts = true };
+
+/* A queue pair in a group, perhaps with its controller, and what came of its I/O. */
 struct sleeper {
 	struct stack *stack;
 	struct nsdk_nvme_poll_group *group;
@@ -42,6 +47,7 @@ struct sleeper {
 	uint16_t status;
 	unsigned failures;
 	int error;
+	unsigned ctrlr_failures;
 };
 
 static void on_done(void *ctx, const struct nsdk_nvme_cpl *cpl)
@@ -61,22 +67,48 @@ static void on_failure(void *ctx, struct nsdk_nvme_qpair *qp, int error)
 	sleeper->error = error;
 }
 
-static void make(struct sleeper *sleeper, struct stack *stack)
+static void on_ctrlr_failure(void *ctx, struct nsdk_nvme_ctrlr *ctrlr, int error)
+{
+	struct sleeper *sleeper = ctx;
+
+	CU_ASSERT_PTR_EQUAL(ctrlr, sleeper->stack->ctrlr);
+	NSDK_ASSERT_INT(error, -ENODEV);
+	sleeper->ctrlr_failures++;
+}
+
+/* A group with nobody in it. */
+static void make_group(struct sleeper *sleeper, struct stack *stack)
 {
 	struct nsdk_nvme_poll_group_opts opts = { .opts_bytes = sizeof(opts),
 						  .failed = on_failure,
-						  .ctx = sleeper };
-	struct nsdk_nvme_qpair_opts qp_opts = { .opts_bytes = sizeof(qp_opts), .interrupts = true };
+						  .ctx = sleeper,
+						  .ctrlr_failed = on_ctrlr_failure };
 
 	*sleeper = (struct sleeper){ .stack = stack };
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_poll_group_create(&opts, &sleeper->group), 0);
+}
+
+static void make(struct sleeper *sleeper, struct stack *stack)
+{
+	struct nsdk_nvme_qpair_opts qp_opts = { .opts_bytes = sizeof(qp_opts), .interrupts = true };
+
+	make_group(sleeper, stack);
 	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(stack->ctrlr, &qp_opts, &sleeper->qp), 0);
 	CU_ASSERT_FATAL(nsdk_nvme_qpair_has_interrupt(sleeper->qp));
-	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_poll_group_create(&opts, &sleeper->group), 0);
 	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_poll_group_add(sleeper->group, sleeper->qp), 0);
+}
+
+/* Its controller as well. */
+static void attend(struct sleeper *sleeper)
+{
+	CU_ASSERT_FATAL(nsdk_nvme_ctrlr_has_interrupt(sleeper->stack->ctrlr));
+	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_poll_group_add_ctrlr(sleeper->group, sleeper->stack->ctrlr), 0);
 }
 
 static void unmake(struct sleeper *sleeper)
 {
+	if (sleeper->stack->ctrlr->group == sleeper->group)
+		nsdk_nvme_poll_group_remove_ctrlr(sleeper->group, sleeper->stack->ctrlr);
 	nsdk_nvme_qpair_destroy(sleeper->qp);
 	NSDK_ASSERT_INT(nsdk_nvme_poll_group_destroy(sleeper->group), 0);
 }
@@ -250,8 +282,9 @@ static void removal_wakes(void)
 
 	for (unsigned i = 0; i < SETTINGS; i += 3) {
 		nsdk_cache_model_reset();
-		up(&pulled, &settings[i], ",latency_us=60000000", NULL);
+		up(&pulled, &settings[i], ",latency_us=60000000", &interrupts);
 		make(&sleeper, &pulled);
+		attend(&sleeper);
 		sleeper.heeds_no_clock = true;
 		give(&sleeper, false, 0, 0);
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, pull_out, NULL), 0);
@@ -260,6 +293,9 @@ static void removal_wakes(void)
 		NSDK_ASSERT_INT(sleeper.status, NVME_STATUS_INTERNAL_PATH);
 		NSDK_ASSERT_INT(sleeper.failures, 1);
 		NSDK_ASSERT_INT(sleeper.error, -ENODEV);
+		while (sleeper.ctrlr_failures == 0)
+			CU_ASSERT_FATAL(wait_once(&sleeper));
+		NSDK_ASSERT_INT(sleeper.ctrlr_failures, 1);
 		NSDK_ASSERT_ONE_SENTENCE("pulled out");
 		unmake(&sleeper);
 		stack_down(&pulled, true);
@@ -324,6 +360,122 @@ static void a_reset_wakes_and_goes_on_with_interrupts(void)
 	}
 }
 
+/* ---- The admin queue ---- */
+
+static void on_event(void *ctx, struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_event *event)
+{
+	struct sleeper *sleeper = ctx;
+
+	CU_ASSERT_PTR_EQUAL(ctrlr, sleeper->stack->ctrlr);
+	NSDK_ASSERT_INT(event->type, EMU_NVME_EVENT_SMART);
+	sleeper->done++;
+}
+
+static struct stack eventful;
+
+static void *have_an_event(void *arg)
+{
+	emu_nvme_event_raise(model_of(&eventful), EMU_NVME_EVENT_SMART, 1, NSDK_NVME_LOG_SMART);
+	return arg;
+}
+
+/* Something that the controller tells by itself, to who is on his way to sleep or there. */
+static void hear(struct sleeper *sleeper)
+{
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, have_an_event, NULL), 0);
+	wait_for(sleeper, sleeper->done + 1);
+	pthread_join(thread, NULL);
+}
+
+static int command(struct sleeper *sleeper)
+{
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_get_features(NSDK_NVME_FEAT_ARBITRATION, 0, 0, 0);
+
+	return nsdk_nvme_admin_passthru(sleeper->stack->ctrlr, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, 0, on_done,
+					sleeper);
+}
+
+/* Ends of commands, events, and I/O: who waits for all of them with one descriptor. */
+static void admin_completions_wake(void)
+{
+	struct sleeper sleeper;
+
+	for (unsigned i = 0; i < SETTINGS; i += 3) {
+		nsdk_cache_model_reset();
+		up(&eventful, &settings[i], "", &interrupts);
+		make(&sleeper, &eventful);
+		attend(&sleeper);
+		nsdk_nvme_ctrlr_on_event(eventful.ctrlr, on_event, &sleeper);
+		sleeper.heeds_no_clock = true;
+		for (unsigned round = 0; round < 20; round++) {
+			CU_ASSERT_EQUAL_FATAL(command(&sleeper), 0);
+			wait_for(&sleeper, sleeper.done + 1);
+			NSDK_ASSERT_INT(sleeper.status, 0);
+			if (round % 2)
+				nsdk_nvme_poll_group_disarm(sleeper.group);
+		}
+		hear(&sleeper);
+		round_trips(&sleeper, 0, 8, false, i);
+		unmake(&sleeper);
+		stack_down(&eventful, false);
+		stack_no_violations(settings[i].policy == NSDK_POLICY_NOSNOOP);
+		NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
+	}
+}
+
+static void *ask_for_a_reset(void *arg)
+{
+	nsdk_nvme_ctrlr_trouble(eventful.ctrlr, -EIO, "made to fail");
+	return arg;
+}
+
+/* Who sleeps is woken, does all of it himself, sleeps again, and still hears of events. */
+static void a_reset_is_gone_through_by_who_sleeps(void)
+{
+	struct sleeper sleeper;
+	pthread_t thread;
+
+	up(&eventful, &settings[0], ",fault=timeout@1", &interrupts);
+	make(&sleeper, &eventful);
+	attend(&sleeper);
+	nsdk_nvme_ctrlr_on_event(eventful.ctrlr, on_event, &sleeper);
+	sleeper.heeds_no_clock = true;
+	give(&sleeper, false, 0, 0);
+	nsdk_nvme_qpair_submit(sleeper.qp);
+	/* It is hanging. */
+	while (atomic_load(&model_of(&eventful)->fault_count) == 0)
+		sched_yield();
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, ask_for_a_reset, NULL), 0);
+	wait_for(&sleeper, 1);
+	pthread_join(thread, NULL);
+	NSDK_ASSERT_INT(sleeper.status, 0);
+	CU_ASSERT(nsdk_unit_log_has("has been reset and goes on"));
+	hear(&sleeper);
+	round_trips(&sleeper, 0, 8, false, 7);
+	unmake(&sleeper);
+	stack_down(&eventful, false);
+	nsdk_unit_log_clear();
+}
+
+static void a_lost_admin_interrupt_is_survived(void)
+{
+	struct sleeper sleeper;
+	struct stack stack;
+
+	up(&stack, &settings[0], ",fault=lostirq@adminevery1", &interrupts);
+	make(&sleeper, &stack);
+	attend(&sleeper);
+	for (unsigned i = 1; i <= 2; i++) {
+		CU_ASSERT_EQUAL_FATAL(command(&sleeper), 0);
+		wait_for(&sleeper, i);
+		NSDK_ASSERT_INT(sleeper.status, 0);
+	}
+	unmake(&sleeper);
+	stack_down(&stack, false);
+}
+
 /* ---- Many ---- */
 
 /* Controllers that are unlike each other in one group, of which one goes. */
@@ -375,6 +527,8 @@ static void one_group_has_many_controllers(void)
 	nsdk_unit_log_clear();
 }
 
+#define SHARED_ROUNDS 100u
+
 /* CUnit is one thread's, so what is wrong is counted. */
 struct sharer {
 	struct sleeper sleeper;
@@ -382,13 +536,29 @@ struct sharer {
 	atomic_uint wrong;
 };
 
+/* The controller's thread, beside those of the queue pairs. */
+static void *command_on(void *arg)
+{
+	struct sharer *sharer = arg;
+	struct sleeper *sleeper = &sharer->sleeper;
+	uint64_t deadline_ns = nsdk_clock_ns() + STACK_PATIENCE_NS;
+
+	for (unsigned i = 1; i <= SHARED_ROUNDS && nsdk_clock_ns() < deadline_ns; i++) {
+		if (command(sleeper) != 0)
+			atomic_fetch_add(&sharer->wrong, 1);
+		while (sleeper->done < i && nsdk_clock_ns() < deadline_ns)
+			atomic_fetch_add(&sharer->wrong, !wait_once(sleeper));
+	}
+	return NULL;
+}
+
 static void *share(void *arg)
 {
 	struct sharer *sharer = arg;
 	struct sleeper *sleeper = &sharer->sleeper;
 	uint64_t deadline_ns = nsdk_clock_ns() + STACK_PATIENCE_NS;
 
-	for (unsigned i = 1; i <= 200 && nsdk_clock_ns() < deadline_ns; i++) {
+	for (unsigned i = 1; i <= SHARED_ROUNDS && nsdk_clock_ns() < deadline_ns; i++) {
 		struct nsdk_nvme_ns *ns = sleeper->stack->ns;
 
 		if (nsdk_nvme_read(ns, sleeper->qp, slot(sleeper, sharer->first), 0, 8, 0, on_done,
@@ -402,33 +572,48 @@ static void *share(void *arg)
 	return NULL;
 }
 
-/* Fewer vectors than queue pairs: each signal wakes both threads, and none takes it from the other. */
-static void threads_share_a_vector(void)
+/* Fewer vectors than queues: each signal wakes all their threads, and none takes it from another. */
+static void share_vectors(const char *vectors)
 {
 	enum { COUNT = 3 };
 	struct sharer sharers[COUNT];
 	pthread_t threads[COUNT];
 	struct stack stack;
 
-	up(&stack, &settings[1], ",vectors=2", NULL);
+	up(&stack, &settings[1], vectors, &interrupts);
 	for (unsigned i = 0; i < COUNT; i++) {
-		make(&sharers[i].sleeper, &stack);
+		/* The last is the controller's. */
+		if (i < COUNT - 1)
+			make(&sharers[i].sleeper, &stack);
+		else
+			make_group(&sharers[i].sleeper, &stack);
 		sharers[i].first = 8 * i;
 		atomic_store(&sharers[i].wrong, 0);
-		NSDK_ASSERT_INT(nsdk_nvme_irq_fd(sharers[i].sleeper.qp),
-				nsdk_nvme_irq_fd(sharers[0].sleeper.qp));
 	}
+	attend(&sharers[COUNT - 1].sleeper);
+	NSDK_ASSERT_INT(nsdk_nvme_irq_fd(sharers[0].sleeper.qp), nsdk_nvme_irq_fd(sharers[1].sleeper.qp));
 	for (unsigned i = 0; i < COUNT; i++)
-		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, share, &sharers[i]), 0);
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, i < COUNT - 1 ? share : command_on,
+						     &sharers[i]), 0);
 	for (unsigned i = 0; i < COUNT; i++)
 		pthread_join(threads[i], NULL);
-	for (unsigned i = 0; i < COUNT; i++) {
-		NSDK_ASSERT_INT(sharers[i].sleeper.done, 200);
+	for (unsigned i = COUNT; i-- > 0;) {
+		NSDK_ASSERT_INT(sharers[i].sleeper.done, SHARED_ROUNDS);
 		NSDK_ASSERT_INT(atomic_load(&sharers[i].wrong), 0);
 		unmake(&sharers[i].sleeper);
 	}
 	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
 	stack_down(&stack, false);
+}
+
+static void threads_share_a_vector(void)
+{
+	share_vectors(",vectors=2");
+}
+
+static void threads_share_the_admin_queues_vector(void)
+{
+	share_vectors(",vectors=1");
 }
 
 static void before(void)
@@ -446,8 +631,12 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_lost_interrupt_is_survived),
 	NSDK_UNIT_TEST(removal_wakes),
 	NSDK_UNIT_TEST(a_reset_wakes_and_goes_on_with_interrupts),
+	NSDK_UNIT_TEST(admin_completions_wake),
+	NSDK_UNIT_TEST(a_reset_is_gone_through_by_who_sleeps),
+	NSDK_UNIT_TEST(a_lost_admin_interrupt_is_survived),
 	NSDK_UNIT_TEST(one_group_has_many_controllers),
 	NSDK_UNIT_TEST(threads_share_a_vector),
+	NSDK_UNIT_TEST(threads_share_the_admin_queues_vector),
 };
 
 NSDK_UNIT_MAIN("nvme_sleep", tests, .before = before, .after = after)

@@ -134,6 +134,8 @@ static void enable(void)
 		.sq_entries = (fake.aqa & 0xfff) + 1,
 		.cq_entries = (fake.aqa >> 16 & 0xfff) + 1,
 		.phase = 1,
+		/* Vector 0; like some, it looks only now whether there is MSI-X. */
+		.interrupts = fake.vectors_on > 0,
 	};
 	fake.aers = 0;
 	fake.enables++;
@@ -520,7 +522,7 @@ static void run_queue(uint16_t qid)
 		fake.last_cid[qid] = cmd.cid;
 		if (fake.hook)
 			action = fake.hook(&cmd, qid, &status, &dw0);
-		if (action == FAKE_HOLD)
+		if (action == FAKE_HOLD || (qid == 0 && cmd.opcode == NSDK_NVME_ADMIN_SELF_TEST))
 			continue;
 		if (action == FAKE_DO && qid == 0 && cmd.opcode == NSDK_NVME_ADMIN_ASYNC_EVENT) {
 			fake.aer_cids[fake.aers++] = cmd.cid;

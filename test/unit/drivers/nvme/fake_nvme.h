@@ -62,6 +62,7 @@ struct fake {
 	bool plain_doorbells;    /* likewise */
 	size_t host_memory_bytes; /* likewise */
 	unsigned cmb;            /* likewise */
+	bool interrupts;         /* likewise */
 	uint32_t cmbloc, cmbsz;  /* what there is, once it is asked for */
 	bool cmb_fixed;          /* it shows without being asked for */
 	bool cmb_invalid;        /* it takes no address */
@@ -187,6 +188,8 @@ struct fake_done {
 	uint16_t cid;
 };
 void fake_done_cb(void *ctx, const struct nsdk_nvme_cpl *cpl);
+/* A Device Self-test, which is done when fake_complete() says so. @return its command id. */
+uint16_t fake_self_test(struct nsdk_nvme_ctrlr *ctrlr, uint64_t timeout_ns, struct fake_done *done);
 
 /* Brings everything that is outstanding back, then detaches. */
 void fake_teardown(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_qpair *qp);

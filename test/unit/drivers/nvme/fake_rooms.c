@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <nsdk/nvme_admin.h>
+
 #include "lib/coherence/coherence_internal.h"
 #include "lib/mem/mem_internal.h"
 
@@ -699,7 +701,8 @@ struct nsdk_nvme_ctrlr *fake_attach(void)
 	struct nsdk_nvme_opts opts = { .opts_bytes = sizeof(opts), .max_resets = fake.max_resets,
 				       .plain_doorbells = fake.plain_doorbells,
 				       .host_memory_bytes = fake.host_memory_bytes,
-				       .cmb = fake.cmb };
+				       .cmb = fake.cmb,
+				       .interrupts = fake.interrupts };
 
 	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_attach(fake_device(), fake_mem(), &opts, &ctrlr), 0);
 	return ctrlr;
@@ -723,6 +726,16 @@ void fake_done_cb(void *ctx, const struct nsdk_nvme_cpl *cpl)
 	done->count++;
 	done->status = cpl->status & 0xfffe;
 	done->cid = cpl->cid;
+}
+
+uint16_t fake_self_test(struct nsdk_nvme_ctrlr *ctrlr, uint64_t timeout_ns, struct fake_done *done)
+{
+	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_of(NSDK_NVME_ADMIN_SELF_TEST);
+
+	NSDK_ASSERT_INT(nsdk_nvme_admin_passthru(ctrlr, &cmd, NULL, 0, NSDK_DMA_TO_DEVICE, timeout_ns,
+						 fake_done_cb, done), 0);
+	fake_run();
+	return fake.last_cid[0];
 }
 
 void fake_teardown(struct nsdk_nvme_ctrlr *ctrlr, struct nsdk_nvme_qpair *qp)

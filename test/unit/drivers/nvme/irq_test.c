@@ -1,72 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Vectors of queue pairs: dealt out, armed, disarmed, and signalled by the driver itself. */
-#include "fake_nvme.h"
+#include "irq_rig.h"
 
 #include <errno.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include "drivers/nvme/nvme_internal.h"
-
-static struct nsdk_nvme_ctrlr *ctrlr;
-static bool hold_io;
-
-static enum fake_action hook(const struct nsdk_nvme_cmd *cmd, uint16_t qid, uint16_t *status,
-			     uint32_t *dw0)
-{
-	return hold_io && qid != 0 ? FAKE_HOLD : FAKE_DO;
-}
-
-static void bring_up(unsigned vectors)
-{
-	nsdk_unit_log_start();
-	fake_reset();
-	fake.vectors = vectors;
-	fake.hook = hook;
-	hold_io = false;
-	ctrlr = fake_attach();
-	nsdk_unit_log_clear();
-	fake.clock_step_ns = 0;
-}
-
-static void take_down(void)
-{
-	hold_io = false;
-	fake.clock_step_ns = 10000000;
-	nsdk_nvme_detach(ctrlr);
-	fake_check_clean();
-	nsdk_unit_log_stop();
-}
-
-static struct nsdk_nvme_qpair *make(uint64_t timeout_ns)
-{
-	struct nsdk_nvme_qpair_opts opts = { .opts_bytes = sizeof(opts), .entries = 8,
-					     .timeout_ns = timeout_ns, .interrupts = true };
-	struct nsdk_nvme_qpair *qp = NULL;
-
-	CU_ASSERT_EQUAL_FATAL(nsdk_nvme_qpair_create(ctrlr, &opts, &qp), 0);
-	return qp;
-}
-
-static int read_one(struct nsdk_nvme_qpair *qp, struct fake_done *done)
-{
-	return nsdk_nvme_read(nsdk_nvme_ns_get(ctrlr, 1), qp, fake_buffer(8, 0), 0, 1, 0, fake_done_cb,
-			      done);
-}
-
-/* Whether it was signalled since. */
-static bool signalled(const struct nsdk_nvme_qpair *qp)
-{
-	eventfd_t count;
-
-	return eventfd_read(nsdk_nvme_irq_fd(qp), &count) == 0;
-}
-
-static int arm(struct nsdk_nvme_qpair *qp, uint64_t *wake_ns)
-{
-	*wake_ns = UINT64_MAX;
-	return nsdk_nvme_irq_arm(qp, false, wake_ns);
-}
 
 /* ---- Dealing out ---- */
 
@@ -240,7 +176,7 @@ static void what_cannot_be_armed_is_polled_on(void)
 	fake.irq_error = -EIO;
 	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EOPNOTSUPP);
 	NSDK_ASSERT_ONE_SENTENCE("made to fail");
-	CU_ASSERT(!qp->irq_armed);
+	CU_ASSERT(!qp->irq.armed);
 	/* Nobody tries again what has been said. */
 	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EOPNOTSUPP);
 	NSDK_ASSERT_INT(nsdk_unit_log_count(), 0);
@@ -349,7 +285,7 @@ static void arming_hands_out_nothing(void)
 	CU_ASSERT_EQUAL(atomic_load(&qp->order), NVME_ORDER_PAUSE);
 	NSDK_ASSERT_INT(arm(qp, &wake_ns), -EAGAIN);
 	NSDK_ASSERT_INT(done.count, 0);
-	CU_ASSERT(!qp->irq_armed);
+	CU_ASSERT(!qp->irq.armed);
 	while ((done.count == 0 || nsdk_nvme_ctrlr_recovering(ctrlr)) && tries++ < 1000) {
 		nsdk_nvme_qpair_poll(qp, 0);
 		nsdk_nvme_ctrlr_poll(ctrlr);
