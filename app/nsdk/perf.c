@@ -252,12 +252,13 @@ static int create_jobs(struct perf_run *run)
 	for (unsigned i = 0; i < devices; i++) {
 		struct perf_device *device = &run->devices[i];
 		struct perf_job *job = &run->jobs[i * run->opts.numjobs];
-		int rc;
+		int rc = perf_sleep_device(device, job->lcore);
 
-		rc = nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_device_poll, device,
-					  run->opts.mode == NSDK_REACTOR_POLL ? DEVICE_POLL_US :
-										DEVICE_SLEEP_US,
-					  &device->poller);
+		if (rc == 0 && device->poller == NULL)
+			rc = nsdk_poller_register(nsdk_reactor_get(job->lcore), perf_device_poll, device,
+						  run->opts.mode == NSDK_REACTOR_POLL ? DEVICE_POLL_US :
+											DEVICE_SLEEP_US,
+						  &device->poller);
 		if (rc != 0)
 			return rc;
 	}
@@ -271,6 +272,7 @@ static void destroy_jobs(struct perf_run *run)
 		run->devices[i].poller = NULL;
 		nsdk_poller_unregister(run->devices[i].urgent);
 		run->devices[i].urgent = NULL;
+		perf_sleep_device_end(&run->devices[i]);
 	}
 	for (unsigned i = 0; i < run->job_count; i++)
 		if (run->jobs[i].run != NULL)

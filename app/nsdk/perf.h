@@ -291,6 +291,9 @@ struct perf_device {
 	struct nsdk_dma_pool *pool;
 	struct nsdk_poller *poller; /* of the admin queue */
 	struct nsdk_poller *urgent; /* the same, all the time, while the controller is being mended */
+	/* To sleep until the controller has something to tell (perf_sleep.c); NULL: it is looked at. */
+	struct nsdk_nvme_poll_group *group;
+	struct nsdk_reactor_fd *wake;
 	uint32_t block_bytes;
 	uint64_t region_lba;    /* of each job, or shared out among them under --verify */
 	uint64_t region_units;
@@ -350,6 +353,9 @@ int perf_sleep_modes(const struct perf_run *run);
 /* Let a job's lcore sleep, if that is wanted and can be. @return 0 or -errno, said. */
 int perf_sleep_job(struct perf_job *job);
 void perf_sleep_job_end(struct perf_job *job);
+/* The same for a device's admin queue, on that lcore; without a poller afterwards where it cannot be. */
+int perf_sleep_device(struct perf_device *device, unsigned lcore);
+void perf_sleep_device_end(struct perf_device *device);
 /* nsdk_nvme_qpair_poll() of a job that may sleep. */
 int perf_sleep_poll(struct perf_job *job);
 /* Where the time of a device's lcores went. */

@@ -106,6 +106,7 @@ int perf_device_attach(struct perf_device *device)
 		.io_timeout_ns = opts->io_timeout_ns,
 		.ready_timeout_ns = opts->ready_timeout_ns,
 		.cmb = opts->cmb,
+		.interrupts = opts->mode != NSDK_REACTOR_POLL,
 	};
 	struct nsdk_dma_pool_opts pool = {
 		.opts_bytes = sizeof(pool),
@@ -180,6 +181,8 @@ int perf_device_poll(void *ctx)
 
 	if (atomic_load_explicit(&device->failed, memory_order_relaxed))
 		return 0;
+	if (device->group != NULL)
+		return nsdk_nvme_poll_group_poll(device->group, 0);
 	rc = nsdk_nvme_ctrlr_poll(device->ctrlr);
 	if (rc < 0)
 		atomic_store(&device->failed, true); /* the library has said why */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * --mode=interrupt and --mode=adaptive: each job's queue pair is in a poll group of its own, which wakes the
- * job's lcore; and where the lcores' time went, in every mode.
+ * job's lcore, and so is each device's controller, on the lcore of its first job; and where the lcores' time
+ * went, in every mode.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -123,6 +124,66 @@ void perf_sleep_job_end(struct perf_job *job)
 		(void)nsdk_nvme_poll_group_remove(job->group, job->qp);
 	(void)nsdk_nvme_poll_group_destroy(job->group);
 	job->group = NULL;
+}
+
+static int device_arm(void *ctx, uint64_t *wake_ns)
+{
+	struct perf_device *device = ctx;
+
+	return nsdk_nvme_poll_group_arm(device->group, wake_ns);
+}
+
+static void device_disarm(void *ctx)
+{
+	struct perf_device *device = ctx;
+
+	nsdk_nvme_poll_group_disarm(device->group);
+}
+
+/* The library has said why. */
+static void device_failed(void *ctx, struct nsdk_nvme_ctrlr *ctrlr, int error)
+{
+	struct perf_device *device = ctx;
+
+	(void)ctrlr;
+	(void)error;
+	atomic_store(&device->failed, true);
+}
+
+int perf_sleep_device(struct perf_device *device, unsigned lcore)
+{
+	struct nsdk_nvme_poll_group_opts opts = {
+		.opts_bytes = sizeof(opts),
+		.ctrlr_failed = device_failed,
+		.ctx = device,
+	};
+	struct nsdk_reactor *reactor = nsdk_reactor_get(lcore);
+	int rc;
+
+	if (device->run->opts.mode == NSDK_REACTOR_POLL || !nsdk_nvme_ctrlr_has_interrupt(device->ctrlr))
+		return 0;
+	rc = nsdk_nvme_poll_group_create(&opts, &device->group);
+	if (rc == 0)
+		rc = nsdk_nvme_poll_group_add_ctrlr(device->group, device->ctrlr);
+	if (rc == 0)
+		rc = nsdk_poller_register(reactor, perf_device_poll, device, 0, &device->poller);
+	if (rc == 0)
+		rc = nsdk_reactor_fd_add(reactor, nsdk_nvme_poll_group_fd(device->group), NULL, NULL,
+					 &device->wake);
+	if (rc == 0)
+		nsdk_poller_set_sleep(device->poller, device_arm, device_disarm);
+	return rc;
+}
+
+/* Its poller has gone. */
+void perf_sleep_device_end(struct perf_device *device)
+{
+	nsdk_reactor_fd_remove(device->wake);
+	device->wake = NULL;
+	if (device->group != NULL && device->ctrlr != NULL)
+		(void)nsdk_nvme_poll_group_remove_ctrlr(device->group, device->ctrlr);
+	(void)nsdk_nvme_poll_group_destroy(device->group);
+	device->group = NULL;
 }
 
 /* ---- Where the time went ---- */

@@ -56,22 +56,38 @@ for how in iommufd type1; do
 done
 perf "perf, adaptive mode, on the no-snoop path" '.policy == "nosnoop" and .lcores[0].sleeps > 0' \
 	$plain --rw=randrw --verify --policy=nosnoop --number_ios=300 --mode=adaptive --thinktime=1ms
-interrupts() { awk '/vfio-msix/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
+# interrupts PATTERN
+interrupts() { awk -v which="$1" '$0 ~ which { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
+# The controller has an event to tell: a doorbell of a queue that it does not have was rung (Base 5.2, figure 146).
+ring_wrong_doorbell()
+{
+	python3 -IS -c 'import mmap, os, sys
+bar = mmap.mmap(os.open("/sys/bus/pci/devices/%s/resource0" % sys.argv[1], os.O_RDWR | os.O_SYNC), 0x2000)
+memoryview(bar).cast("I")[(0x1000 + (2 * 60 + 1) * 4) // 4] = 0' "$1"
+}
 ticks_per_s=$(getconf CLK_TCK)
 # cpu_ms MODE INTERRUPTS MS : what an I/O now and then costs, for some seconds and until it has had so many
-# interrupts and so much of the processor: then it does I/O. The most interrupts that were seen are in $seen
+# interrupts and so much of the processor: then it does I/O. The most interrupts that were seen are in $seen;
+# those of an event, where any are waited for, in $told
 cpu_ms()
 {
-	local pid now user system begin=$SECONDS
+	local pid now user system begin=$SECONDS before rung=no
 	nsdk perf $plain --rw=randread --runtime=90 --time_based --thinktime=20ms --mode="$1" --json="$WORK/perf.json" \
 		>"$WORK/out" 2>"$WORK/err" &
 	pid=$!
-	seen=0 ms=0
+	seen=0 ms=0 told=0
 	while read -r _ _ _ _ _ _ _ _ _ _ _ _ _ user system _ <"/proc/$pid/stat" && [ -n "$user" ]; do
 		ms=$(((user + system) * 1000 / ticks_per_s))
-		now=$(interrupts)
+		now=$(interrupts 'vfio-msix')
 		[ "$now" -le "$seen" ] || seen=$now
-		if [ $((SECONDS - begin)) -ge 2 ] && [ "$seen" -ge "$2" ] && [ $ms -ge "$3" ]; then
+		if [ "$2" -gt 0 ] && [ "$now" -gt 0 ] && [ $rung = no ]; then
+			before=$(interrupts "vfio-msix.0..$plain")
+			ring_wrong_doorbell $plain
+			rung=yes
+		fi
+		[ $rung = no ] || told=$(($(interrupts "vfio-msix.0..$plain") - before))
+		if [ $((SECONDS - begin)) -ge 2 ] && [ "$seen" -ge "$2" ] && [ $ms -ge "$3" ] &&
+			[ "$2" -le "$told" ]; then
 			kill -INT $pid
 			break
 		fi
@@ -85,7 +101,10 @@ polled="$ms ms in $seconds s"
 same "perf, polling: no interrupt" 0 "$seen"
 check "perf, polling: never asleep" jq -e '.lcores[0].slept_ns == 0' "$WORK/perf.json"
 cpu_ms interrupt 1 0
+heard=$(grep -c 'asynchronous event: write to an invalid doorbell' "$WORK/err")
 check "perf, interrupt mode: the kernel counts interrupts ($seen seen)" [ "$seen" -gt 0 ]
+check "perf, interrupt mode: the kernel counts an event's ($told seen)" [ "$told" -gt 0 ]
+same "perf, interrupt mode: and it is heard, once" 1 "$heard"
 # Other programs make what is done slower, and no sleep longer.
 check "perf, interrupt mode: asleep for a good part; CPU: $ms ms in $seconds s instead of $polled" \
 	jq -e '.lcores[0] | 4 * .slept_ns > .busy_ns + .idle_ns' "$WORK/perf.json"
