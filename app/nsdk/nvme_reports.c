@@ -16,6 +16,8 @@
 
 #define BLOCK_BYTES ((size_t)512)
 #define CREATE 1u /* log specific: take it now */
+/* Nobody has more; and a controller that says so should not take the host's memory. */
+#define MAX_TELEMETRY_BYTES ((size_t)256 << 20)
 
 static int check_telemetry(struct nvme_run *run)
 {
@@ -32,6 +34,26 @@ static int check_telemetry(struct nvme_run *run)
 static size_t blocks_of(const struct nsdk_nvme_telemetry_header *header, unsigned area)
 {
 	return area == 4 ? header->last_block4 : header->last_block[area - 1];
+}
+
+/* How much there is of it. @return false: it was said that it cannot be so. */
+static bool telemetry_bytes(struct nvme_run *run, const struct nsdk_nvme_telemetry_header *header,
+			    unsigned area, size_t *bytes)
+{
+	for (unsigned i = 2; i <= area; i++) {
+		/* Area 4 is there only where the header says where it ends. */
+		if (blocks_of(header, i) >= blocks_of(header, i - 1) || (i == 4 && header->last_block4 == 0))
+			continue;
+		tool_say("%s: data area %u of the telemetry ends before area %u does; the controller cannot be "
+			 "trusted", nvme_name(run), i, i - 1);
+		return false;
+	}
+	*bytes = (blocks_of(header, area) + 1) * BLOCK_BYTES;
+	if (*bytes <= MAX_TELEMETRY_BYTES)
+		return true;
+	tool_say("%s: telemetry of %zu bytes up to the end of data area %u is more than the %zu that are read; "
+		 "say a smaller --data-area", nvme_name(run), *bytes, area, MAX_TELEMETRY_BYTES);
+	return false;
 }
 
 static int write_file(const char *path, const void *data, size_t bytes)
@@ -66,7 +88,8 @@ static int run_telemetry(struct nvme_run *run)
 	status = nvme_log(run, &opts, &header, sizeof(header));
 	if (status != TOOL_DONE)
 		return status;
-	bytes = (blocks_of(&header, area) + 1) * BLOCK_BYTES;
+	if (!telemetry_bytes(run, &header, area, &bytes))
+		return TOOL_FAILED;
 	data = malloc(bytes);
 	if (data == NULL) {
 		tool_say("no memory for telemetry of %zu bytes", bytes);
@@ -125,13 +148,98 @@ static const char *ana_state(unsigned state)
 	}
 }
 
-/* The group at @p offset; whether it and its namespaces are inside of the log. */
-static bool ana_group(const uint8_t *log, size_t bytes, size_t offset, struct nsdk_nvme_ana_group *out)
+/* So much of it is read at once; without offsets into a log page that is all there can be. */
+#define ANA_FIRST_BYTES 4096u
+/* More namespaces than a controller has that this driver takes. */
+#define ANA_MAX_NSIDS (1u << 18)
+
+/* What there is of the log by now. */
+struct ana {
+	uint8_t *log;
+	size_t bytes;
+};
+
+/* Read on, up to @p end. */
+static int ana_read(struct nvme_run *run, struct ana *ana, size_t end)
 {
-	if (bytes - offset < sizeof(*out))
-		return false;
-	memcpy(out, log + offset, sizeof(*out));
-	return (bytes - offset - sizeof(*out)) / sizeof(uint32_t) >= out->namespaces;
+	struct nsdk_nvme_log_opts opts = {
+		.opts_bytes = sizeof(opts), .lid = NSDK_NVME_LOG_ANA, .nsid = NSDK_NVME_NSID_ALL,
+		.lsp = run->v.groups ? ANA_GROUPS_ONLY : 0, .offset = ana->bytes, .retain_event = true,
+	};
+	uint8_t *log;
+	int status;
+
+	if (end <= ana->bytes)
+		return TOOL_DONE;
+	log = realloc(ana->log, end);
+	if (log == NULL) {
+		tool_say("no memory for a log page of %zu bytes", end);
+		return TOOL_FAILED;
+	}
+	ana->log = log;
+	memset(log + ana->bytes, 0, end - ana->bytes);
+	status = nvme_log(run, &opts, log + ana->bytes, end - ana->bytes);
+	if (status == TOOL_DONE)
+		ana->bytes = end;
+	return status;
+}
+
+static int ana_lie(struct nvme_run *run, uint64_t number, const char *what, uint64_t most)
+{
+	tool_say("%s: the log has %" PRIu64 " %s, and Identify allows %" PRIu64 "; the controller cannot be "
+		 "trusted", nvme_name(run), number, what, most);
+	return TOOL_FAILED;
+}
+
+/*
+ * All of it. How large it is, is not what Identify allows, which may be anything, but what its groups say, one
+ * after the other.
+ */
+static int ana_read_all(struct nvme_run *run, struct ana *ana)
+{
+	const struct nsdk_nvme_id_ctrl *id = nsdk_nvme_ctrlr_data(run->ctrlr);
+	uint64_t nsids = 0, most = id->mnan ? id->mnan : id->nn;
+	int status = ana_read(run, ana, ANA_FIRST_BYTES);
+	struct nsdk_nvme_ana_header header;
+	struct nsdk_nvme_ana_group group;
+	size_t end = sizeof(header);
+
+	if (status != TOOL_DONE)
+		return status;
+	if (most > ANA_MAX_NSIDS)
+		most = ANA_MAX_NSIDS;
+	memcpy(&header, ana->log, sizeof(header));
+	if (header.groups > id->nanagrpid)
+		return ana_lie(run, header.groups, "groups", id->nanagrpid);
+	for (unsigned i = 0; i < header.groups && status == TOOL_DONE; i++) {
+		status = ana_read(run, ana, end + sizeof(group));
+		if (status != TOOL_DONE)
+			break;
+		memcpy(&group, ana->log + end, sizeof(group));
+		nsids += group.namespaces;
+		if (nsids > most)
+			return ana_lie(run, nsids, "namespaces", most);
+		end += sizeof(group) + group.namespaces * sizeof(uint32_t);
+		status = ana_read(run, ana, end);
+	}
+	ana->bytes = end;
+	return status;
+}
+
+/* The event of it goes with this. @return TOOL_DONE nothing has changed since it was read. */
+static int ana_end(struct nvme_run *run, const struct ana *ana)
+{
+	struct nsdk_nvme_log_opts opts = {
+		.opts_bytes = sizeof(opts), .lid = NSDK_NVME_LOG_ANA, .nsid = NSDK_NVME_NSID_ALL,
+		.lsp = run->v.groups ? ANA_GROUPS_ONLY : 0,
+	};
+	struct nsdk_nvme_ana_header header = { 0 };
+	int status = nvme_log(run, &opts, &header, sizeof(header));
+
+	if (status != TOOL_DONE || memcmp(&header, ana->log, sizeof(header)) == 0)
+		return status;
+	tool_say("%s: access to namespaces has changed while it was read; read it again", nvme_name(run));
+	return TOOL_FAILED;
 }
 
 static struct json_object *ana_nsids(const uint8_t *at, uint32_t count)
@@ -146,7 +254,7 @@ static struct json_object *ana_nsids(const uint8_t *at, uint32_t count)
 	return array;
 }
 
-static int show_ana(struct nvme_run *run, const uint8_t *log, size_t bytes)
+static int show_ana(struct nvme_run *run, const uint8_t *log)
 {
 	struct json_object *object = NULL, *array = NULL;
 	struct nsdk_nvme_ana_header header;
@@ -167,12 +275,7 @@ static int show_ana(struct nvme_run *run, const uint8_t *log, size_t bytes)
 	for (unsigned i = 0; i < header.groups; i++) {
 		struct nsdk_nvme_ana_group group;
 
-		if (!ana_group(log, bytes, offset, &group)) {
-			json_object_put(object);
-			tool_say("%s: the log of %u groups does not fit in the %zu bytes that Identify allows",
-				 nvme_name(run), header.groups, bytes);
-			return TOOL_FAILED;
-		}
+		memcpy(&group, log + offset, sizeof(group));
 		offset += sizeof(group);
 		if (array != NULL) {
 			struct json_object *entry = json_object_new_object();
@@ -201,30 +304,20 @@ static int show_ana(struct nvme_run *run, const uint8_t *log, size_t bytes)
 
 static int run_ana(struct nvme_run *run)
 {
-	struct nsdk_nvme_log_opts opts = { .opts_bytes = sizeof(opts), .lid = NSDK_NVME_LOG_ANA,
-					   .nsid = NSDK_NVME_NSID_ALL };
-	const struct nsdk_nvme_id_ctrl *id = nsdk_nvme_ctrlr_data(run->ctrlr);
-	size_t bytes = sizeof(struct nsdk_nvme_ana_header) +
-		       (size_t)id->nanagrpid * sizeof(struct nsdk_nvme_ana_group);
-	uint8_t *log;
+	struct ana ana = { .log = NULL };
 	int status;
 
-	if (!(id->cmic & CMIC_ANA)) {
+	if (!(nsdk_nvme_ctrlr_data(run->ctrlr)->cmic & CMIC_ANA)) {
 		tool_say("%s does not report asymmetric namespace access (CMIC)", nvme_name(run));
 		return TOOL_FAILED;
 	}
-	if (!run->v.groups)
-		bytes += (size_t)(id->mnan ? id->mnan : id->nn) * sizeof(uint32_t);
-	log = calloc(1, bytes);
-	if (log == NULL) {
-		tool_say("no memory for a log page of %zu bytes", bytes);
-		return TOOL_FAILED;
-	}
-	opts.lsp = run->v.groups ? ANA_GROUPS_ONLY : 0;
-	status = nvme_log(run, &opts, log, bytes);
+	status = ana_read_all(run, &ana);
 	if (status == TOOL_DONE)
-		status = run->format == NVME_BINARY ? nvme_show_bytes(log, bytes) : show_ana(run, log, bytes);
-	free(log);
+		status = ana_end(run, &ana);
+	if (status == TOOL_DONE)
+		status = run->format == NVME_BINARY ? nvme_show_bytes(ana.log, ana.bytes) :
+						      show_ana(run, ana.log);
+	free(ana.log);
 	return status;
 }
 

@@ -88,6 +88,7 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 	id->ctratt |= NSDK_NVME_CTRATT_GRANULARITY | NSDK_NVME_CTRATT_UUID_LIST;
 	id->frmw = FRMW_SLOTS;
 	id->lpa = LPA_COMMANDS | LPA_OFFSET;
+	id->mnan = ctrl->opts.namespaces;
 	emu_nvme_reports_identify(ctrl, id);
 	id->elpe = EMU_NVME_ERRORS - 1;
 	id->wctemp = 343;
@@ -123,7 +124,6 @@ static void fill_controller(const struct emu_nvme *ctrl, void *out)
 		   ctrl->opts.sgl == EMU_NVME_SGL_ANY  ? NSDK_NVME_SGLS_ANY_ALIGNMENT :
 							 NSDK_NVME_SGLS_DWORD_ALIGNMENT;
 	id->vwc = VWC_FLUSH_ALL | (ctrl->opts.write_cache ? NSDK_NVME_VWC_PRESENT : 0);
-	id->mnan = ctrl->opts.namespaces;
 	fill_uuid(ctrl, 0, uuid);
 	snprintf(id->subnqn, sizeof(id->subnqn),
 		 "nqn.2014-08.org.nvmexpress:uuid:%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"

@@ -92,6 +92,10 @@ void emu_nvme_reports_identify(const struct emu_nvme *ctrl, struct nsdk_nvme_id_
 	id->anacap = ANA_TELLS;
 	id->anagrpmax = ANA_GROUP;
 	id->nanagrpid = 1;
+	if (ctrl->opts.fault == EMU_NVME_FAULT_IDENTIFY) {
+		id->nanagrpid = UINT32_MAX;
+		id->mnan = UINT32_MAX;
+	}
 }
 
 bool emu_nvme_reports_is_log(const struct emu_nvme *ctrl, unsigned page)

@@ -150,6 +150,7 @@ json 'ana-log' '.ngrps == 1 and ."ANA DESC LIST "[0] == {"grpid": 1, "nnsids": 3
 json 'ana-log: groups only' '."ANA DESC LIST "[0].nnsids == 0' ana-log $d,ana=1 --groups
 says 'ana-log: text' '^	nsid	:	3$' ana-log $d,ana=1
 bytes 'ana-log: bytes' 60 ana-log $d,ana=1 -o binary
+bytes 'ana-log: as large as it is, whatever Identify says' 60 ana-log $d,ana=1,fault=identify -o binary
 refuses 'ana-log: a controller without' 1 'does not report asymmetric namespace access' nvme ana-log $d
 json 'get-lba-status' '.nlsd == 1 and .cmpc == 2 and .list == [{"dslba": 77, "nlb": 1, "status": 0}]' \
 	get-lba-status $d,bad=77 -n 2

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * nsdk nvme: what the driver refuses without a word, one by one, each subcommand says in one sentence.
+ * nsdk nvme: what the driver refuses without a word, one by one, each subcommand says in one sentence; and
+ * log pages of sizes that no controller has are not believed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +34,31 @@ int __wrap_nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk
 	if (++calls == nth)
 		return failure;
 	return __real_nsdk_nvme_admin_sync(ctrlr, cmd, data, bytes, dir, timeout_ns, cpl);
+}
+
+/* A log page as a controller says it that lies; NULL: as it is. Up to where it was read, and how often. */
+static const uint8_t *lie;
+static size_t lie_bytes, read_bytes;
+static unsigned reads;
+
+int __real_nsdk_nvme_get_log(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_log_opts *opts, void *data,
+			     size_t bytes, struct nsdk_nvme_cpl *cpl);
+int __wrap_nsdk_nvme_get_log(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_log_opts *opts, void *data,
+			     size_t bytes, struct nsdk_nvme_cpl *cpl);
+int __wrap_nsdk_nvme_get_log(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_log_opts *opts, void *data,
+			     size_t bytes, struct nsdk_nvme_cpl *cpl)
+{
+	if (lie == NULL)
+		return __real_nsdk_nvme_get_log(ctrlr, opts, data, bytes, cpl);
+	reads++;
+	if (opts->offset + bytes > read_bytes)
+		read_bytes = opts->offset + bytes;
+	memset(data, 0, bytes);
+	if (opts->offset < lie_bytes)
+		memcpy(data, lie + opts->offset,
+		       bytes < lie_bytes - opts->offset ? bytes : lie_bytes - opts->offset);
+	cpl->status = 0;
+	return 0;
 }
 
 static const struct sub {
@@ -68,11 +94,13 @@ static const struct sub {
 	{ { "dir-send", PLACES, "-O1", "-T2", "-e1" } },
 };
 
-/* @param[out] lines  that it said. @return its status. */
+static char sentence[512];
+
+/* @param[out] lines  that it said, of which the last one is kept. @return its status. */
 static int run(const struct sub *sub, unsigned *lines)
 {
 	char *argv[8] = { (char *)(uintptr_t)"nvme" };
-	int argc = 1, status, out, err, character;
+	int argc = 1, status, out, err;
 	FILE *said = tmpfile();
 
 	for (unsigned i = 0; i < 6 && sub->words[i]; i++)
@@ -83,7 +111,8 @@ static int run(const struct sub *sub, unsigned *lines)
 	CU_ASSERT_FATAL(said != NULL && out >= 0 && err >= 0);
 	CU_ASSERT_FATAL(freopen("/dev/null", "w", stdout) != NULL);
 	dup2(fileno(said), STDERR_FILENO);
-	calls = 0;
+	calls = reads = 0;
+	read_bytes = 0;
 	tool_log_start();
 	status = tool_nvme.run(&tool_nvme, argc, argv);
 	fflush(NULL);
@@ -93,8 +122,8 @@ static int run(const struct sub *sub, unsigned *lines)
 	close(err);
 	*lines = 0;
 	rewind(said);
-	while ((character = fgetc(said)) != EOF)
-		*lines += character == '\n';
+	while (fgets(sentence, sizeof(sentence), said) != NULL)
+		++*lines;
 	fclose(said);
 	return status;
 }
@@ -119,8 +148,55 @@ static void refused_without_a_word(void)
 	}
 }
 
+static void believe(const struct sub *sub, const void *log, size_t bytes, const char *pattern)
+{
+	unsigned lines;
+
+	nth = 0;
+	lie = log;
+	lie_bytes = bytes;
+	NSDK_ASSERT_INT(run(sub, &lines), pattern ? TOOL_FAILED : TOOL_DONE);
+	lie = NULL;
+	NSDK_ASSERT_INT(lines, pattern ? 1 : 0);
+	if (pattern)
+		CU_ASSERT(lines == 1 && strstr(sentence, pattern) != NULL);
+	/* Nothing of what is said to be there was looked for. */
+	CU_ASSERT(read_bytes <= 8192 && reads <= 8);
+}
+
+static void logs_of_any_size(void)
+{
+	static const struct sub ana = { { "ana-log", "emu:nvme,size=4k,namespaces=1024,ana=1" } };
+	static const struct sub telemetry = { { "telemetry-log", DEVICE, "-O/dev/null", "-d4" } };
+	struct {
+		struct nsdk_nvme_ana_header header;
+		struct nsdk_nvme_ana_group group;
+		uint32_t nsids[1024];
+	} log = { .header = { .groups = 1 }, .group = { .group = 1, .namespaces = 1024, .state = 1 } };
+	struct nsdk_nvme_telemetry_header header = { .last_block = { 2, 4, 8 }, .last_block4 = UINT32_MAX };
+
+	/* One that is larger than what is read at first. */
+	believe(&ana, &log, sizeof(log), NULL);
+	NSDK_ASSERT_INT(read_bytes, sizeof(log));
+	NSDK_ASSERT_INT(reads, 3);
+	log.group.namespaces = 1025;
+	believe(&ana, &log, sizeof(log), "has 1025 namespaces, and Identify allows 1024");
+	log.group.namespaces = UINT32_MAX;
+	believe(&ana, &log, sizeof(log), "has 4294967295 namespaces");
+	log.header.groups = UINT16_MAX;
+	believe(&ana, &log, sizeof(log), "has 65535 groups, and Identify allows 1");
+
+	believe(&telemetry, &header, sizeof(header), "is more than the 268435456 that are read");
+	header.last_block4 = 7;
+	believe(&telemetry, &header, sizeof(header), "data area 4 of the telemetry ends before area 3");
+	header.last_block4 = 0;
+	header.last_block[1] = 1;
+	believe(&telemetry, &header, sizeof(header), "data area 2 of the telemetry ends before area 1");
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(refused_without_a_word),
+	NSDK_UNIT_TEST(logs_of_any_size),
 };
 
 NSDK_UNIT_MAIN("app/nsdk/nvme", tests)
