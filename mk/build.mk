@@ -118,6 +118,8 @@ $(B)/libnsdk-unit.a: $(unit_objs)
 # --wrap sees calls between object files, of which link-time optimisation leaves none. gcc's objects
 # hold ordinary code as well.
 test_flags := $(if $(LTO_CFLAGS),$(if $(filter gcc,$(COMPILER)),-fno-lto))
+# What is measured is linked as what is installed.
+linked_by = $(if $(filter test/bench/%,$(1)),,$(TEST_LDFLAGS))
 test_libs := -lcunit $(if $(filter yes,$(HAVE_PMEM)),-lpmem)
 comma := ,
 
@@ -129,7 +131,7 @@ $(B)/$(1): $$(call object,$(1).c $$(helpers_$(2)) \
 	$$(filter-out %/main.c,$$(srcs_$(2:test/unit/app/%=app/%)))) $(B)/libnsdk.a $(B)/libnsdk-unit.a $(S)$(2)/Makefile
 	@mkdir -p $$(@D)
 	$$(say) LD $(1)
-	$$(quiet)$$(CC) $$(link_flags) $$(test_flags) $$(call libfuzzer,$(1)) $$(addprefix -Wl$$(comma)--wrap=,$$(wraps_$(1))) -o $$@ \
+	$$(quiet)$$(CC) $$(link_flags) $$(test_flags) $$(call linked_by,$(1)) $$(call libfuzzer,$(1)) $$(addprefix -Wl$$(comma)--wrap=,$$(wraps_$(1))) -o $$@ \
 		$$(filter %.o,$$^) $(B)/libnsdk.a $(B)/libnsdk-unit.a $$(test_libs) $$(LIBS)
 endef
 $(foreach room,$(test_rooms),$(foreach test,$(tests_$(room)),$(eval $(call test_rule,$(test),$(room)))))
