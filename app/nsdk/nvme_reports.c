@@ -186,14 +186,14 @@ static int ana_read(struct nvme_run *run, struct ana *ana, size_t end)
 
 static int ana_lie(struct nvme_run *run, uint64_t number, const char *what, uint64_t most)
 {
-	tool_say("%s: the log has %" PRIu64 " %s, and Identify allows %" PRIu64 "; the controller cannot be "
-		 "trusted", nvme_name(run), number, what, most);
+	tool_say("%s: the log has %" PRIu64 " %s, and Identify allows %" PRIu64
+		 "; the controller cannot be trusted", nvme_name(run), number, what, most);
 	return TOOL_FAILED;
 }
 
 /*
- * All of it. How large it is, is not what Identify allows, which may be anything, but what its groups say, one
- * after the other.
+ * All of it. How large it is, is not what Identify allows, which may be anything, but what its groups say,
+ * one after the other.
  */
 static int ana_read_all(struct nvme_run *run, struct ana *ana)
 {
