@@ -12,10 +12,13 @@ good='.errors == 0 and .verify_errors == 0 and .coherence.violations == 0 and .s
 # A sanitizer looks at code, which all these share: it gets a fifth, with each value of each of them in it.
 each=$((${NSDK_SANITIZE:+5} + 0))
 sizes=(4k 512 20k 128k 1m 64k)
+# Of each so many that they go over the device several times.
+counts=(500 500 400 120 24 200)
 n=0
 for rw in read write randread randwrite rw randrw; do
 	for lba in 512 4096; do
 		for path in none:coherent none:auto data:coherent data:auto data:nosnoop all:nosnoop; do
+			ios=${counts[n % ${#sizes[@]}]}
 			bs=${sizes[n++ % ${#sizes[@]}]}
 			((each && n % each)) && continue
 			[[ $bs == 512 && $lba == 4096 ]] && bs=4k
@@ -29,17 +32,19 @@ for rw in read write randread randwrite rw randrw; do
 				"$good and .policy == \"$policy\" and $flushed and .ios > 0
 				 and .verify.blocks_checked >= .ios" \
 				"emu:nvme,size=3m,lba=$lba,nosnoop=${path%:*},seed=$n" --rw=$rw --bs="$bs" \
-				--verify --policy="${path#*:}" --iodepth=$((1 + n % 17)) --number_ios=500
+				--verify --policy="${path#*:}" --iodepth=$((1 + n % 17)) --number_ios="$ios"
 		done
 	done
 done
 
-result 'the main job, coherent' 0 "$good and .ios == 20000 and .verdict.state == \"enforced\"" \
-	emu:nvme --rw=randrw --verify --number_ios=20000 --iodepth=32
+ios=20000
+[[ -z ${NSDK_SANITIZE:-} ]] || ios=4000
+result 'the main job, coherent' 0 "$good and .ios == $ios and .verdict.state == \"enforced\"" \
+	emu:nvme --rw=randrw --verify --number_ios="$ios" --iodepth=32
 result 'the main job, no-snoop' 0 \
-	"$good and .ios == 20000 and .verdict.state == \"permitted\" and .policy == \"nosnoop\"
+	"$good and .ios == $ios and .verdict.state == \"permitted\" and .policy == \"nosnoop\"
 	 and .coherence.batches > 0 and .coherence.lines_invalidated > 0 and .verify.read_back" \
-	emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --number_ios=20000 --iodepth=32
+	emu:nvme,nosnoop=all --rw=randrw --verify --policy=nosnoop --number_ios="$ios" --iodepth=32
 result 'split I/O: mdts=1' 0 "$good and .ios == 64" \
 	emu:nvme,size=4m,mdts=1,nosnoop=all --rw=randrw --bs=64k --verify --policy=nosnoop --iodepth=8
 # A device with doorbells in memory sleeps when nothing new is in them: one that is not woken up when it
