@@ -243,12 +243,20 @@ static bool operated(unsigned first, unsigned end, bool invalidate, unsigned lea
 	return true;
 }
 
-/* Until all lines of a job of write-backs that nobody polls were done by members. */
-static void wait_for_effect(unsigned first, unsigned end)
+/*
+ * Until all lines of a job of write-backs that nobody polls were done by members. They count them behind
+ * their fence, and then it is a matter of moments until its effect is seen here too, if there was one.
+ */
+static void wait_for_effect(void)
 {
-	uint64_t deadline_ns = nsdk_clock_ns() + NEVER_NS / 4;
+	uint64_t deadline_ns = nsdk_clock_ns() + NEVER_NS;
+	struct nsdk_crew_stats stats;
 
-	for (unsigned i = first; i < end && nsdk_clock_ns() < deadline_ns;) {
+	do
+		nsdk_crew_stats(crew, &stats);
+	while (stats.lines_by_members < LINES && nsdk_clock_ns() < deadline_ns);
+	deadline_ns = nsdk_clock_ns() + NEVER_NS / 60;
+	for (unsigned i = 0; i < LINES && nsdk_clock_ns() < deadline_ns;) {
 		if (atomic_load(&writebacks[i]) > 0)
 			i++;
 		else
@@ -322,11 +330,8 @@ static void a_submitter_need_not_work(bool for_cpu)
 
 	create(&two, NEVER_NS);
 	job = start(&all, 1, 2, for_cpu);
-	wait_for_effect(0, LINES);
-	/* Until the last lines are counted, just before the last mark, of which nothing is seen from here. */
-	do
-		nsdk_crew_stats(crew, &stats);
-	while (stats.lines_by_members < LINES);
+	/* The last lines are counted just before the last mark, of which nothing is seen from here. */
+	wait_for_effect();
 	fences = my_fences;
 	before_poll = atomic_load(kind);
 	while (!nsdk_crew_poll(job))
