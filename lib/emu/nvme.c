@@ -249,8 +249,10 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	pthread_mutex_init(&ctrl->registers, NULL);
 	pthread_mutex_init(&ctrl->notes, NULL);
 	pthread_mutex_init(&ctrl->resv_lock, NULL);
-	emu_nvme_resv_create(ctrl);
 	rc = emu_nvme_zns_create(ctrl);
+	if (rc)
+		goto destroy_zones;
+	rc = emu_nvme_resv_create(ctrl);
 	if (rc)
 		goto destroy_zones;
 	rc = emu_nvme_md_create(ctrl);

@@ -122,6 +122,8 @@ struct emu_nvme_opts {
 	uint64_t pmr_bytes; /* persistent memory region; 0: none */
 	char pmr_file[1024]; /* "": memory */
 	uint32_t cmb_size_bits, cmb_loc_bits; /* of CMBSZ and CMBLOC: what it is for */
+	char resv_file[1024]; /* where reservations are kept that persist; "": nowhere */
+	bool other_host;      /* it is the second one's controller */
 	unsigned rival; /* the type of the reservation that another host holds from the start, or 0 */
 	bool zoned; /* all namespaces are */
 	uint64_t zone_bytes, zone_cap_bytes;
@@ -649,7 +651,7 @@ bool emu_nvme_queues_turn(struct emu_nvme *ctrl);
 /* Carry out two fused commands. */
 void emu_nvme_io_fused(struct emu_nvme_req *first, struct emu_nvme_req *second, int statuses[2]);
 /* nvme_resv.c */
-void emu_nvme_resv_create(struct emu_nvme *ctrl);
+int emu_nvme_resv_create(struct emu_nvme *ctrl);
 bool emu_nvme_resv_forbids(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd);
 uint16_t emu_nvme_resv(struct emu_nvme_req *req);
 

@@ -19,12 +19,13 @@ struct said {
 	unsigned mset, pi, pil, pif;
 	uint64_t fdp_rg, fdp_ruh, fdp_runs;
 	unsigned fdp;
-	unsigned zoned, zone_cross, dbbuf, wrr, ana;
+	unsigned zoned, zone_cross, dbbuf, wrr, ana, host;
 	uint64_t bad;
 	uint64_t cmb;
 	char cmb_for[48];
 	uint64_t pmr;
 	char pmr_file[sizeof(((struct emu_nvme_opts *)0)->pmr_file)];
+	char resv_file[sizeof(((struct emu_nvme_opts *)0)->resv_file)];
 	char file[sizeof(((struct emu_nvme_opts *)0)->file)];
 	char fault[64];
 };
@@ -34,6 +35,7 @@ static const char *const nosnoop_words[] = { "none", "data", "all", NULL };
 static const char *const sgl_words[] = { "none", "dword", "any", NULL };
 static const char *const abort_words[] = { "works", "fails", "hangs", "late", NULL };
 static const char *const delete_words[] = { "works", "fails", "hangs", NULL };
+static const char *const host_words[] = { "1", "2", NULL };
 static const char *const off_on[] = { "0", "1", NULL };
 static const char *const pi_words[] = { "0", "1", "2", "3", NULL };
 static const char *const pif_words[] = { "0", "1", "2", NULL };
@@ -42,7 +44,7 @@ enum { SIZE, LBA, FILE_, NAMESPACES, MDTS, NOSNOOP, LATENCY, SEED, QUEUES, VECTO
        IOVA_BITS, READY, VWC, VOLATILE, SGL, RIVAL, FAULT, ABORT, DELETE_SQ, RESET_FAILS, DISABLE_HANGS,
        MS, MSET, PI, PIL, PIF, FDP, FDP_RG, FDP_RUH, FDP_RUNS,
        ZONED, ZONE, ZONE_CAP, MAX_OPEN, MAX_ACTIVE, ZONE_CROSS, ZONES_RO, ZONES_OFFLINE, ZASL, DBBUF,
-       WRR, ANA, BAD, HMB, CMB, CMB_FOR, PMR, PMR_FILE,
+       WRR, ANA, BAD, HMB, CMB, CMB_FOR, PMR, PMR_FILE, RESV_FILE, HOST,
        OPTIONS };
 
 #define AT(field) .offset = offsetof(struct said, field)
@@ -91,6 +93,9 @@ static const struct nsdk_emu_option options[OPTIONS] = {
 	[PMR] = { "pmr", NSDK_EMU_OPTION_BYTES, AT(pmr), 0, (uint64_t)64 << 20 },
 	[PMR_FILE] = { "pmr_file", NSDK_EMU_OPTION_TEXT, AT(pmr_file),
 		       .max = sizeof(((struct said *)0)->pmr_file) },
+	[RESV_FILE] = { "resv_file", NSDK_EMU_OPTION_TEXT, AT(resv_file),
+			.max = sizeof(((struct said *)0)->resv_file) },
+	[HOST] = { "host", NSDK_EMU_OPTION_WORD, AT(host), .words = host_words },
 	[DBBUF] = { "dbbuf", NSDK_EMU_OPTION_WORD, AT(dbbuf), .words = off_on },
 	[ANA] = { "ana", NSDK_EMU_OPTION_WORD, AT(ana), .words = off_on },
 	[BAD] = { "bad", NSDK_EMU_OPTION_NUMBER, AT(bad), 0, UINT64_MAX },
@@ -294,6 +299,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 		.cmb_bytes = said.cmb,
 		.pmr_bytes = said.pmr,
 		.rival = (unsigned)said.rival,
+		.other_host = said.host,
 		.abort = (enum emu_nvme_abort)said.abort,
 		.delete_sq = (enum emu_nvme_delete)said.delete_sq,
 		.reset_fails = (unsigned)said.reset_fails,
@@ -337,6 +343,7 @@ int emu_nvme_opts_read(const char *text, struct emu_nvme_opts *out)
 				 "emu:nvme: pmr=%llu: a power of two from %u on is wanted",
 				 (unsigned long long)said.pmr, (unsigned)EMU_NVME_PAGE);
 	memcpy(out->pmr_file, said.pmr_file, sizeof(out->pmr_file));
+	memcpy(out->resv_file, said.resv_file, sizeof(out->resv_file));
 	rc = emu_nvme_cmb_parse(given[CMB_FOR] ? said.cmb_for : "sq+data", out);
 	if (rc)
 		return rc;

@@ -4,8 +4,15 @@
  *
  * This controller is one host's. With rival=TYPE there is a second host, which does nothing but hold a
  * reservation of that type on every namespace from the start, until it is preempted or cleared away.
+ *
+ * With resv_file=PATH what a host wants to persist is kept there, and is there again with the next
+ * controller; host=2 makes that one the second host's, so that two of them can be in each other's way by turns.
  */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#include <nsdk/log.h>
 
 #include "nvme_internal.h"
 
@@ -17,8 +24,87 @@ enum { SELF, RIVAL, NOBODY };
 
 #define CONFLICT EMU_NVME_GENERIC(RESERVATION_CONFLICT)
 
-void emu_nvme_resv_create(struct emu_nvme *ctrl)
+/* What the file has of a namespace, as the first host sees it. */
+struct kept {
+	uint64_t keys[2];
+	uint32_t generation;
+	uint8_t type;
+	uint8_t holder;
+	uint8_t registered; /* a bit for each */
+	uint8_t persists;
+};
+NSDK_SPEC_ASSERT(sizeof(struct kept) == 24);
+
+/* Hosts in the other order, if this is the second one's controller. */
+static unsigned turned(const struct emu_nvme *ctrl, unsigned who)
 {
+	return ctrl->opts.other_host && who != NOBODY ? 1 - who : who;
+}
+
+static void take(const struct emu_nvme *ctrl, const struct kept *kept, struct emu_nvme_resv *out)
+{
+	if (!kept->persists || kept->type > NSDK_NVME_RESV_EXCLUSIVE_ACCESS_ALL || kept->holder > NOBODY)
+		return;
+	*out = (struct emu_nvme_resv){
+		.generation = kept->generation,
+		.type = kept->type,
+		.holder = (uint8_t)turned(ctrl, kept->holder),
+		.persists = true,
+	};
+	for (unsigned who = SELF; who <= RIVAL; who++) {
+		out->registered[who] = kept->registered >> turned(ctrl, who) & 1;
+		out->keys[who] = kept->keys[turned(ctrl, who)];
+	}
+}
+
+static struct kept keep(const struct emu_nvme *ctrl, const struct emu_nvme_resv *resv)
+{
+	struct kept kept = { .persists = resv->persists };
+
+	if (!resv->persists)
+		return kept;
+	kept.generation = resv->generation;
+	kept.type = resv->type;
+	kept.holder = (uint8_t)turned(ctrl, resv->holder);
+	for (unsigned who = SELF; who <= RIVAL; who++) {
+		kept.registered |= (uint8_t)(resv->registered[turned(ctrl, who)] << who);
+		kept.keys[who] = resv->keys[turned(ctrl, who)];
+	}
+	return kept;
+}
+
+/* @return 0; -errno. A file that is not there, or has too little, has nothing of the rest. */
+static int load(struct emu_nvme *ctrl)
+{
+	FILE *file = fopen(ctrl->opts.resv_file, "rbe");
+	struct kept kept;
+
+	if (!file)
+		return errno == ENOENT ? 0 : -errno;
+	for (unsigned i = 0; i < ctrl->opts.namespaces && fread(&kept, sizeof(kept), 1, file) == 1; i++)
+		take(ctrl, &kept, &ctrl->resv[i]);
+	return fclose(file) == 0 ? 0 : -errno;
+}
+
+static int save(const struct emu_nvme *ctrl)
+{
+	FILE *file = fopen(ctrl->opts.resv_file, "wbe");
+	bool good = file != NULL;
+
+	for (unsigned i = 0; good && i < ctrl->opts.namespaces; i++) {
+		struct kept kept = keep(ctrl, &ctrl->resv[i]);
+
+		good = fwrite(&kept, sizeof(kept), 1, file) == 1;
+	}
+	if (file)
+		good = fclose(file) == 0 && good;
+	return good ? 0 : -EIO;
+}
+
+int emu_nvme_resv_create(struct emu_nvme *ctrl)
+{
+	int rc = 0;
+
 	for (unsigned i = 0; i < ctrl->opts.namespaces; i++) {
 		ctrl->resv[i].holder = NOBODY;
 		if (!ctrl->opts.rival)
@@ -29,7 +115,11 @@ void emu_nvme_resv_create(struct emu_nvme *ctrl)
 		ctrl->resv[i].holder = RIVAL;
 		ctrl->resv[i].generation = 1;
 	}
-	atomic_store(&ctrl->any_resv, ctrl->opts.rival != 0);
+	if (ctrl->opts.resv_file[0])
+		rc = load(ctrl);
+	atomic_store(&ctrl->any_resv, ctrl->opts.rival != 0 || ctrl->opts.resv_file[0]);
+	return rc ? nsdk_fail(rc, EMU_NVME_ROOM, "emu:nvme: resv_file=%s cannot be read: %s",
+			      ctrl->opts.resv_file, strerror(-rc)) : 0;
 }
 
 static bool for_all(unsigned type)
@@ -252,6 +342,9 @@ uint16_t emu_nvme_resv(struct emu_nvme_req *req)
 	default:
 		status = report(req, resv);
 	}
+	if (!status && req->ctrl->opts.resv_file[0] && req->cmd->opcode != NSDK_NVME_NVM_RESV_REPORT &&
+	    save(req->ctrl) != 0)
+		status = EMU_NVME_GENERIC(INTERNAL_ERROR);
 	if (resv->type)
 		/* Release: who sees it looks under the lock; who does not was there before it. */
 		atomic_store_explicit(&req->ctrl->any_resv, true, memory_order_release);

@@ -319,6 +319,26 @@ refuses 'resv-release: clears' 1 'Release failed: .*Conflict' nvme resv-release 
 refuses 'resv-release: whatever key, which there is not' 1 'Release failed: .*Invalid Field' \
 	nvme resv-release $d -n 2 --rrela=1 --iekey
 refuses 'resv-release: clears of which type?' 2 'takes no --rtype' nvme resv-release $d -n 2 -a 1 -t 1
+# … unless it is to persist. Two hosts, by turns: register, acquire, report; what the other one may not do,
+# until it preempts; and release.
+one=emu:nvme,size=1m,resv_file=$work/resv
+two=$one,host=2
+says 'resv-register: to persist' 'success' resv-register "$one" --nrkey=0x11 --cptpl=3
+says 'resv-acquire' '^NVME Reservation Acquire success$' resv-acquire "$one" -c 0x11 -t 1
+json 'resv-report: who holds it' '. == {"gen": 1, "rtype": 1, "regctl": 1, "ptpls": 1, "regctls": [
+	{"cntlid": 0, "rcsts": 1, "hostid": 0, "rkey": 17}]}' resv-report "$one"
+refuses 'write: the other host has it for itself' 1 'Write failed: .*Reservation Conflict' \
+	nvme write "$two" -d "$work/zeroes" --yes
+refuses 'resv-acquire: one that has not registered' 1 'Conflict' nvme resv-acquire "$two" -c 0x22 -t 1
+says 'resv-register: the other host' 'success' resv-register "$two" -k 0x22
+refuses 'resv-acquire: it is held' 1 'Acquire failed: .*Reservation Conflict' nvme resv-acquire "$two" -c 0x22 -t 1
+says 'resv-acquire: preempts' 'Acquire success' resv-acquire "$two" -c 0x22 -p 0x11 -t 3 -a 1
+json 'resv-report: it has changed hands' '.rtype == 3 and .regctls == [
+	{"cntlid": 1, "rcsts": 1, "hostid": 1, "rkey": 34}]' resv-report "$one"
+says 'resv-release' '^NVME Reservation Release success$' resv-release "$two" -c 0x22 -t 3
+json 'resv-report: nobody holds it' '.rtype == 0 and .regctl == 1' resv-report "$two"
+says 'resv-release: clears' 'Release success' resv-release "$two" -c 0x22 -a 1
+json 'resv-report: nobody is left' '.rtype == 0 and .regctl == 0' resv-report "$one"
 json 'resv-report' '. == {"gen": 1, "rtype": 3, "regctl": 1, "ptpls": 0, "regctls": [
 	{"cntlid": 1, "rcsts": 1, "hostid": 1, "rkey": 491395637553}]}' resv-report $d,rival=3 -n 2
 says 'resv-report: text' '^  rkey    : 7269766131$' resv-report $d,rival=3 -n 2

@@ -2,7 +2,10 @@
 /* Reservations: a host alone, and one beside a rival that holds one. */
 #include "nvme_host.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define KEY 0x1234u
 #define OTHER 0x5678u
@@ -166,10 +169,70 @@ static void reports_as_much_as_is_asked_for(void)
 	NSDK_ASSERT_INT(data[400], 0xee);
 }
 
+/* What is to persist is there again, with the other host's controller, too; the rest is not. */
+static void persists_in_a_file(void)
+{
+	char path[] = "/tmp/nsdk-resv-test.XXXXXX", options[80], other[100];
+	struct nsdk_emu_model *model;
+	uint8_t rubbish[24];
+	int fd = mkstemp(path);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	snprintf(options, sizeof(options), "size=1M,namespaces=2,resv_file=%s", path);
+	snprintf(other, sizeof(other), "%s,host=2", options);
+	start(options);
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, KEY), 0);
+	host_stop();
+	start(options);
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), 0);
+	NSDK_ASSERT_INT(acquire(0, NSDK_NVME_RESV_EXCLUSIVE_ACCESS, KEY, 0), 0);
+	host_stop();
+
+	start(other);
+	NSDK_ASSERT_INT(report(18)->type, NSDK_NVME_RESV_EXCLUSIVE_ACCESS);
+	NSDK_ASSERT_INT(report(18)->persists, 1);
+	NSDK_ASSERT_INT(entry(0)->host_id, 1);
+	NSDK_ASSERT_INT(entry(0)->status, 1);
+	CU_ASSERT_EQUAL(entry(0)->key, KEY);
+	NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_READ), HOST_GENERIC(RESERVATION_CONFLICT));
+	NSDK_ASSERT_INT(reg(NSDK_NVME_RESV_REGISTER, 0, OTHER), 0);
+	host_stop();
+
+	start(options);
+	NSDK_ASSERT_INT(report(18)->registered[0], 2);
+	NSDK_ASSERT_INT(entry(0)->status, 1);
+	CU_ASSERT_EQUAL(entry(0)->key, KEY);
+	CU_ASSERT_EQUAL(entry(1)->key, OTHER);
+	NSDK_ASSERT_INT(rw(NSDK_NVME_NVM_READ), 0);
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_REPLACE | 2u << 30, KEY, KEY), 0);
+	host_stop();
+	start(options);
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	host_stop();
+
+	/* Rubbish is nothing. */
+	memset(rubbish, 0xff, sizeof(rubbish));
+	CU_ASSERT_EQUAL(pwrite(fd, rubbish, sizeof(rubbish), 0), sizeof(rubbish));
+	start(options);
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	host_stop();
+	close(fd);
+	unlink(path);
+	/* What cannot be kept is not done. */
+	start("size=1M,resv_file=/dev/full");
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), HOST_GENERIC(INTERNAL_ERROR));
+	nsdk_unit_log_start();
+	NSDK_ASSERT_INT(nsdk_emu_nvme.create("size=1M,resv_file=/dev/null/x", &model), -ENOTDIR);
+	NSDK_ASSERT_ONE_SENTENCE("resv_file=/dev/null/x cannot be read: Not a directory");
+	nsdk_unit_log_stop();
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_host_alone),
 	NSDK_UNIT_TEST(a_rival_is_in_the_way),
 	NSDK_UNIT_TEST(reports_as_much_as_is_asked_for),
+	NSDK_UNIT_TEST(persists_in_a_file),
 };
 
 NSDK_UNIT_MAIN("lib/emu/nvme_resv", tests, .after = host_stop)
