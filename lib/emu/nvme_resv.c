@@ -6,7 +6,8 @@
  * reservation of that type on every namespace from the start, until it is preempted or cleared away.
  *
  * With resv_file=PATH what a host wants to persist is kept there, and is there again with the next
- * controller; host=2 makes that one the second host's, so that two of them can be in each other's way by turns.
+ * controller; host=2 makes that one the second host's, so that two of them can be in each other's way by
+ * turns.
  */
 #include <errno.h>
 #include <stdio.h>
