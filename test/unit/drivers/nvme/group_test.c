@@ -761,7 +761,7 @@ static void a_reset_is_gone_through_by_the_group(void)
 	read_from(0, &done);
 	NSDK_ASSERT_INT(turn(), 1);
 	NSDK_ASSERT_INT(done.count, 1);
-	/* Polled, it has all polls for it, not one in some. Alone, as queue pairs take their time to pause. */
+	/* Polled, it has all polls for it, not one in some. (Queue pairs would take their time to pause.) */
 	nsdk_nvme_poll_group_disarm(group);
 	for (unsigned i = 0; i < 3; i++) {
 		nsdk_nvme_qpair_destroy(qps[i]);
