@@ -17,10 +17,11 @@ test_env := NSDK_PROFILE= NSDK_SRC=$(abspath $(top)) NSDK_BUILD=$(abspath $(B)) 
 # that hangs: nothing is lost when they are far away.
 time_scale := $(strip $(if $(findstring thread,$(SANITIZE)),16,$(if $(findstring address,$(SANITIZE)),8,\
 	$(if $(SANITIZE),4,2))))
+# Who has ended its threads need not wait a second, each child anew, for what they may still do.
 sanitizer_env := $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
 	LSAN_OPTIONS=suppressions=$(abspath $(top))/test/lsan.supp:print_suppressions=0 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
-	TSAN_OPTIONS=suppressions=$(abspath $(top))/test/tsan.supp:halt_on_error=0)
+	TSAN_OPTIONS=suppressions=$(abspath $(top))/test/tsan.supp:halt_on_error=0:atexit_sleep_ms=0)
 # gcc 12's thread sanitizer does not know where newer kernels put things with full randomisation.
 sanitizer_run := $(if $(findstring thread,$(SANITIZE)),setarch $(ARCH) -R)
 
