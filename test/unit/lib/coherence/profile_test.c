@@ -210,7 +210,9 @@ static void changed_anywhere_is_refused(void)
 	char why[400];
 
 	for (size_t at = 0; at < bytes; at++) {
-		for (size_t i = 0; i < sizeof(others); i++) {
+		/* Two of them, in turn: every kind of place meets each. */
+		for (size_t k = 0; k < 2; k++) {
+			size_t i = (at + 2 * k) % sizeof(others);
 			char was = text[at];
 			int rc;
 
@@ -224,7 +226,7 @@ static void changed_anywhere_is_refused(void)
 			nsdk_profile_free(back);
 		}
 	}
-	CU_ASSERT(refused > bytes * 3);
+	CU_ASSERT(refused > bytes);
 	free(text);
 	nsdk_profile_free(profile);
 }
