@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <nsdk/nvme_fdp.h>
 
@@ -13,7 +14,7 @@
 #define STREAMS_PARAMETERS 1u
 #define STREAMS_STATUS 2u
 #define STREAMS_ALLOCATE 3u
-#define STREAMS_PARAMETERS_BYTES 32u
+#define STREAMS_PARAMETERS_BYTES ((uint32_t)sizeof(struct nsdk_nvme_streams))
 #define STREAMS_STATUS_BYTES 131072u
 
 #define DIRECTIVE_OPTIONS                                                                          \
@@ -75,14 +76,51 @@ static void show_types(const char *title, const uint8_t bits[32], const char *ye
 	       nsdk_nvme_directive_in(bits, NSDK_NVME_DIRECTIVE_PLACEMENT) ? yes : no);
 }
 
-static void show(const struct nvme_run *run, const uint8_t *data, uint32_t bytes)
+static void show_streams(const uint8_t *data)
+{
+	struct nsdk_nvme_streams streams;
+
+	memcpy(&streams, data, sizeof(streams));
+	printf("\tMax Streams Limit                          (MSL): %u\n"
+	       "\tNVM Subsystem Streams Available           (NSSA): %u\n"
+	       "\tNVM Subsystem Streams Open                (NSSO): %u\n"
+	       "\tNVM Subsystem Stream Capability           (NSSC): %u\n", streams.msl, streams.nssa,
+	       streams.nsso, streams.nssc);
+	printf("\tStream Write Size (in unit of LB size)     (SWS): %u\n"
+	       "\tStream Granularity Size (in unit of SWS)   (SGS): %u\n"
+	       "\tNamespace Streams Allocated                (NSA): %u\n"
+	       "\tNamespace Streams Open                     (NSO): %u\n", streams.sws, streams.sgs,
+	       streams.nsa, streams.nso);
+}
+
+/* How many, and which; as many as came. */
+static void show_open_streams(const uint8_t *data, uint32_t bytes)
+{
+	uint16_t count, id;
+
+	memcpy(&count, data, sizeof(count));
+	printf("\tOpen Stream Count  : %u\n", count);
+	for (unsigned i = 1; i <= count && (i + 1) * sizeof(id) <= bytes; i++) {
+		memcpy(&id, data + i * sizeof(id), sizeof(id));
+		printf("\tStream Identifier %.6u : %u\n", i, id);
+	}
+}
+
+static void show(const struct nvme_run *run, const uint8_t *data, uint32_t bytes, uint32_t result)
 {
 	const struct nsdk_nvme_directives *directives = (const void *)data;
+	bool streams = run->v.words && run->v.code.number == NSDK_NVME_DIRECTIVE_STREAMS;
 
+	if (streams && run->v.opcode.number == STREAMS_ALLOCATE)
+		printf("\tNamespace Streams Allocated (NSA): %u\n", result & 0xffff);
 	if (bytes == 0)
 		return;
-	if (run->v.words && run->v.code.number == NSDK_NVME_DIRECTIVE_IDENTIFY &&
-	    bytes == sizeof(*directives)) {
+	if (streams && run->v.opcode.number == STREAMS_PARAMETERS && bytes >= STREAMS_PARAMETERS_BYTES) {
+		show_streams(data);
+	} else if (streams && run->v.opcode.number == STREAMS_STATUS) {
+		show_open_streams(data, bytes);
+	} else if (run->v.words && run->v.code.number == NSDK_NVME_DIRECTIVE_IDENTIFY &&
+		   bytes == sizeof(*directives)) {
 		show_types("Directive support", directives->supported, "supported", "not supported");
 		show_types("Directive status", directives->enabled, "enabled", "disabled");
 	} else {
@@ -110,7 +148,7 @@ static int run_receive(struct nvme_run *run)
 		printf("dir-receive: type:%#x operation:%#x spec:%#x nsid:%#x result:%#x\n",
 		       (unsigned)run->v.code.number, (unsigned)run->v.opcode.number,
 		       (unsigned)run->v.value.number, nsid, cpl.dw0);
-		show(run, data, bytes);
+		show(run, data, bytes, cpl.dw0);
 	}
 	free(data);
 	return status;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <nsdk/nvme_admin.h>
+#include <nsdk/nvme_fdp.h>
 
 #include "app/nsdk/tool.h"
 #include "nsdk_unit.h"
@@ -20,6 +21,10 @@
 /* The n-th call of nsdk_nvme_admin_sync() fails so; n is 0: none does. */
 static unsigned calls, nth;
 static int failure;
+/* Or a Directive Receive succeeds, with this. */
+static const void *answer;
+static size_t answer_bytes;
+static struct nsdk_nvme_cmd asked;
 
 int __real_nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk_nvme_cmd *cmd, void *data,
 				size_t bytes, enum nsdk_dma_dir dir, uint64_t timeout_ns,
@@ -33,6 +38,13 @@ int __wrap_nsdk_nvme_admin_sync(struct nsdk_nvme_ctrlr *ctrlr, const struct nsdk
 {
 	if (++calls == nth)
 		return failure;
+	if (answer != NULL && cmd->opcode == NSDK_NVME_ADMIN_DIRECTIVE_RECEIVE) {
+		asked = *cmd;
+		if (bytes)
+			memcpy(data, answer, bytes < answer_bytes ? bytes : answer_bytes);
+		*cpl = (struct nsdk_nvme_cpl){ .dw0 = 5 };
+		return 0;
+	}
 	return __real_nsdk_nvme_admin_sync(ctrlr, cmd, data, bytes, dir, timeout_ns, cpl);
 }
 
@@ -94,22 +106,23 @@ static const struct sub {
 	{ { "dir-send", PLACES, "-O1", "-T2", "-e1" } },
 };
 
-static char sentence[512];
+static char sentence[512], shown[2048];
 
 /* @param[out] lines  that it said, of which the last one is kept. @return its status. */
 static int run(const struct sub *sub, unsigned *lines)
 {
 	char *argv[8] = { (char *)(uintptr_t)"nvme" };
 	int argc = 1, status, out, err;
-	FILE *said = tmpfile();
+	FILE *said = tmpfile(), *shows = tmpfile();
+	size_t length;
 
 	for (unsigned i = 0; i < 6 && sub->words[i]; i++)
 		argv[argc++] = (char *)(uintptr_t)sub->words[i];
 	fflush(NULL);
 	out = dup(STDOUT_FILENO);
 	err = dup(STDERR_FILENO);
-	CU_ASSERT_FATAL(said != NULL && out >= 0 && err >= 0);
-	CU_ASSERT_FATAL(freopen("/dev/null", "w", stdout) != NULL);
+	CU_ASSERT_FATAL(said != NULL && shows != NULL && out >= 0 && err >= 0);
+	dup2(fileno(shows), STDOUT_FILENO);
 	dup2(fileno(said), STDERR_FILENO);
 	calls = reads = 0;
 	read_bytes = 0;
@@ -125,6 +138,10 @@ static int run(const struct sub *sub, unsigned *lines)
 	while (fgets(sentence, sizeof(sentence), said) != NULL)
 		++*lines;
 	fclose(said);
+	rewind(shows);
+	length = fread(shown, 1, sizeof(shown) - 1, shows);
+	shown[length] = '\0';
+	fclose(shows);
 	return status;
 }
 
@@ -194,9 +211,49 @@ static void logs_of_any_size(void)
 	believe(&telemetry, &header, sizeof(header), "data area 2 of the telemetry ends before area 1");
 }
 
+/* In nvme-cli's words, of a controller that has them. */
+static void streams(void)
+{
+	static const struct sub parameters = { { "dir-receive", PLACES, "-D1", "-O1", "-H" } };
+	static const struct sub status = { { "dir-receive", PLACES, "-D1", "-O2", "-H", "-l6" } };
+	static const struct sub short_status = { { "dir-receive", PLACES, "-D1", "-O2", "-H", "-l8" } };
+	static const struct sub allocate = { { "dir-receive", PLACES, "-D1", "-O3", "-H", "-r5" } };
+	static const struct nsdk_nvme_streams told = { .msl = 64, .nssa = 32, .nsso = 8, .nssc = 1, .sws = 9,
+						       .sgs = 4, .nsa = 5, .nso = 6 };
+	static const uint16_t open_ones[] = { 4, 7, 9, 0x1234, 3 };
+	unsigned lines;
+
+	nth = 0;
+	answer = &told;
+	answer_bytes = sizeof(told);
+	NSDK_ASSERT_INT(run(&parameters, &lines), TOOL_DONE);
+	NSDK_ASSERT_INT(asked.cdw10, 7);
+	NSDK_ASSERT_INT(asked.cdw11, 0x101);
+	CU_ASSERT(strstr(shown, "\tMax Streams Limit                          (MSL): 64\n") != NULL);
+	CU_ASSERT(strstr(shown, "(NSSA): 32\n") != NULL && strstr(shown, "(NSSO): 8\n") != NULL);
+	CU_ASSERT(strstr(shown, "(NSSC): 1\n") != NULL && strstr(shown, "(SWS): 9\n") != NULL);
+	CU_ASSERT(strstr(shown, "(SGS): 4\n\tNamespace Streams Allocated                (NSA): 5\n"
+				"\tNamespace Streams Open                     (NSO): 6\n") != NULL);
+	answer = open_ones;
+	answer_bytes = sizeof(open_ones);
+	NSDK_ASSERT_INT(run(&status, &lines), TOOL_USAGE);
+	NSDK_ASSERT_INT(run(&short_status, &lines), TOOL_DONE);
+	NSDK_ASSERT_INT(asked.cdw11, 0x102);
+	/* No more of them than came. */
+	CU_ASSERT(strstr(shown, "\tOpen Stream Count  : 4\n\tStream Identifier 000001 : 7\n"
+				"\tStream Identifier 000002 : 9\n\tStream Identifier 000003 : 4660\n") != NULL);
+	CU_ASSERT(strstr(shown, "000004") == NULL);
+	NSDK_ASSERT_INT(run(&allocate, &lines), TOOL_DONE);
+	NSDK_ASSERT_INT(asked.cdw11, 0x103);
+	NSDK_ASSERT_INT(asked.cdw12, 5);
+	CU_ASSERT(strstr(shown, "result:0x5\n\tNamespace Streams Allocated (NSA): 5\n") != NULL);
+	answer = NULL;
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(refused_without_a_word),
 	NSDK_UNIT_TEST(logs_of_any_size),
+	NSDK_UNIT_TEST(streams),
 };
 
 NSDK_UNIT_MAIN("app/nsdk/nvme", tests)
