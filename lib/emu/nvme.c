@@ -242,6 +242,7 @@ static int nvme_create(const char *options, struct nsdk_emu_model **out)
 	ctrl->model.seed = opts.seed;
 	ctrl->model.own_thread = opts.thread;
 	atomic_store(&ctrl->model.gone_fd, -1);
+	ctrl->resv_fd = -1;
 	ctrl->lba_shift = ctrl->store.lba_shift;
 	emu_nvme_manage_init(ctrl);
 	emu_nvme_firmware_init(ctrl);
@@ -294,6 +295,7 @@ destroy_hmb:
 destroy_md:
 	emu_nvme_md_destroy(ctrl);
 destroy_zones:
+	emu_nvme_resv_destroy(ctrl);
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);
@@ -323,6 +325,7 @@ static void nvme_destroy(struct nsdk_emu_model *model)
 	emu_nvme_hmb_fini(ctrl);
 	emu_nvme_fdp_destroy(ctrl);
 	emu_nvme_md_destroy(ctrl);
+	emu_nvme_resv_destroy(ctrl);
 	emu_nvme_zns_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->notes);
 	pthread_mutex_destroy(&ctrl->resv_lock);

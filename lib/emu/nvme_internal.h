@@ -539,6 +539,7 @@ struct emu_nvme {
 	pthread_mutex_t resv_lock;
 	atomic_bool any_resv;
 	struct emu_nvme_resv resv[EMU_NVME_MAX_NAMESPACES];
+	int resv_fd; /* the file of resv_file=, or -1 */
 
 	/* Zones, by NSID - 1, under a lock of their own; NULL: none are zoned. */
 	pthread_mutex_t zns_lock;
@@ -652,6 +653,7 @@ bool emu_nvme_queues_turn(struct emu_nvme *ctrl);
 void emu_nvme_io_fused(struct emu_nvme_req *first, struct emu_nvme_req *second, int statuses[2]);
 /* nvme_resv.c */
 int emu_nvme_resv_create(struct emu_nvme *ctrl);
+void emu_nvme_resv_destroy(struct emu_nvme *ctrl);
 bool emu_nvme_resv_forbids(struct emu_nvme *ctrl, const struct nsdk_nvme_cmd *cmd);
 uint16_t emu_nvme_resv(struct emu_nvme_req *req);
 

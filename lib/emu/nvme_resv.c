@@ -10,8 +10,11 @@
  * turns.
  */
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <nsdk/log.h>
 
@@ -23,9 +26,23 @@ enum { SELF, RIVAL, NOBODY };
 #define CNTLID_RIVAL 1u
 #define HOLDS 1u
 
+#define CANNOT_BE_WRITTEN "emu:nvme: resv_file=%s cannot be written: %s"
+
 #define CONFLICT EMU_NVME_GENERIC(RESERVATION_CONFLICT)
 
-/* What the file has of a namespace, as the first host sees it. */
+/* What the file begins with. */
+struct head {
+	char magic[16];
+	uint32_t version;
+	uint32_t kept_bytes;
+	uint64_t reserved;
+};
+NSDK_SPEC_ASSERT(sizeof(struct head) == 32);
+
+/*
+ * Then what it has of each namespace, as the first host sees it. None crosses a page, so that one write is
+ * all of it.
+ */
 struct kept {
 	uint64_t keys[2];
 	uint32_t generation;
@@ -33,8 +50,25 @@ struct kept {
 	uint8_t holder;
 	uint8_t registered; /* a bit for each */
 	uint8_t persists;
+	uint64_t reserved;
 };
-NSDK_SPEC_ASSERT(sizeof(struct kept) == 24);
+NSDK_SPEC_ASSERT(sizeof(struct kept) == sizeof(struct head));
+
+static const struct head head = {
+	.magic = "NSDK reservation",
+	.version = 1,
+	.kept_bytes = sizeof(struct kept),
+};
+
+static bool for_all(unsigned type)
+{
+	return type >= NSDK_NVME_RESV_WRITE_EXCLUSIVE_ALL;
+}
+
+static off_t place_of(unsigned index)
+{
+	return (off_t)(sizeof(struct head) + index * sizeof(struct kept));
+}
 
 /* Hosts in the other order, if this is the second one's controller. */
 static unsigned turned(const struct emu_nvme *ctrl, unsigned who)
@@ -42,10 +76,15 @@ static unsigned turned(const struct emu_nvme *ctrl, unsigned who)
 	return ctrl->opts.other_host && who != NOBODY ? 1 - who : who;
 }
 
-static void take(const struct emu_nvme *ctrl, const struct kept *kept, struct emu_nvme_resv *out)
+/* @return false: no controller has kept that. */
+static bool take(const struct emu_nvme *ctrl, const struct kept *kept, struct emu_nvme_resv *out)
 {
-	if (!kept->persists || kept->type > NSDK_NVME_RESV_EXCLUSIVE_ACCESS_ALL || kept->holder > NOBODY)
-		return;
+	if (!kept->persists)
+		return true;
+	if (kept->persists > 1 || kept->type > NSDK_NVME_RESV_EXCLUSIVE_ACCESS_ALL || kept->holder > NOBODY ||
+	    kept->registered > 3 || (kept->type == NSDK_NVME_RESV_NONE) != (kept->holder == NOBODY) ||
+	    (kept->type && !(for_all(kept->type) ? kept->registered : kept->registered >> kept->holder & 1)))
+		return false;
 	*out = (struct emu_nvme_resv){
 		.generation = kept->generation,
 		.type = kept->type,
@@ -56,6 +95,7 @@ static void take(const struct emu_nvme *ctrl, const struct kept *kept, struct em
 		out->registered[who] = kept->registered >> turned(ctrl, who) & 1;
 		out->keys[who] = kept->keys[turned(ctrl, who)];
 	}
+	return true;
 }
 
 static struct kept keep(const struct emu_nvme *ctrl, const struct emu_nvme_resv *resv)
@@ -74,32 +114,75 @@ static struct kept keep(const struct emu_nvme *ctrl, const struct emu_nvme_resv 
 	return kept;
 }
 
-/* @return 0; -errno. A file that is not there, or has too little, has nothing of the rest. */
-static int load(struct emu_nvme *ctrl)
+/* It is there, and this controller's alone; @return 0, or -errno, and it was said. */
+static int open_file(struct emu_nvme *ctrl, struct stat *st)
 {
-	FILE *file = fopen(ctrl->opts.resv_file, "rbe");
-	struct kept kept;
+	const char *path = ctrl->opts.resv_file;
+	int rc;
 
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
-	for (unsigned i = 0; i < ctrl->opts.namespaces && fread(&kept, sizeof(kept), 1, file) == 1; i++)
-		take(ctrl, &kept, &ctrl->resv[i]);
-	return fclose(file) == 0 ? 0 : -errno;
+	/* A FIFO is not waited for. */
+	ctrl->resv_fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (ctrl->resv_fd < 0 && errno == ENOENT)
+		ctrl->resv_fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0644);
+	if (ctrl->resv_fd < 0) {
+		rc = -errno;
+		return nsdk_fail(rc, EMU_NVME_ROOM,
+				 "emu:nvme: resv_file=%s cannot be opened for reading and writing: %s", path,
+				 strerror(-rc));
+	}
+	if (flock(ctrl->resv_fd, LOCK_EX | LOCK_NB) != 0)
+		return nsdk_fail(errno == EWOULDBLOCK ? -EBUSY : -errno, EMU_NVME_ROOM,
+				 "emu:nvme: resv_file=%s is in use by another emulated device: hosts share "
+				 "it by turns", path);
+	/* How large it is, only now, as another may have begun it until then. */
+	if (fstat(ctrl->resv_fd, st) != 0 || !S_ISREG(st->st_mode))
+		return nsdk_fail(-EINVAL, EMU_NVME_ROOM, "emu:nvme: resv_file=%s is not a file", path);
+	return 0;
 }
 
-static int save(const struct emu_nvme *ctrl)
+/* @return 0, or -errno, and it was said. A namespace that it has nothing of has no reservations. */
+static int load(struct emu_nvme *ctrl)
 {
-	FILE *file = fopen(ctrl->opts.resv_file, "wbe");
-	bool good = file != NULL;
+	const char *path = ctrl->opts.resv_file;
+	struct head found;
+	struct kept kept;
+	struct stat st = { 0 };
+	bool good;
+	int rc = open_file(ctrl, &st);
 
-	for (unsigned i = 0; good && i < ctrl->opts.namespaces; i++) {
-		struct kept kept = keep(ctrl, &ctrl->resv[i]);
-
-		good = fwrite(&kept, sizeof(kept), 1, file) == 1;
+	if (rc)
+		return rc;
+	if (st.st_size == 0) {
+		errno = EIO; /* where less was written than that */
+		if (pwrite(ctrl->resv_fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head))
+			return 0;
+		rc = -errno;
+		return nsdk_fail(rc, EMU_NVME_ROOM, CANNOT_BE_WRITTEN, path, strerror(-rc));
 	}
-	if (file)
-		good = fclose(file) == 0 && good;
-	return good ? 0 : -EIO;
+	good = st.st_size % (off_t)sizeof(kept) == 0 &&
+	       pread(ctrl->resv_fd, &found, sizeof(found), 0) == (ssize_t)sizeof(found) &&
+	       memcmp(&found, &head, sizeof(head)) == 0;
+	for (unsigned i = 0; good && i < ctrl->opts.namespaces && place_of(i) < st.st_size; i++)
+		good = pread(ctrl->resv_fd, &kept, sizeof(kept), place_of(i)) == (ssize_t)sizeof(kept) &&
+		       take(ctrl, &kept, &ctrl->resv[i]);
+	if (good)
+		return 0;
+	return nsdk_fail(-EINVAL, EMU_NVME_ROOM,
+			 "emu:nvme: resv_file=%s does not hold what this controller keeps of reservations; "
+			 "name another, or one that is not there yet", path);
+}
+
+/* What is kept of other namespaces stays. @return false: it was said. */
+static bool save(const struct emu_nvme *ctrl, const struct emu_nvme_resv *resv)
+{
+	struct kept kept = keep(ctrl, resv);
+
+	errno = EIO;
+	if (pwrite(ctrl->resv_fd, &kept, sizeof(kept), place_of((unsigned)(resv - ctrl->resv))) ==
+	    (ssize_t)sizeof(kept))
+		return true;
+	nsdk_log(NSDK_LOG_ERROR, EMU_NVME_ROOM, CANNOT_BE_WRITTEN, ctrl->opts.resv_file, strerror(errno));
+	return false;
 }
 
 int emu_nvme_resv_create(struct emu_nvme *ctrl)
@@ -119,13 +202,13 @@ int emu_nvme_resv_create(struct emu_nvme *ctrl)
 	if (ctrl->opts.resv_file[0])
 		rc = load(ctrl);
 	atomic_store(&ctrl->any_resv, ctrl->opts.rival != 0 || ctrl->opts.resv_file[0]);
-	return rc ? nsdk_fail(rc, EMU_NVME_ROOM, "emu:nvme: resv_file=%s cannot be read: %s",
-			      ctrl->opts.resv_file, strerror(-rc)) : 0;
+	return rc;
 }
 
-static bool for_all(unsigned type)
+void emu_nvme_resv_destroy(struct emu_nvme *ctrl)
 {
-	return type >= NSDK_NVME_RESV_WRITE_EXCLUSIVE_ALL;
+	if (ctrl->resv_fd >= 0)
+		close(ctrl->resv_fd);
 }
 
 static bool holds(const struct emu_nvme_resv *resv, unsigned who)
@@ -315,6 +398,7 @@ uint16_t emu_nvme_resv(struct emu_nvme_req *req)
 	struct emu_nvme_resv *resv = &req->ctrl->resv[req->cmd->nsid - 1];
 	uint64_t keys[2] = { 0 };
 	uint64_t bytes = sizeof(keys);
+	struct emu_nvme_resv was;
 	uint16_t status = 0;
 
 	if (req->cmd->opcode == NSDK_NVME_NVM_RESV_REPORT) {
@@ -330,6 +414,7 @@ uint16_t emu_nvme_resv(struct emu_nvme_req *req)
 			return status;
 	}
 	pthread_mutex_lock(&req->ctrl->resv_lock);
+	was = *resv;
 	switch (req->cmd->opcode) {
 	case NSDK_NVME_NVM_RESV_REGISTER:
 		status = do_register(resv, req->cmd, keys);
@@ -344,8 +429,10 @@ uint16_t emu_nvme_resv(struct emu_nvme_req *req)
 		status = report(req, resv);
 	}
 	if (!status && req->ctrl->opts.resv_file[0] && req->cmd->opcode != NSDK_NVME_NVM_RESV_REPORT &&
-	    save(req->ctrl) != 0)
+	    !save(req->ctrl, resv)) {
+		*resv = was;
 		status = EMU_NVME_GENERIC(INTERNAL_ERROR);
+	}
 	if (resv->type)
 		/* Release: who sees it looks under the lock; who does not was there before it. */
 		atomic_store_explicit(&req->ctrl->any_resv, true, memory_order_release);

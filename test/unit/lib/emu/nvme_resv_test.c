@@ -3,8 +3,11 @@
 #include "nvme_host.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY 0x1234u
@@ -12,6 +15,7 @@
 
 static struct host_queue io;
 static uint8_t *data;
+static uint32_t of = 1; /* this namespace */
 
 static void start(const char *options)
 {
@@ -22,7 +26,7 @@ static void start(const char *options)
 
 static int resv(unsigned opcode, uint32_t cdw10, uint64_t first, uint64_t second)
 {
-	struct nsdk_nvme_cmd cmd = { .opcode = (uint8_t)opcode, .nsid = 1, .prp1 = host_iova(data),
+	struct nsdk_nvme_cmd cmd = { .opcode = (uint8_t)opcode, .nsid = of, .prp1 = host_iova(data),
 				     .cdw10 = cdw10 };
 
 	memcpy(data, &first, 8);
@@ -47,7 +51,7 @@ static int release(unsigned action, unsigned type, uint64_t key)
 
 static const struct nsdk_nvme_resv_status *report(uint32_t dwords)
 {
-	struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_NVM_RESV_REPORT, .nsid = 1,
+	struct nsdk_nvme_cmd cmd = { .opcode = NSDK_NVME_NVM_RESV_REPORT, .nsid = of,
 				     .prp1 = host_iova(data), .cdw10 = dwords - 1 };
 
 	memset(data, 0xee, HOST_PAGE);
@@ -173,8 +177,6 @@ static void reports_as_much_as_is_asked_for(void)
 static void persists_in_a_file(void)
 {
 	char path[] = "/tmp/nsdk-resv-test.XXXXXX", options[80], other[100];
-	struct nsdk_emu_model *model;
-	uint8_t rubbish[24];
 	int fd = mkstemp(path);
 
 	CU_ASSERT_FATAL(fd >= 0);
@@ -211,21 +213,124 @@ static void persists_in_a_file(void)
 	NSDK_ASSERT_INT(report(18)->registered[0], 0);
 	host_stop();
 
-	/* Rubbish is nothing. */
-	memset(rubbish, 0xff, sizeof(rubbish));
-	CU_ASSERT_EQUAL(pwrite(fd, rubbish, sizeof(rubbish), 0), sizeof(rubbish));
+	unlink(path);
+	close(fd);
+}
+
+static void refused(const char *options, int rc, const char *sentence)
+{
+	struct nsdk_emu_model *model;
+
+	nsdk_unit_log_start();
+	NSDK_ASSERT_INT(nsdk_emu_nvme.create(options, &model), rc);
+	NSDK_ASSERT_ONE_SENTENCE(sentence);
+	nsdk_unit_log_stop();
+}
+
+/* What nobody has kept is neither believed nor written to; and of two controllers it is one's at a time. */
+static void files_of_others(void)
+{
+	static const struct {
+		off_t at;
+		uint8_t byte;
+	} lies[] = { { 0, 'n' }, { 16, 2 }, { 20, 31 }, { 32 + 20, 7 }, { 32 + 20, 0 }, { 32 + 21, 3 },
+		     { 32 + 21, 2 }, { 32 + 21, 1 }, { 32 + 22, 4 }, { 32 + 22, 2 }, { 32 + 23, 2 } };
+	char path[] = "/tmp/nsdk-resv-test.XXXXXX", options[80];
+	uint8_t good[64], now[64];
+	int fd = mkstemp(path);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	snprintf(options, sizeof(options), "size=1M,resv_file=%s", path);
 	start(options);
-	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), 0);
+	NSDK_ASSERT_INT(acquire(0, NSDK_NVME_RESV_EXCLUSIVE_ACCESS, KEY, 0), 0);
+	refused(options, -EBUSY, "is in use by another emulated device");
+	host_stop();
+	CU_ASSERT_EQUAL(pread(fd, good, sizeof(good), 0), sizeof(good));
+	for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		CU_ASSERT_EQUAL(pwrite(fd, &lies[i].byte, 1, lies[i].at), 1);
+		refused(options, -EINVAL, "does not hold what this controller keeps of reservations");
+		CU_ASSERT_EQUAL(pwrite(fd, good + lies[i].at, 1, lies[i].at), 1);
+	}
+	/* One that ends too early, or too late. */
+	for (off_t bytes = 1; bytes < 96; bytes++) {
+		if (bytes % 32 == 0)
+			continue;
+		CU_ASSERT_EQUAL(ftruncate(fd, bytes), 0);
+		refused(options, -EINVAL, "name another, or one that is not there yet");
+		CU_ASSERT_EQUAL(pwrite(fd, good, sizeof(good), 0), sizeof(good));
+	}
+	CU_ASSERT_EQUAL(ftruncate(fd, sizeof(good)), 0);
+	CU_ASSERT_EQUAL(pread(fd, now, sizeof(now), 0), sizeof(now));
+	CU_ASSERT_EQUAL(memcmp(now, good, sizeof(now)), 0);
+	start(options);
+	NSDK_ASSERT_INT(report(18)->type, NSDK_NVME_RESV_EXCLUSIVE_ACCESS);
 	host_stop();
 	close(fd);
 	unlink(path);
-	/* What cannot be kept is not done. */
-	start("size=1M,resv_file=/dev/full");
-	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), HOST_GENERIC(INTERNAL_ERROR));
+	/* Nor are there others than files. */
+	CU_ASSERT_EQUAL(mkfifo(path, 0600), 0);
+	refused(options, -EINVAL, "is not a file");
+	unlink(path);
+	refused("size=1M,resv_file=/dev/full", -EINVAL, "resv_file=/dev/full is not a file");
+	refused("size=1M,resv_file=/dev", -EISDIR, "resv_file=/dev cannot be opened for reading and writing");
+	refused("size=1M,resv_file=/dev/null/x", -ENOTDIR, "writing: Not a directory");
+}
+
+static void files_are_to(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* What cannot be kept is not done; and what other namespaces have stays. */
+static void kept_or_not_done(void)
+{
+	char path[] = "/tmp/nsdk-resv-test.XXXXXX", options[80], both[100];
+	struct rlimit before;
+	int fd = mkstemp(path);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &before), 0);
+	snprintf(options, sizeof(options), "size=1M,resv_file=%s", path);
+	snprintf(both, sizeof(both), "%s,namespaces=2", options);
+	signal(SIGXFSZ, SIG_IGN);
+	files_are_to(16);
+	refused(options, -EIO, "cannot be written");
+	CU_ASSERT_EQUAL(ftruncate(fd, 0), 0);
+	files_are_to(before.rlim_cur);
+
+	start(options);
+	files_are_to(32);
 	nsdk_unit_log_start();
-	NSDK_ASSERT_INT(nsdk_emu_nvme.create("size=1M,resv_file=/dev/null/x", &model), -ENOTDIR);
-	NSDK_ASSERT_ONE_SENTENCE("resv_file=/dev/null/x cannot be read: Not a directory");
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), HOST_GENERIC(INTERNAL_ERROR));
+	NSDK_ASSERT_ONE_SENTENCE("cannot be written: File too large");
 	nsdk_unit_log_stop();
+	files_are_to(before.rlim_cur);
+	NSDK_ASSERT_INT(report(18)->registered[0], 0);
+	NSDK_ASSERT_INT(report(18)->persists, 0);
+	host_stop();
+
+	of = 2;
+	start(both);
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, KEY), 0);
+	host_stop();
+	of = 1;
+	start(options);
+	NSDK_ASSERT_INT(reg((unsigned)NSDK_NVME_RESV_PERSIST_ON, 0, OTHER), 0);
+	host_stop();
+	start(both);
+	CU_ASSERT_EQUAL((report(18), entry(0)->key), OTHER);
+	of = 2;
+	CU_ASSERT_EQUAL((report(18), entry(0)->key), KEY);
+	of = 1;
+	host_stop();
+	signal(SIGXFSZ, SIG_DFL);
+	close(fd);
+	unlink(path);
 }
 
 static const struct nsdk_unit_test tests[] = {
@@ -233,6 +338,8 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(a_rival_is_in_the_way),
 	NSDK_UNIT_TEST(reports_as_much_as_is_asked_for),
 	NSDK_UNIT_TEST(persists_in_a_file),
+	NSDK_UNIT_TEST(files_of_others),
+	NSDK_UNIT_TEST(kept_or_not_done),
 };
 
 NSDK_UNIT_MAIN("lib/emu/nvme_resv", tests, .after = host_stop)
