@@ -40,9 +40,11 @@ static size_t blocks_of(const struct nsdk_nvme_telemetry_header *header, unsigne
 static bool telemetry_bytes(struct nvme_run *run, const struct nsdk_nvme_telemetry_header *header,
 			    unsigned area, size_t *bytes)
 {
+	/* Area 4 is there only where the header says where it ends. */
+	if (area == 4 && header->last_block4 == 0)
+		area = 3;
 	for (unsigned i = 2; i <= area; i++) {
-		/* Area 4 is there only where the header says where it ends. */
-		if (blocks_of(header, i) >= blocks_of(header, i - 1) || (i == 4 && header->last_block4 == 0))
+		if (blocks_of(header, i) >= blocks_of(header, i - 1))
 			continue;
 		tool_say("%s: data area %u of the telemetry ends before area %u does; the controller cannot be "
 			 "trusted", nvme_name(run), i, i - 1);
