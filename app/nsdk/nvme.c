@@ -426,6 +426,8 @@ static int with_device(struct nvme_run *run)
 	}
 	if (nsdk_nvme_attach(run->dev, run->mem, &nvme, &run->ctrlr) != 0)
 		goto detach_device;
+	/* A namespace that cannot be used, say, is not why the command fails. */
+	tool_said_forget();
 	status = run->sub->run(run);
 	if (nsdk_nvme_detach(run->ctrlr) != 0)
 		status = TOOL_FAILED;

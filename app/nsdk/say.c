@@ -123,11 +123,16 @@ bool tool_said(enum nsdk_log_level level)
 	return said;
 }
 
-void tool_log_start(void)
+void tool_said_forget(void)
 {
 	pthread_mutex_lock(&say_lock);
 	worst = NSDK_LOG_DEBUG;
 	pthread_mutex_unlock(&say_lock);
+}
+
+void tool_log_start(void)
+{
+	tool_said_forget();
 	nsdk_log_set_sink(log_sink, NULL);
 }
 

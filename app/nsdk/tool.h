@@ -59,10 +59,11 @@ int tool_usage(const struct tool_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Whether a sentence of this level, or worse, was said since tool_log_start(). The tool's own are
- * NSDK_LOG_ERROR.
+ * Whether a sentence of this level, or worse, was said since tool_log_start(), or since what was
+ * said until then was forgotten, as it was of something else. The tool's own are NSDK_LOG_ERROR.
  */
 bool tool_said(enum nsdk_log_level level);
+void tool_said_forget(void);
 
 /* Make the library's sentences the tool's. */
 void tool_log_start(void);

@@ -207,6 +207,8 @@ static void logs_of_any_size(void)
 	header.last_block4 = 7;
 	believe(&telemetry, &header, sizeof(header), "data area 4 of the telemetry ends before area 3");
 	header.last_block4 = 0;
+	header.last_block[2] = 1;
+	believe(&telemetry, &header, sizeof(header), "data area 3 of the telemetry ends before area 2");
 	header.last_block[1] = 1;
 	believe(&telemetry, &header, sizeof(header), "data area 2 of the telemetry ends before area 1");
 }
@@ -250,9 +252,27 @@ static void streams(void)
 	answer = NULL;
 }
 
+/* What was said of something else while the controller was attached is not what came of the command. */
+static void warned_of_before(void)
+{
+	static const struct sub unusable = { { "smart-log", "emu:nvme,size=1m,fault=identify" } };
+	unsigned lines;
+
+	nth = 0;
+	NSDK_ASSERT_INT(run(&unusable, &lines), TOOL_DONE);
+	NSDK_ASSERT_INT(lines, 1);
+	CU_ASSERT(strstr(sentence, "namespace 1 cannot be used") != NULL);
+	nth = calls;
+	failure = -EIO;
+	NSDK_ASSERT_INT(run(&unusable, &lines), TOOL_FAILED);
+	NSDK_ASSERT_INT(lines, 2);
+	CU_ASSERT(strstr(sentence, "Get Log Page 02h could not be done: Input/output error") != NULL);
+}
+
 static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(refused_without_a_word),
 	NSDK_UNIT_TEST(logs_of_any_size),
+	NSDK_UNIT_TEST(warned_of_before),
 	NSDK_UNIT_TEST(streams),
 };
 
