@@ -54,13 +54,18 @@ bool emu_cache_line_is_dirty(const struct emu_cache_page *page, unsigned line)
 }
 
 /* Apart, as most lines are clean, and room on the stack is dear where sanitizers watch it. */
-__attribute__((noinline)) static void write_back(struct emu_cache_page *page, unsigned line, uint64_t dirty,
+__attribute__((noinline)) static void write_back(struct emu_cache_page *page, unsigned line,
 						 struct emu_cache_actor *actor)
 {
 	struct emu_cache_image *image = page->image;
 	struct emu_cache_line *state = &image->lines[line];
-	uint64_t live[8];
+	uint64_t live[8], dirty;
 
+	/* What is judged is what goes, whatever the CPU stores meanwhile. */
+	emu_cache_live_line(va_of(page, line), live);
+	dirty = emu_cache_live_differ((uintptr_t)live, image->agreed + line * NSDK_LINE_BYTES);
+	if (!dirty)
+		return;
 	if (state->device) {
 		/* The whole line goes, so what the device wrote is lost, whichever bytes are dirty. */
 		if (dirty & state->device)
@@ -70,7 +75,6 @@ __attribute__((noinline)) static void write_back(struct emu_cache_page *page, un
 			emu_cache_report(actor, state->owner, NSDK_VIOLATION_SHARED_LINE, page, line,
 					 MISSING_LINES);
 	}
-	emu_cache_live_line(va_of(page, line), live);
 	memcpy(image->dram + line * NSDK_LINE_BYTES, live, sizeof(live));
 	memcpy(image->agreed + line * NSDK_LINE_BYTES, live, sizeof(live));
 	state->device = 0;
@@ -80,10 +84,8 @@ __attribute__((noinline)) static void write_back(struct emu_cache_page *page, un
 void emu_cache_line_writeback(struct emu_cache_page *page, unsigned line,
 			      struct emu_cache_actor *actor)
 {
-	uint64_t dirty = dirty_bytes(page, line);
-
-	if (dirty)
-		write_back(page, line, dirty, actor);
+	if (dirty_bytes(page, line))
+		write_back(page, line, actor);
 }
 
 void emu_cache_line_refresh(struct emu_cache_page *page, unsigned line)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <nsdk/log.h>
+
 #include "lib/emu/cache_internal.h"
 
 static uint8_t memory[EMU_CACHE_PAGE_BYTES] __attribute__((aligned(4096)));
@@ -182,6 +184,28 @@ static void dirty_beside_the_transfer_is_another_owner(void)
 	emu_cache_line_writeback(&page, LINE, &actor);
 	NSDK_ASSERT_INT(violations(NSDK_VIOLATION_SHARED_LINE), 2);
 	NSDK_ASSERT_INT(all_violations(), 2);
+}
+
+static void store_meanwhile(void *ctx, enum nsdk_log_level level, const char *room, const char *message)
+{
+	live[50]++;
+}
+
+/* What is written back is what was found to be dirty: a store that comes while that is told is of later. */
+static void a_store_while_it_is_told_of_stays(void)
+{
+	nsdk_unit_log_stop();
+	write_and_stay_stale(0, 64);
+	live[9]++;
+	nsdk_log_set_sink(store_meanwhile, NULL);
+	emu_cache_line_writeback(&page, LINE, &actor);
+	nsdk_log_set_sink(NULL, NULL);
+	nsdk_unit_log_start();
+	NSDK_ASSERT_INT(all_violations(), 1);
+	CU_ASSERT(emu_cache_line_is_dirty(&page, LINE));
+	NSDK_ASSERT_INT((uint8_t)(dram[50] + 1), live[50]);
+	emu_cache_line_writeback(&page, LINE, &actor);
+	CU_ASSERT(!emu_cache_line_is_dirty(&page, LINE));
 }
 
 static void clean_beside_the_transfer_is_fine(void)
@@ -471,6 +495,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(invalidation_without_acquire_is_not_seen),
 	NSDK_UNIT_TEST(a_dirty_line_goes_over_the_devices_data),
 	NSDK_UNIT_TEST(what_is_lost_is_lost_once),
+	NSDK_UNIT_TEST(a_store_while_it_is_told_of_stays),
 	NSDK_UNIT_TEST(a_store_after_the_devices_write_is_late_too),
 	NSDK_UNIT_TEST(dirty_beside_the_transfer_is_another_owner),
 	NSDK_UNIT_TEST(clean_beside_the_transfer_is_fine),
