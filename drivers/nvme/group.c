@@ -13,7 +13,7 @@
  *
  * A controller has no work mostly, and looking whether it has takes longer than a poll of a queue pair. So it
  * is looked at behind each arming, as what came before would tell nobody; while it recovers; and else once
- * in some polls.
+ * in some polls, fewer where these are far apart: it is called unattended otherwise (deadline.c).
  *
  * A completion that came while its vector was armed, and the vector is not among what was signalled: that
  * interrupt is owed. It may be on its way, since a completion is in memory before it is signalled, and
@@ -41,8 +41,11 @@
 /* And between two armings no more than this counts: the whole machine may have stood still. */
 #define LATE_ONCE_NS (500 * NVME_NS_PER_MS)
 
-/* Polls of the group between two looks at a controller. */
+/* Polls of the group between two looks at a controller, */
 #define LOOK_POLLS 64u
+/* of which one in some sees how long ago the last look was, for who polls by a slow timer. */
+#define LOOK_CLOCK_POLLS 8u
+#define LOOK_NS (10 * NVME_NS_PER_MS)
 
 struct member {
 	struct nsdk_nvme_ctrlr *ctrlr;
@@ -323,6 +326,14 @@ static void note_quiet(struct member *member)
 		member->quiet = true;
 }
 
+/* Whether so many polls take so long that a controller would be left alone. */
+static bool long_ago(const struct member *member)
+{
+	uint64_t looked_ns = atomic_load_explicit(&member->ctrlr->polled_ns, memory_order_relaxed);
+
+	return member->polls_left % LOOK_CLOCK_POLLS == 0 && nsdk_clock_ns() - looked_ns >= LOOK_NS;
+}
+
 /* Whether it is a controller whose turn has not come. */
 static bool rests(struct member *member)
 {
@@ -330,7 +341,8 @@ static bool rests(struct member *member)
 		return false;
 	if (member->polls_left && !nsdk_nvme_ctrlr_recovering(member->ctrlr)) {
 		member->polls_left--;
-		return true;
+		if (!long_ago(member))
+			return true;
 	}
 	member->polls_left = LOOK_POLLS;
 	return false;

@@ -536,6 +536,27 @@ static void controllers_are_looked_at_now_and_then(void)
 	scatter();
 }
 
+/* By a timer some times a second: its commands and Aborts wait for no 64 of them. */
+static void controllers_are_looked_at_by_who_polls_slowly(void)
+{
+	struct fake_done done = { 0 };
+	unsigned polls = 0;
+	uint16_t cid;
+
+	gather_all(4);
+	NSDK_ASSERT_INT(nsdk_nvme_poll_group_poll(group, 0), 0);
+	for (int i = 1; i <= 5; i++) {
+		cid = fake_self_test(ctrlr, 0, &done);
+		fake_complete(0, cid, 0);
+		for (polls = 0; done.count < i && polls < 1000; polls++) {
+			fake.now_ns += 200 * NVME_NS_PER_MS;
+			nsdk_nvme_poll_group_poll(group, 0);
+		}
+		CU_ASSERT(polls <= 10);
+	}
+	scatter();
+}
+
 /* One turn of who sleeps. @return what the look behind the arming found; nothing: it would sleep. */
 static int turn(void)
 {
@@ -792,6 +813,7 @@ static const struct nsdk_unit_test tests[] = {
 	NSDK_UNIT_TEST(what_may_have_come_before_is_not_owed),
 	NSDK_UNIT_TEST(a_late_interrupt_is_not_lost),
 	NSDK_UNIT_TEST(controllers_are_looked_at_now_and_then),
+	NSDK_UNIT_TEST(controllers_are_looked_at_by_who_polls_slowly),
 	NSDK_UNIT_TEST(the_controller_with_a_vector),
 	NSDK_UNIT_TEST(the_controller_with_the_only_vector),
 	NSDK_UNIT_TEST(the_controller_alone),
