@@ -8,10 +8,12 @@
  * A round takes each contender once, in an order that is drawn anew, over lines that have just been dirtied.
  * What is compared is the two times of one round, and the median over all rounds, so that a machine
  * that gets faster or slower meanwhile, or is interrupted, does not decide. libpmem takes part twice: what it
- * shows against itself is as near as anything can be told apart. Before its time is taken each flushes a
- * page of its own twice: a first call after something else has run finds its branches predicted for that, and
- * its code and state in a cache further away. That is some 60 ns more for a batch than for libpmem, as it keeps
- * more, and of rounds that take 12 us it would be the only difference seen. Each line of output is
+ * shows against itself is as near as anything can be told apart.
+ *
+ * Before its time is taken each flushes a page of its own twice: a first call after something else has run
+ * finds its branches predicted for that, and its code and state in a cache further away. That is some 60 ns
+ * more for a batch than for libpmem, as it keeps more, and of rounds that take 12 us it would be the only
+ * difference seen. Each line of output is
  *
  *	NAME VALUE UNIT SPREAD
  *

@@ -91,7 +91,9 @@ static void replaces_only_what_is_still_there(void)
 		NSDK_ASSERT_INT(agreed[i], i == 5 ? 5 : i == 2 ? 2 : 100 + i);
 	}
 	/* Of what was asked, no more. */
-	NSDK_ASSERT_INT(emu_cache_live_refresh((uintptr_t)line, (uint8_t *)agreed, (const uint8_t *)dram, 1), 0);
+	NSDK_ASSERT_INT(emu_cache_live_refresh((uintptr_t)line, (uint8_t *)agreed, (const uint8_t *)dram,
+					       1),
+			0);
 }
 
 static void a_page_of_zeroes_is_known(void)
