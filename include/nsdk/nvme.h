@@ -500,7 +500,8 @@ struct nsdk_nvme_poll_group_opts {
 	/**
 	 * A queue pair is dead, and its outstanding I/O has been called back: -ENODEV or -EIO, as a poll of
 	 * it would say. Called once for each, from nsdk_nvme_poll_group_poll(), which leaves it out from
-	 * then on; it may be removed and destroyed from inside. NULL: it is left out silently.
+	 * then on; it may be removed and destroyed from inside, but not the group. NULL: it is left out
+	 * silently.
 	 */
 	void (*failed)(void *ctx, struct nsdk_nvme_qpair *qp, int error);
 	void *ctx; /**< for failed and ctrlr_failed */
