@@ -10,19 +10,21 @@
  * that gets faster or slower meanwhile, or is interrupted, does not decide. libpmem takes part twice: what it
  * shows against itself is as near as anything can be told apart.
  *
- * Before its time is taken each flushes a page of its own twice: a first call after something else has run
- * finds its branches predicted for that, and its code and state in a cache further away. That is some 60 ns
- * more for a batch than for libpmem, as it keeps more, and of rounds that take 12 us it would be the only
- * difference seen. Each line of output is
+ * Before its time is taken each flushes some lines of its own twice, by the same way through its code: a
+ * first call after something else has run finds branches predicted for that, and code and state in a cache
+ * further away. That is some 60 ns more for a batch than for libpmem, as it keeps more, and of rounds that
+ * take 12 us it would be the only difference seen. Each line of output is
  *
- *	NAME VALUE UNIT SPREAD
+ *	NAME VALUE UNIT SPREAD WITHIN
  *
- * the spread being the distance between the quartiles.
+ * the spread being the distance between the quartiles. The true median is within WITHIN of the value, 997
+ * times of 1000: there are eight sizes, and one of them should not look slow by chance.
  *
  * libpmem takes CLWB where there is one, for both; mk/bench runs `invalidate` with PMEM_NO_CLWB=1,
  * which makes it take what invalidates.
  */
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,11 +143,35 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double summary(double *values, unsigned count, double *spread)
+struct summary {
+	double value, spread, within;
+};
+
+/*
+ * Sorts them. How often a sample is below the true median is a binomial, so that lies between two of these
+ * values, three standard deviations (sqrt(n) / 2 each) off the middle, 997 times of 1000.
+ */
+static struct summary summary(double *values, unsigned count)
 {
+	unsigned off = (unsigned)ceil(1.5 * sqrt(count)), middle = count / 2;
+	double above, below;
+
 	qsort(values, count, sizeof(*values), compare);
-	*spread = values[count * 3 / 4] - values[count / 4];
-	return values[count / 2];
+	off = off < middle ? off : middle;
+	above = values[middle + off < count ? middle + off : count - 1] - values[middle];
+	below = values[middle] - values[middle - off];
+	return (struct summary){
+		.value = values[middle],
+		.spread = values[count * 3 / 4] - values[count / 4],
+		.within = above > below ? above : below,
+	};
+}
+
+static void tell(const char *name, double *values, unsigned count, const char *unit)
+{
+	struct summary result = summary(values, count);
+
+	printf("%s %.4f %s %.4f %.4f\n", name, result.value, unit, result.spread, result.within);
 }
 
 /* ---- One size ---- */
@@ -173,11 +199,12 @@ static void shuffle(unsigned order[CONTENDERS])
 
 static double time_ns(unsigned contender, size_t bytes, size_t total_bytes)
 {
-	static char warm[4096] __attribute__((aligned(4096)));
+	static char warm[16384] __attribute__((aligned(4096)));
+	size_t warm_bytes = bytes < sizeof(warm) ? bytes : sizeof(warm);
 	uint64_t start;
 
-	contenders[contender].flush(warm, sizeof(warm));
-	contenders[contender].flush(warm, sizeof(warm));
+	contenders[contender].flush(warm, warm_bytes);
+	contenders[contender].flush(warm, warm_bytes);
 	start = nsdk_clock_ns();
 	for (size_t at = 0; at < total_bytes; at += bytes)
 		contenders[contender].flush(memory + at, bytes);
@@ -197,7 +224,6 @@ static void measure(const char *what, size_t bytes, double seconds)
 	static double speed[CONTENDERS][MAX_ROUNDS], ratio[CONTENDERS][MAX_ROUNDS];
 	size_t total_bytes = bytes < ROUND_BYTES ? ROUND_BYTES : bytes;
 	uint64_t deadline_ns = nsdk_clock_ns() + (uint64_t)(seconds * 1e9);
-	double value, spread;
 	unsigned order[CONTENDERS], rounds;
 	char size[32];
 
@@ -226,15 +252,17 @@ static void measure(const char *what, size_t bytes, double seconds)
 	}
 	size_name(size, sizeof(size), bytes);
 	for (unsigned c = 0; c < CONTENDERS; c++) {
+		char name[80];
+
 		if (!contenders[c].flush)
 			continue;
 		if (contenders[c].name) {
-			value = summary(speed[c], rounds, &spread);
-			printf("flush.%s.%s.%s %.3f GB/s %.3f\n", what, contenders[c].name, size, value, spread);
+			snprintf(name, sizeof(name), "flush.%s.%s.%s", what, contenders[c].name, size);
+			tell(name, speed[c], rounds, "GB/s");
 		}
 		if (contenders[c].ratio) {
-			value = summary(ratio[c], rounds, &spread);
-			printf("flush.%s_%s.%s %.4f ratio %.4f\n", what, contenders[c].ratio, size, value, spread);
+			snprintf(name, sizeof(name), "flush.%s_%s.%s", what, contenders[c].ratio, size);
+			tell(name, ratio[c], rounds, "ratio");
 		}
 	}
 	fflush(stdout);
@@ -245,7 +273,6 @@ static void measure_empty(const char *what, struct nsdk_flush_batch *empty)
 {
 	enum { SAMPLES = 501, COMMITS = 1000 };
 	static double ns[SAMPLES];
-	double value, spread;
 
 	for (unsigned i = 0; i < SAMPLES; i++) {
 		uint64_t start = nsdk_clock_ns();
@@ -254,8 +281,7 @@ static void measure_empty(const char *what, struct nsdk_flush_batch *empty)
 			nsdk_flush_batch_commit(empty);
 		ns[i] = (double)(nsdk_clock_ns() - start) / COMMITS;
 	}
-	value = summary(ns, SAMPLES, &spread);
-	printf("%s %.3f ns %.3f\n", what, value, spread);
+	tell(what, ns, SAMPLES, "ns");
 }
 
 /* ---- All of it ---- */
