@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <nsdk/bus.h>
@@ -337,6 +338,9 @@ int main(int argc, char **argv)
 		return argc == 1 ? 0 : 2;
 	}
 	run.bdf = argv[1];
+	/* Else khugepaged makes memory resident that nobody has touched, after some seconds or minutes. */
+	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
+		return 1;
 	rounds = (unsigned)strtoul(argv[2], NULL, 10);
 	if (rounds == 0 || rounds > MAX_ROUNDS)
 		return 2;
