@@ -136,6 +136,11 @@ int nvme_failed(struct nvme_run *run, const char *what, int err)
 	return TOOL_FAILED;
 }
 
+int nvme_done(struct nvme_run *run, const char *what, int err, const struct nsdk_nvme_cpl *cpl)
+{
+	return err ? nvme_failed(run, what, err) : nvme_status(run, what, cpl);
+}
+
 int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data, size_t bytes,
 	      struct nsdk_nvme_cpl *cpl)
 {
@@ -147,7 +152,7 @@ int nvme_send(struct nvme_run *run, const struct nsdk_nvme_cmd *cmd, void *data,
 		cpl = &own;
 	err = nsdk_nvme_admin_sync(run->ctrlr, cmd, data, bytes, nsdk_nvme_opcode_dir(cmd->opcode),
 				   nvme_timeout_ns(run), cpl);
-	return err ? nvme_failed(run, what, err) : nvme_status(run, what, cpl);
+	return nvme_done(run, what, err, cpl);
 }
 
 int nvme_log_done(struct nvme_run *run, uint8_t lid, int err, const struct nsdk_nvme_cpl *cpl)
@@ -161,7 +166,7 @@ int nvme_log_done(struct nvme_run *run, uint8_t lid, int err, const struct nsdk_
 		return TOOL_FAILED;
 	}
 	snprintf(what, sizeof(what), "Get Log Page %02xh", lid);
-	return err ? nvme_failed(run, what, err) : nvme_status(run, what, cpl);
+	return nvme_done(run, what, err, cpl);
 }
 
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes)

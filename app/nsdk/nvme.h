@@ -131,12 +131,14 @@ struct nvme_io {
 	uint64_t took_ns; /* afterwards */
 };
 int nvme_do_io(struct nvme_run *run, struct nsdk_nvme_ns *ns, struct nvme_io *io, struct nsdk_nvme_cpl *cpl);
+/* Identify into a page of 4096 bytes; @p cdw11 is what the CNS has it for. @return an exit status. */
+int nvme_identify_page(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page);
 /*
- * Identify into a page of 4096 bytes; @p cdw11 is what the CNS has it for.
+ * The same of what is to be shown.
  * @return whether it is to be shown in words; otherwise it was shown, or said, and *status came of it.
  */
 bool nvme_identify(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status);
-/* The same of a log page. */
+/* A log page, or the first of it. @return an exit status. */
 int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *data, size_t bytes);
 /*
  * Something was not done, as an errno has it. Whoever found that has said so, or it is said here.
@@ -144,7 +146,9 @@ int nvme_log(struct nvme_run *run, const struct nsdk_nvme_log_opts *opts, void *
  * @return TOOL_FAILED.
  */
 int nvme_failed(struct nvme_run *run, const char *what, int err);
-/* The same of a log page, or of its error status, if it ended with one. @return an exit status. */
+/* The same, if @p err; else of the error status that it ended with, if it did. @return an exit status. */
+int nvme_done(struct nvme_run *run, const char *what, int err, const struct nsdk_nvme_cpl *cpl);
+/* The same of a log page. */
 int nvme_log_done(struct nvme_run *run, uint8_t lid, int err, const struct nsdk_nvme_cpl *cpl);
 /* Say that a command ended with an error status, if it did. */
 int nvme_status(struct nvme_run *run, const char *what, const struct nsdk_nvme_cpl *cpl);

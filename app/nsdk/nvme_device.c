@@ -84,8 +84,7 @@ static int run_download(struct nvme_run *run)
 			 run->v.chunk.text, nsdk_nvme_ctrlr_max_transfer_bytes(run->ctrlr));
 		goto free_image;
 	}
-	status = err ? nvme_failed(run, "Firmware Image Download", err) :
-		       nvme_status(run, "Firmware Image Download", &cpl);
+	status = nvme_done(run, "Firmware Image Download", err, &cpl);
 	if (status == TOOL_DONE) {
 		printf("Firmware download success\n");
 		if (run->v.action.given)

@@ -583,7 +583,7 @@ static int run_set_events(struct nvme_run *run)
 		types[i] = (uint8_t)list[i];
 	err = nsdk_nvme_fdp_set_events(ns, (uint16_t)run->v.handle.number, types, count, run->v.enable,
 				       run->v.save, &cpl);
-	status = err ? nvme_failed(run, "Set Features", err) : nvme_status(run, "Set Features", &cpl);
+	status = nvme_done(run, "Set Features", err, &cpl);
 	if (status == TOOL_DONE)
 		printf("set-events: Success\n");
 	return status;
@@ -617,7 +617,6 @@ static int run_feature(struct nvme_run *run)
 {
 	uint16_t endgid = endgid_of(run);
 	bool sets = run->v.conf.given || run->v.disable, on = run->v.conf.given;
-	const char *what = sets ? "Set Features" : "Get Features";
 	uint8_t index = (uint8_t)run->v.conf.number;
 	struct nsdk_nvme_cpl cpl = { 0 };
 	int err, status;
@@ -626,7 +625,7 @@ static int run_feature(struct nvme_run *run)
 		return TOOL_FAILED;
 	err = sets ? nsdk_nvme_fdp_set(run->ctrlr, endgid, on, index, &cpl) :
 		     nsdk_nvme_fdp_get(run->ctrlr, endgid, &on, &index, &cpl);
-	status = err ? nvme_failed(run, what, err) : nvme_status(run, what, &cpl);
+	status = nvme_done(run, sets ? "Set Features" : "Get Features", err, &cpl);
 	if (status != TOOL_DONE)
 		return status;
 	if (sets)

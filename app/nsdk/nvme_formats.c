@@ -70,17 +70,6 @@ static void print_extended(const struct nsdk_nvme_id_ns *id, const struct nsdk_n
 		       NSDK_NVME_ELBAF_STS(nvm->elbaf[i]), in_use && i == format_in_use(id) ? "(in use)" : "");
 }
 
-/* Which formats there are, another structure says. */
-static int read_formats(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11,
-			struct nsdk_nvme_id_ns *id)
-{
-	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(cns, nsid, 0, 0);
-
-	cmd.cdw11 |= cdw11;
-	cmd.cdw14 = (uint32_t)run->v.uuid_index.number;
-	return nvme_send(run, &cmd, id, sizeof(*id), NULL);
-}
-
 /* ---- nvm-id-ns ---- */
 
 static int run_nvm_id_ns(struct nvme_run *run)
@@ -93,7 +82,8 @@ static int run_nvm_id_ns(struct nvme_run *run)
 
 	if (nsid == 0 || !nvme_identify(run, NSDK_NVME_CNS_CSI_NS, nsid, 0, &nvm, &status))
 		return status;
-	status = read_formats(run, NSDK_NVME_CNS_NS, nsid, 0, &id);
+	/* Which formats there are, the other structure says. */
+	status = nvme_identify_page(run, NSDK_NVME_CNS_NS, nsid, 0, &id);
 	if (status != TOOL_DONE)
 		return status;
 	if (run->format != NVME_JSON) {
@@ -174,7 +164,7 @@ static int run_nvm_format(struct nvme_run *run)
 
 	if (!nvme_identify(run, NSDK_NVME_CNS_CSI_FORMAT_NS, 0, index, &nvm, &status))
 		return status;
-	status = read_formats(run, NSDK_NVME_CNS_FORMAT_NS, 0, index, &id);
+	status = nvme_identify_page(run, NSDK_NVME_CNS_FORMAT_NS, 0, index, &id);
 	if (status != TOOL_DONE)
 		return status;
 	if (run->format != NVME_JSON) {

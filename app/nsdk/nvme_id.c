@@ -200,7 +200,6 @@ static int run_id_ctrl(struct nvme_run *run)
 	return TOOL_DONE;
 }
 
-
 static const struct nvme_option id_ctrl_options[] = { NVME_RAW_OPTION, NVME_END };
 
 const struct nvme_sub nvme_id_ctrl = {

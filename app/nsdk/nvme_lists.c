@@ -24,13 +24,18 @@ struct item {
 	uint64_t value;
 };
 
-bool nvme_identify(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status)
+int nvme_identify_page(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page)
 {
 	struct nsdk_nvme_cmd cmd = nsdk_nvme_cmd_identify(cns, nsid, (uint16_t)run->v.cntid.number, 0);
 
 	cmd.cdw11 |= cdw11;
 	cmd.cdw14 = (uint32_t)run->v.uuid_index.number;
-	*status = nvme_send(run, &cmd, page, 4096, NULL);
+	return nvme_send(run, &cmd, page, 4096, NULL);
+}
+
+bool nvme_identify(struct nvme_run *run, uint8_t cns, uint32_t nsid, uint32_t cdw11, void *page, int *status)
+{
+	*status = nvme_identify_page(run, cns, nsid, cdw11, page);
 	if (*status != TOOL_DONE || !nvme_wants_bytes(run))
 		return *status == TOOL_DONE;
 	*status = nvme_show_bytes(page, 4096);
@@ -79,7 +84,6 @@ static struct json_object *object_of(const char *count_key, uint64_t count, cons
 	return object;
 }
 
-
 static const struct nvme_option no_options[] = { NVME_RAW_OPTION, NVME_END };
 
 /* ---- list-ctrl, list-endgrp: identifiers, and how many ---- */
@@ -112,7 +116,7 @@ static int run_list_ctrl(struct nvme_run *run)
 	int status;
 
 	if (!nvme_identify(run, run->v.nsid.given ? NSDK_NVME_CNS_NS_CTRLR_LIST : NSDK_NVME_CNS_CTRLR_LIST,
-		   (uint32_t)run->v.nsid.number, 0, list, &status))
+			   (uint32_t)run->v.nsid.number, 0, list, &status))
 		return status;
 	return show_ids(run, list, "num of ctrls present", "num_ctrl", "ctrl_list", "ctrl_id");
 }

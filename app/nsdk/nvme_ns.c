@@ -10,7 +10,6 @@
 
 #define FORMAT_TIMEOUT_MS 600000u /* as nvme-cli: a disk may take minutes */
 
-
 static int check_nsid(struct nvme_run *run)
 {
 	if (!run->v.nsid.given || run->v.nsid.number == 0)

@@ -161,13 +161,18 @@ struct ana {
 	size_t bytes;
 };
 
+static struct nsdk_nvme_log_opts ana_opts(const struct nvme_run *run)
+{
+	return (struct nsdk_nvme_log_opts){
+		.opts_bytes = sizeof(struct nsdk_nvme_log_opts), .lid = NSDK_NVME_LOG_ANA,
+		.nsid = NSDK_NVME_NSID_ALL, .lsp = run->v.groups ? ANA_GROUPS_ONLY : 0,
+	};
+}
+
 /* Read on, up to @p end. */
 static int ana_read(struct nvme_run *run, struct ana *ana, size_t end)
 {
-	struct nsdk_nvme_log_opts opts = {
-		.opts_bytes = sizeof(opts), .lid = NSDK_NVME_LOG_ANA, .nsid = NSDK_NVME_NSID_ALL,
-		.lsp = run->v.groups ? ANA_GROUPS_ONLY : 0, .offset = ana->bytes, .retain_event = true,
-	};
+	struct nsdk_nvme_log_opts opts = ana_opts(run);
 	uint8_t *log;
 	int status;
 
@@ -180,6 +185,8 @@ static int ana_read(struct nvme_run *run, struct ana *ana, size_t end)
 	}
 	ana->log = log;
 	memset(log + ana->bytes, 0, end - ana->bytes);
+	opts.offset = ana->bytes;
+	opts.retain_event = true;
 	status = nvme_log(run, &opts, log + ana->bytes, end - ana->bytes);
 	if (status == TOOL_DONE)
 		ana->bytes = end;
@@ -231,10 +238,7 @@ static int ana_read_all(struct nvme_run *run, struct ana *ana)
 /* The event of it goes with this. @return TOOL_DONE nothing has changed since it was read. */
 static int ana_end(struct nvme_run *run, const struct ana *ana)
 {
-	struct nsdk_nvme_log_opts opts = {
-		.opts_bytes = sizeof(opts), .lid = NSDK_NVME_LOG_ANA, .nsid = NSDK_NVME_NSID_ALL,
-		.lsp = run->v.groups ? ANA_GROUPS_ONLY : 0,
-	};
+	struct nsdk_nvme_log_opts opts = ana_opts(run);
 	struct nsdk_nvme_ana_header header = { 0 };
 	int status = nvme_log(run, &opts, &header, sizeof(header));
 

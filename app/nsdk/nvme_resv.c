@@ -218,7 +218,7 @@ static int run_report(struct nvme_run *run)
 	status = nvme_do_io(run, ns, &io, &cpl);
 	if (status == TOOL_DONE)
 		status = nvme_wants_bytes(run) ? nvme_show_bytes(io.data, bytes) :
-								    show_report(run, io.data, bytes);
+						 show_report(run, io.data, bytes);
 	free(io.data);
 	return status;
 }
