@@ -29,6 +29,7 @@
 #include "nvme_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -232,28 +233,28 @@ void nsdk_nvme_irq_put(struct nsdk_nvme_qpair *qp)
 	put(qp->ctrlr, &qp->irq);
 }
 
-/* Wakes the controller's thread, if it sleeps: there is something for it to do. Any thread. */
-void nsdk_nvme_irq_wake_admin(struct nsdk_nvme_ctrlr *ctrlr)
+/* Those who sleep, of the first so many vectors. */
+static void wake(struct nsdk_nvme_ctrlr *ctrlr, unsigned most)
 {
 	struct nvme_irqs *irqs = &ctrlr->irqs;
 
 	pthread_mutex_lock(&irqs->lock);
-	/* Where others share the vector they are woken for nothing. */
-	if (irqs->count && irqs->vectors[0].armed)
-		(void)eventfd_write(irqs->vectors[0].fd, 1);
+	for (unsigned i = 0; i < irqs->count && i < most; i++)
+		if (irqs->vectors[i].armed)
+			(void)eventfd_write(irqs->vectors[i].fd, 1);
 	pthread_mutex_unlock(&irqs->lock);
+}
+
+/* Wakes the controller's thread, which has something to do, and in vain who shares its vector. Any thread. */
+void nsdk_nvme_irq_wake_admin(struct nsdk_nvme_ctrlr *ctrlr)
+{
+	wake(ctrlr, 1);
 }
 
 /* Wakes whoever sleeps on this controller's queues. Any thread. */
 void nsdk_nvme_irqs_wake(struct nsdk_nvme_ctrlr *ctrlr)
 {
-	struct nvme_irqs *irqs = &ctrlr->irqs;
-
-	pthread_mutex_lock(&irqs->lock);
-	for (unsigned i = 0; i < irqs->count; i++)
-		if (irqs->vectors[i].armed)
-			(void)eventfd_write(irqs->vectors[i].fd, 1);
-	pthread_mutex_unlock(&irqs->lock);
+	wake(ctrlr, UINT_MAX);
 }
 
 static bool aborts_are_open(const struct nsdk_nvme_qpair *qp)

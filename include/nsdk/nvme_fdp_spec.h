@@ -44,6 +44,21 @@ struct nsdk_nvme_directives {
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_directives) == 4096);
 
+/** Streams directive: Return Parameters (Base 8.7.3.1.1) */
+struct nsdk_nvme_streams {
+	uint16_t msl;  /**< streams of the whole subsystem, at most */
+	uint16_t nssa; /**< … that are available */
+	uint16_t nsso; /**< … that are open */
+	uint8_t nssc;  /**< what the subsystem can do with them */
+	uint8_t reserved7[9];
+	uint32_t sws;  /**< blocks that a write should be a multiple of */
+	uint16_t sgs;  /**< so many of those are deallocated at once */
+	uint16_t nsa;  /**< streams of this namespace that are allocated */
+	uint16_t nso;  /**< … that are open */
+	uint8_t reserved26[6];
+};
+NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_streams) == 32);
+
 /* ---- Flexible data placement (Base 2.1 8.1.10) ---- */
 
 /* Log pages (Base 2.1 5.1.12.1.28 to 31), of the endurance group that the log specific identifier says */
@@ -191,20 +206,6 @@ struct nsdk_nvme_ruh_status_header {
 	uint16_t count;
 };
 NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_ruh_status_header) == 16);
-/** Streams directive: Return Parameters (Base 8.7.3.1.1) */
-struct nsdk_nvme_streams {
-	uint16_t msl;  /**< streams of the whole subsystem, at most */
-	uint16_t nssa; /**< … that are available */
-	uint16_t nsso; /**< … that are open */
-	uint8_t nssc;  /**< what the subsystem can do with them */
-	uint8_t reserved7[9];
-	uint32_t sws;  /**< blocks that a write should be a multiple of */
-	uint16_t sgs;  /**< so many of those are deallocated at once */
-	uint16_t nsa;  /**< streams of this namespace that are allocated */
-	uint16_t nso;  /**< … that are open */
-	uint8_t reserved26[6];
-};
-NSDK_SPEC_ASSERT(sizeof(struct nsdk_nvme_streams) == 32);
 /** Reclaim Unit Handle Status Descriptor (NVM 1.1 3.2.1.1) */
 struct nsdk_nvme_ruh_status {
 	uint16_t pid;    /**< placement identifier */
